@@ -1,0 +1,33 @@
+"""What nnU-Net finds when it searches this directory: the installed trainer classes, re-exported.
+
+nnU-Net imports every module of a directory in `nnUNet_extTrainer` under a bare name and forgets it again. Classes that
+were *defined* here could be neither pickled nor compared with the ones users import. This file must stay alone here.
+"""
+
+try:
+    from nnunet_eas.trainer import (
+        EASUNetTrainer,
+        EASUNetTrainer_5epochs,
+        EASUNetTrainer_20epochs,
+        EASUNetTrainer_50epochs,
+        EASUNetTrainer_100epochs,
+        EASUNetTrainer_250epochs,
+        EASUNetTrainer_demo,
+        EASUNetTrainer_paper,
+    )
+except ModuleNotFoundError as error:
+    # A child process of another environment inherits the variable, but not this package: then there is nothing to
+    # offer, and the user's other directories must still be searched. Any other missing module is a real error.
+    if error.name != "nnunet_eas":
+        raise
+else:
+    __all__ = [
+        "EASUNetTrainer",
+        "EASUNetTrainer_5epochs",
+        "EASUNetTrainer_20epochs",
+        "EASUNetTrainer_50epochs",
+        "EASUNetTrainer_100epochs",
+        "EASUNetTrainer_250epochs",
+        "EASUNetTrainer_demo",
+        "EASUNetTrainer_paper",
+    ]
