@@ -1,0 +1,225 @@
+"""`nnunet-eas doctor`: what is installed and set, whether it fits together, and what to do where it does not."""
+
+import argparse
+import contextlib
+import importlib.util
+import io
+import os
+import platform
+import shutil
+from collections.abc import Iterator
+from importlib import metadata
+from types import SimpleNamespace
+from typing import Literal, NamedTuple
+
+from nnunet_eas import startup
+
+DISTRIBUTION = "nnunet-eas"
+STARTUP_FILE = "hatch_autorun_nnunet_eas.pth"
+TRAINER = "EASUNetTrainer"
+
+
+class Finding(NamedTuple):
+    """One line of the report; what is not ok has a remedy of one line."""
+
+    level: Literal["ok", "warning", "problem"]
+    text: str
+    remedy: str = ""
+
+
+def add_parser(subparsers: argparse._SubParsersAction) -> None:
+    """Add `doctor` to the command's parser."""
+    subparsers.add_parser(
+        "doctor",
+        help="check the installation and say what to do where something is wrong",
+        description="Print versions, nnU-Net's folders, the trainer look-up, the device and the settings that decide "
+        "speed. Exits with 1 if there is a problem.",
+    )
+
+
+def run(args: argparse.Namespace) -> int:
+    """Print every finding as it comes; 1 if one of them is a problem, else 0."""
+    counts = {"ok": 0, "warning": 0, "problem": 0}
+    for check in (check_versions, check_folders, check_lookup, check_device, check_workers):
+        for finding in check():
+            counts[finding.level] += 1
+            print(f"{finding.level:<8} {finding.text}", flush=True)
+            if finding.remedy:
+                print(f"{'':<8} -> {finding.remedy}", flush=True)
+    print(f"{counts['problem']} problem(s), {counts['warning']} warning(s)")
+    return 1 if counts["problem"] else 0
+
+
+def check_versions() -> Iterator[Finding]:
+    """Python and the packages whose versions matter, against what our and nnU-Net's metadata ask for."""
+    from packaging.requirements import Requirement
+    from packaging.specifiers import SpecifierSet
+
+    def installed(name: str) -> metadata.Distribution | None:
+        try:
+            return metadata.distribution(name)
+        except metadata.PackageNotFoundError:
+            return None
+
+    def asked_for(name: str) -> SpecifierSet:
+        # our own requirement and nnU-Net's, joined: the metadata is the one place that states the range
+        asked = SpecifierSet()
+        for owner in (DISTRIBUTION, "nnunetv2"):
+            distribution = installed(owner)
+            for line in (distribution.requires if distribution else None) or ():
+                requirement = Requirement(line)
+                is_active = requirement.marker is None or requirement.marker.evaluate({"extra": ""})
+                if requirement.name == name and is_active:
+                    asked &= requirement.specifier
+        return asked
+
+    ours = installed(DISTRIBUTION)
+    if ours is None:
+        yield Finding(
+            "problem", f"{DISTRIBUTION} is not installed, only imported", "pip install . in its source folder"
+        )
+        return
+    python_range = SpecifierSet(ours.metadata["Requires-Python"])
+    python = platform.python_version()
+    if python_range.contains(python, prereleases=True):
+        yield Finding("ok", f"python {python}")
+    else:
+        yield Finding("problem", f"python {python}", f"make an environment with Python {python_range}")
+    yield Finding("ok", f"{DISTRIBUTION} {ours.version} at {os.path.dirname(startup.__file__)}")
+
+    for name in ("nnunetv2", "dynamic-network-architectures", "torch"):
+        wanted = asked_for(name)
+        pip_line = f'pip install "{name}{wanted}"'
+        distribution = installed(name)
+        if distribution is None:
+            yield Finding("problem", f"{name} is not installed", pip_line)
+            continue
+        # The module that is imported may be another one than the installed one: say where it lies.
+        spec = importlib.util.find_spec(name.replace("-", "_"))
+        place = spec.origin if spec and spec.origin else "nowhere"
+        text = f"{name} {distribution.version} (supported: {wanted or 'any'}) at {os.path.dirname(place)}"
+        if spec is None:
+            yield Finding(
+                "problem", f"{name} is installed but cannot be imported", f"pip install --force-reinstall {name}"
+            )
+        elif wanted.contains(distribution.version, prereleases=True):
+            yield Finding("ok", text)
+        else:
+            yield Finding("problem", text, pip_line)
+
+
+def check_folders() -> Iterator[Finding]:
+    """nnU-Net's three folders: set, there, writable."""
+    for name in ("nnUNet_raw", "nnUNet_preprocessed", "nnUNet_results"):
+        folder = os.environ.get(name)
+        if not folder:
+            yield Finding("problem", f"{name} is not set", f"export {name}=/your/folder")
+        elif not os.path.isdir(folder):
+            yield Finding("problem", f"{name}={folder} is not a folder", f'mkdir -p "{folder}"')
+        elif os.access(folder, os.W_OK):
+            yield Finding("ok", f"{name}={folder}")
+        elif name == "nnUNet_raw":
+            yield Finding("warning", f"{name}={folder} is read-only", "fine unless data is to be converted into it")
+        else:
+            yield Finding(
+                "problem", f"{name}={folder} is not writable", f'chmod u+w "{folder}", or choose another folder'
+            )
+
+
+def check_lookup() -> Iterator[Finding]:
+    """Whether nnU-Net's own look-up finds our trainer, and the very class that Python imports."""
+    reinstall = f"pip install --force-reinstall --no-deps {DISTRIBUTION} (or . in its source folder)"
+    variable = startup.SEARCH_PATH_VARIABLE
+    by_hand = f'export {variable}="{startup.LOOKUP_FOLDER}"'
+
+    if startup.is_switched_off():
+        yield Finding(
+            "warning",
+            f"start-up registration: switched off by {startup.SWITCH_OFF_VARIABLE}",
+            f"unset {startup.SWITCH_OFF_VARIABLE}",
+        )
+    elif any(file.name == STARTUP_FILE for file in metadata.files(DISTRIBUTION) or ()):
+        yield Finding("ok", f"start-up registration: {STARTUP_FILE} is installed")
+    else:
+        yield Finding("problem", f"start-up registration: {STARTUP_FILE} is missing", reinstall)
+
+    if startup.is_registered():
+        yield Finding("ok", f"{variable}={os.environ[variable]}")
+    else:
+        yield Finding("problem", f"{variable} lacks {startup.LOOKUP_FOLDER}", by_hand)
+
+    try:
+        from nnunetv2.utilities.find_objects import recursive_find_trainer_class_by_name
+
+        from nnunet_eas.trainer import EASUNetTrainer
+
+        with contextlib.redirect_stdout(io.StringIO()):  # it reports every module it looks at
+            found = recursive_find_trainer_class_by_name(TRAINER)
+    except Exception as error:  # the look-up imports what lies in the user's folders: anything can come back
+        yield Finding(
+            "problem",
+            f"nnU-Net's look-up of {TRAINER} fails: {type(error).__name__}: {error}",
+            f"mend or remove the folder of {variable} that it names; without one: {by_hand}",
+        )
+        return
+    if found is EASUNetTrainer:
+        yield Finding("ok", f"nnU-Net's look-up finds {TRAINER}, the class that is installed")
+    else:
+        yield Finding(
+            "problem",
+            f"nnU-Net's look-up finds another {TRAINER}, from module {found.__module__}",
+            f"rename that class, or take its folder out of {variable}",
+        )
+
+
+def check_device() -> Iterator[Finding]:
+    """What there is to compute on, and what nnU-Net will do about torch.compile there."""
+    import torch
+    from nnunetv2.training.nnUNetTrainer.nnUNetTrainer import nnUNetTrainer
+
+    if torch.cuda.is_available():
+        device = torch.device("cuda")
+        memory = torch.cuda.get_device_properties(device).total_memory / 2**30
+        yield Finding("ok", f"device: cuda, {torch.cuda.get_device_name(device)}, {memory:.0f} GiB")
+    elif torch.backends.mps.is_available():
+        device = torch.device("mps")
+        yield Finding("warning", "device: mps", "add -device mps to nnU-Net's commands: their default is cuda")
+    else:
+        device = torch.device("cpu")
+        yield Finding(
+            "warning", "device: cpu, no GPU that PyTorch can use", "add -device cpu to nnU-Net's commands; it is slow"
+        )
+
+    # nnU-Net's own rule, asked and not copied; it needs no more of a trainer than this.
+    asking = SimpleNamespace(device=device, print_to_log_file=lambda *args, **kwargs: None)
+    compiles = nnUNetTrainer._do_i_compile(asking)
+    setting = os.environ.get("nnUNet_compile", "unset")
+    text = f"torch.compile: training {'compiles' if compiles else 'does not compile'} (nnUNet_compile is {setting})"
+    has_compiler = any(shutil.which(name) for name in ("cc", "gcc", "clang"))
+    if compiles and not (has_compiler and importlib.util.find_spec("triton")):
+        yield Finding("warning", f"{text}, but Triton or a C compiler is missing", "export nnUNet_compile=0")
+    else:
+        yield Finding("ok", text)
+
+
+def check_workers() -> Iterator[Finding]:
+    """The two variables that say how many processes nnU-Net starts."""
+    cores = os.cpu_count() or 1
+    uses: dict[str, tuple[int, str]] = {
+        "nnUNet_n_proc_DA": (min(12, cores), "data augmentation"),
+        "nnUNet_def_n_proc": (8, "preprocessing and export"),
+    }
+    for name, (default, purpose) in uses.items():
+        value = os.environ.get(name)
+        if value is None:
+            count, origin = default, "unset: nnU-Net's default"
+        elif value.isdecimal():
+            count, origin = int(value), "set"
+        else:
+            yield Finding("problem", f"{name} must be a whole number, got {value!r}", f"export {name}={cores}")
+            continue
+        text = f"{name}: {count} processes for {purpose} ({origin}; {cores} cores)"
+        if count > cores:
+            yield Finding("warning", f"{text}, more than there are cores", f"export {name}={cores}")
+        else:
+            yield Finding("ok", text)

@@ -1,0 +1,51 @@
+"""Entry point of the command `nnunet-eas`."""
+
+import argparse
+import sys
+import traceback
+from collections.abc import Sequence
+
+import nnunet_eas
+from nnunet_eas.cli import demo, doctor
+
+COMMANDS = {"demo": demo, "doctor": doctor}
+
+# What a user can mend. Anything else is a mistake of ours and keeps its traceback.
+EXPECTED_ERRORS = (ValueError, RuntimeError, OSError)
+
+
+def build_parser() -> argparse.ArgumentParser:
+    """The parser with all subcommands; `args.command` is the name of the chosen one."""
+    parser = argparse.ArgumentParser(prog="nnunet-eas", description="EAS U-Net for nnU-Net v2.")
+    parser.add_argument("--version", action="version", version=f"nnunet-eas {nnunet_eas.__version__}")
+    parser.add_argument("--debug", action="store_true", help="show the traceback of an error")
+    subparsers = parser.add_subparsers(title="commands", dest="command", metavar="COMMAND", required=True)
+    for command in COMMANDS.values():
+        command.add_parser(subparsers)
+    return parser
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    """Run one subcommand.
+
+    Args:
+        argv: The arguments without the program's name. None takes them from the command line.
+
+    Returns:
+        The exit status: the subcommand's own, 1 after an error, 130 when interrupted. (Wrong usage exits with 2.)
+    """
+    args = build_parser().parse_args(argv)
+    try:
+        return COMMANDS[args.command].run(args)
+    except EXPECTED_ERRORS as error:
+        if args.debug:
+            traceback.print_exc()
+        print(f"error: {error}", file=sys.stderr)
+        return 1
+    except KeyboardInterrupt:
+        print("interrupted", file=sys.stderr)
+        return 130
+
+
+if __name__ == "__main__":
+    sys.exit(main())
