@@ -1,0 +1,154 @@
+"""The convolution blocks of the EAS U-Net.
+
+`DepthwiseSeparableConv` is the basic module of Bi et al. (2023), fig. 2c, built as in MobileNet (Howard et al. 2017):
+depthwise k -> norm -> LeakyReLU -> pointwise 1 -> norm -> h-swish.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+from torch import nn
+from torch.nn.modules.conv import _ConvNd
+from torch.nn.modules.dropout import _DropoutNd
+
+
+class ConvNormNonlin(nn.Sequential):
+    """Convolution -> dropout -> norm -> activation.
+
+    Differs from dynamic-network-architectures' ConvDropoutNormReLU: it knows groups and dilation, registers every
+    module once, and gives the convolution no bias where a norm follows, because the norm would subtract it again.
+
+    Args:
+        conv_op: nn.Conv2d or nn.Conv3d.
+        input_channels: Channels in.
+        output_channels: Channels out.
+        kernel_size: Odd edge, one int for all axes or one per axis; the map keeps its size at stride 1.
+        stride: One int or one per axis.
+        dilation: One int or one per axis.
+        groups: As in the convolution; equal to `input_channels` makes it depthwise.
+        conv_bias: Bias of the convolution; counts only where `norm_op` is None.
+        norm_op: Norm class, None for no norm.
+        norm_op_kwargs: Its keyword arguments, None for its defaults.
+        dropout_op: Dropout class, None for none.
+        dropout_op_kwargs: Its keyword arguments.
+        nonlin: Activation class, None for none.
+        nonlin_kwargs: Its keyword arguments.
+        nonlin_first: Activation before the norm.
+
+    Shape:
+        (B, input_channels, *spatial) -> (B, output_channels, *ceil(spatial / stride))
+
+    Raises:
+        ValueError: A kernel edge is even, so that no padding keeps the map's size.
+    """
+
+    def __init__(
+        self,
+        conv_op: type[_ConvNd],
+        input_channels: int,
+        output_channels: int,
+        kernel_size: int | Sequence[int],
+        stride: int | Sequence[int] = 1,
+        dilation: int | Sequence[int] = 1,
+        groups: int = 1,
+        conv_bias: bool = False,
+        norm_op: type[nn.Module] | None = None,
+        norm_op_kwargs: dict[str, Any] | None = None,
+        dropout_op: type[_DropoutNd] | None = None,
+        dropout_op_kwargs: dict[str, Any] | None = None,
+        nonlin: type[nn.Module] | None = None,
+        nonlin_kwargs: dict[str, Any] | None = None,
+        nonlin_first: bool = False,
+    ) -> None:
+        super().__init__()
+        dim = 2 if issubclass(conv_op, nn.Conv2d) else 3
+        kernel = [kernel_size] * dim if isinstance(kernel_size, int) else list(kernel_size)
+        rate = [dilation] * dim if isinstance(dilation, int) else list(dilation)
+        if any(k % 2 == 0 for k in kernel):
+            raise ValueError(f"kernel_size must be odd along every axis, got {kernel}. Use 1 or 3.")
+
+        self.conv = conv_op(
+            input_channels,
+            output_channels,
+            kernel,
+            stride=stride if isinstance(stride, int) else tuple(stride),
+            padding=[r * (k // 2) for r, k in zip(rate, kernel, strict=True)],
+            dilation=rate,
+            groups=groups,
+            bias=conv_bias and norm_op is None,
+        )
+        if dropout_op is not None:
+            self.dropout = dropout_op(**(dropout_op_kwargs or {}))
+        norm = {} if norm_op is None else {"norm": norm_op(output_channels, **(norm_op_kwargs or {}))}
+        act = {} if nonlin is None else {"nonlin": nonlin(**(nonlin_kwargs or {}))}
+        for name, module in ({**act, **norm} if nonlin_first else {**norm, **act}).items():
+            self.add_module(name, module)
+
+
+class DepthwiseSeparableConv(nn.Sequential):
+    """Depthwise k -> norm -> `depthwise_nonlin` -> pointwise 1 -> dropout -> norm -> `nonlin`.
+
+    The paper's basic module (Bi et al. 2023, fig. 2c): LeakyReLU behind the depthwise step, h-swish behind the
+    pointwise one.
+
+    Args:
+        conv_op: nn.Conv2d or nn.Conv3d.
+        input_channels: Channels in.
+        output_channels: Channels out.
+        kernel_size: The depthwise step's odd edge, one int or one per axis.
+        stride: The depthwise step's.
+        dilation: The depthwise step's.
+        depthwise_nonlin: Activation class behind the depthwise step, None for none.
+        depthwise_nonlin_kwargs: Its keyword arguments.
+        dropout_op: Dropout class behind the pointwise step, None for none.
+        dropout_op_kwargs: Its keyword arguments.
+        nonlin: Activation class behind the pointwise step, None for none.
+        nonlin_kwargs: Its keyword arguments.
+        **conv_kwargs: `conv_bias`, `norm_op`, `norm_op_kwargs`, `nonlin_first`: both steps', as in `ConvNormNonlin`.
+
+    Shape:
+        (B, input_channels, *spatial) -> (B, output_channels, *ceil(spatial / stride))
+    """
+
+    def __init__(
+        self,
+        conv_op: type[_ConvNd],
+        input_channels: int,
+        output_channels: int,
+        kernel_size: int | Sequence[int],
+        stride: int | Sequence[int] = 1,
+        dilation: int | Sequence[int] = 1,
+        depthwise_nonlin: type[nn.Module] | None = None,
+        depthwise_nonlin_kwargs: dict[str, Any] | None = None,
+        dropout_op: type[_DropoutNd] | None = None,
+        dropout_op_kwargs: dict[str, Any] | None = None,
+        nonlin: type[nn.Module] | None = None,
+        nonlin_kwargs: dict[str, Any] | None = None,
+        **conv_kwargs: Any,
+    ) -> None:
+        super().__init__()
+        self.depthwise = ConvNormNonlin(
+            conv_op,
+            input_channels,
+            input_channels,
+            kernel_size,
+            stride=stride,
+            dilation=dilation,
+            groups=input_channels,
+            nonlin=depthwise_nonlin,
+            nonlin_kwargs=depthwise_nonlin_kwargs,
+            **conv_kwargs,
+        )
+        self.pointwise = ConvNormNonlin(
+            conv_op,
+            input_channels,
+            output_channels,
+            1,
+            dropout_op=dropout_op,
+            dropout_op_kwargs=dropout_op_kwargs,
+            nonlin=nonlin,
+            nonlin_kwargs=nonlin_kwargs,
+            **conv_kwargs,
+        )

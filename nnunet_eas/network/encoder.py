@@ -1,0 +1,67 @@
+"""The encoder of the EAS U-Net."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+
+import torch
+from dynamic_network_architectures.building_blocks.helper import get_matching_pool_op
+from torch import nn
+from torch.nn.modules.conv import _ConvNd
+
+
+class EASEncoder(nn.Module):
+    """Stages of blocks with pooling between them, and the EAS module behind the last.
+
+    Args:
+        conv_op: nn.Conv2d or nn.Conv3d.
+        input_channels: Channels of the image.
+        features_per_stage: Channels, one entry per stage.
+        kernel_sizes: Per stage and axis.
+        strides: Per stage and axis; the first is 1.
+        n_conv_per_stage: Blocks per stage.
+        stem: Builds the network's very first block: (input_channels, output_channels, kernel_size, stride=...).
+        block: Builds every other block, called alike.
+        max_pool: Down by max pooling whose kernel is the stride; otherwise the stage's first block is strided.
+        bottleneck: What stands behind the last stage: the EAS module, or nn.Identity without it.
+
+    Shape:
+        (B, input_channels, *spatial) -> one map per stage, full resolution first
+    """
+
+    def __init__(
+        self,
+        conv_op: type[_ConvNd],
+        input_channels: int,
+        features_per_stage: Sequence[int],
+        kernel_sizes: Sequence[Sequence[int]],
+        strides: Sequence[Sequence[int]],
+        n_conv_per_stage: Sequence[int],
+        stem: Callable[..., nn.Module],
+        block: Callable[..., nn.Module],
+        max_pool: bool,
+        bottleneck: nn.Module,
+    ) -> None:
+        super().__init__()
+        stages = []
+        channels = input_channels
+        for s, (features, kernel, stride) in enumerate(zip(features_per_stage, kernel_sizes, strides, strict=True)):
+            modules: list[nn.Module] = []
+            if max_pool and any(i != 1 for i in stride):
+                modules.append(get_matching_pool_op(conv_op, pool_type="max")(tuple(stride), tuple(stride)))
+                stride = [1] * len(stride)
+            for i in range(n_conv_per_stage[s]):
+                build = stem if s == i == 0 else block
+                modules.append(build(channels, features, kernel, stride=stride if i == 0 else 1))
+                channels = features
+            stages.append(nn.Sequential(*modules))
+        self.stages = nn.ModuleList(stages)
+        self.bottleneck = bottleneck
+
+    def forward(self, x: torch.Tensor) -> list[torch.Tensor]:
+        skips = []
+        for stage in self.stages:
+            x = stage(x)
+            skips.append(x)
+        skips[-1] = self.bottleneck(x)
+        return skips

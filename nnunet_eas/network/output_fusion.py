@@ -1,0 +1,49 @@
+"""Multi-scale output fusion (Bi et al. 2023): the outputs of all decoder stages make the final prediction."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import torch
+from torch import nn
+from torch.nn import functional as F
+from torch.nn.modules.conv import _ConvNd
+
+
+class OutputFusion(nn.Module):
+    """Every output's logits resized to full resolution, concatenated, 1x1 convolution.
+
+    Computed as one 1x1 projection per output at that output's own resolution, then resized and added. That is the same
+    function (a 1x1 convolution commutes with a linear resize) without the concatenated full-resolution map.
+
+    It starts as the mean of the resized outputs. The weights are this module's own parameters rather than a
+    convolution's, so that an initialisation applied to every convolution afterwards leaves that start alone.
+
+    Args:
+        conv_op: nn.Conv2d or nn.Conv3d; decides the resize (bilinear or trilinear, align_corners off).
+        num_classes: Channels of every output.
+        n_outputs: How many outputs are fused.
+
+    Shape:
+        `n_outputs` tensors (B, num_classes, *spatial_i), largest first -> (B, num_classes, *spatial_0)
+    """
+
+    def __init__(self, conv_op: type[_ConvNd], num_classes: int, n_outputs: int) -> None:
+        super().__init__()
+        dim = 2 if issubclass(conv_op, nn.Conv2d) else 3
+        self.n_outputs = n_outputs
+        self.resize_mode = "bilinear" if dim == 2 else "trilinear"
+        # in the layout of the 1x1 convolution over the concatenation: (out, n_outputs * in, 1, 1(, 1))
+        mean = torch.eye(num_classes).repeat(1, n_outputs) / n_outputs
+        self.weight = nn.Parameter(mean.reshape(*mean.shape, *[1] * dim))
+        self.bias = nn.Parameter(torch.zeros(num_classes))
+
+    def forward(self, outputs: Sequence[torch.Tensor]) -> torch.Tensor:
+        size = outputs[0].shape[2:]
+        convolve = F.conv2d if len(size) == 2 else F.conv3d
+        weights = self.weight.chunk(self.n_outputs, dim=1)
+        fused = convolve(outputs[0], weights[0], self.bias)
+        for output, weight in zip(outputs[1:], weights[1:], strict=True):
+            projected = convolve(output, weight)
+            fused = fused + F.interpolate(projected, size=size, mode=self.resize_mode, align_corners=False)
+        return fused

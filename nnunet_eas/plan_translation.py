@@ -1,0 +1,176 @@
+"""From a planned U-Net to the EAS U-Net: pure functions, shared by trainers and planner."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping, Sequence
+from copy import deepcopy
+from typing import Any
+
+from nnunetv2.utilities.plans_handling.plans_handler import PlansManager
+
+from nnunet_eas.network.eas_unet import ARCH_FORMAT, EASUNet
+
+NETWORK_CLASS_NAME = f"{EASUNet.__module__}.{EASUNet.__name__}"
+# what a plan says of the network's shape; equal topologies give networks with the same weights
+TOPOLOGY = ("n_stages", "features_per_stage", "conv_op", "kernel_sizes", "strides")
+
+
+def names_eas_unet(architecture: Mapping[str, Any]) -> bool:
+    """Whether a plan's `architecture` is already an EAS U-Net."""
+    return architecture["network_class_name"].rsplit(".", 1)[-1] == EASUNet.__name__
+
+
+def dilation_rates(edges: Sequence[int]) -> list[list[int]]:
+    """The EAS module's rates for a bottleneck map: 1/4, 1/2 and 3/4 of each edge.
+
+    In DeepLab's proportion: an edge of 24 gives 6, 12, 18. Along an axis of edge e a rate is at least 1 and at most
+    e - 1, so that the outer taps see the map and not only padding; an edge of 1 takes 1.
+
+    Args:
+        edges: The map's shape in voxels, one entry per axis.
+
+    Returns:
+        One list per branch with one rate per axis, smallest first, equal branches once.
+    """
+    # floor(q * e + 1/2) for q = n / 4, in integers
+    branches = [[max(1, min((n * e + 2) // 4, e - 1)) for e in edges] for n in (1, 2, 3)]
+    return [branch for i, branch in enumerate(branches) if branch not in branches[:i]]
+
+
+def translate_architecture(configuration: Mapping[str, Any]) -> dict[str, Any]:
+    """The EAS U-Net of a planned configuration, in the form in which a plan names a network.
+
+    Takes over topology, blocks per stage, dropout and the depthwise activation. Residual plans get two blocks a stage,
+    as in the paper. The norm goes by the dimension alone (2-D batch norm, 3-D instance norm) and never by the batch size,
+    which users edit and DDP splits.
+
+    Args:
+        configuration: A configuration of a plans file with its inheritance resolved: `patch_size` in voxels and the
+            `architecture` of a U-Net (PlainConvUNet, ResidualEncoderUNet or alike). Not changed.
+
+    Returns:
+        `network_class_name`, `arch_kwargs` with every choice written out, `_kw_requires_import`.
+
+    Raises:
+        ValueError: The architecture is no U-Net with strides, or one that the EAS U-Net can't take on this patch.
+    """
+    source = configuration["architecture"]
+    kwargs = source["arch_kwargs"]
+    missing = [key for key in TOPOLOGY if key not in kwargs]
+    if missing:
+        raise ValueError(
+            f"architecture must be a U-Net with {', '.join(TOPOLOGY)}, got {source['network_class_name']} without "
+            f"{', '.join(missing)}. Train from nnUNetPlans or one of the nnUNetResEncUNetPlans (-p)."
+        )
+    patch_size, n_stages, strides = configuration["patch_size"], kwargs["n_stages"], kwargs["strides"]
+    if n_stages < 2:
+        raise ValueError(
+            f"n_stages must be at least 2, got {n_stages}. The images are too small to be pooled: a U-Net has no use here."
+        )
+    for key in ("features_per_stage", "kernel_sizes", "strides"):
+        if len(kwargs[key]) != n_stages:
+            raise ValueError(f"{key} must have n_stages = {n_stages} entries, got {len(kwargs[key])}. Mend the plan.")
+    divisor = [math.prod(stage[axis] for stage in strides) for axis in range(len(patch_size))]
+    if any(p % d for p, d in zip(patch_size, divisor, strict=True)):
+        raise ValueError(
+            f"patch_size must be divisible by {divisor}, the product of its strides, got {list(patch_size)}. "
+            f"Use e.g. {[-(-p // d) * d for p, d in zip(patch_size, divisor, strict=True)]} in the plan."
+        )
+    dim = len(patch_size)
+    is_residual = "n_conv_per_stage" not in kwargs
+    return {
+        "network_class_name": NETWORK_CLASS_NAME,
+        "arch_kwargs": {
+            **{key: deepcopy(kwargs[key]) for key in TOPOLOGY},
+            "n_conv_per_stage": [2] * n_stages if is_residual else deepcopy(kwargs["n_conv_per_stage"]),
+            "n_conv_per_stage_decoder": (
+                [2] * (n_stages - 1) if is_residual else deepcopy(kwargs["n_conv_per_stage_decoder"])
+            ),
+            "conv_bias": kwargs["conv_bias"],
+            "norm_op": (
+                "torch.nn.modules.batchnorm.BatchNorm2d"
+                if dim == 2
+                else "torch.nn.modules.instancenorm.InstanceNorm3d"
+            ),
+            "norm_op_kwargs": {"eps": 1e-5, "affine": True},
+            "dropout_op": kwargs["dropout_op"],
+            "dropout_op_kwargs": deepcopy(kwargs["dropout_op_kwargs"]),
+            "nonlin": kwargs["nonlin"],
+            "nonlin_kwargs": deepcopy(kwargs["nonlin_kwargs"]),
+            "nonlin_first": kwargs.get("nonlin_first", False),
+            "pointwise_nonlin": "torch.nn.Hardswish",
+            "pointwise_nonlin_kwargs": None,
+            "stem": "full",
+            "block": "separable",
+            "pool": "max",
+            "eas_module": True,
+            "dilated_block": "separable",
+            "dilations": dilation_rates([p // d for p, d in zip(patch_size, divisor, strict=True)]),
+            "output_fusion": True,
+            "arch_format": ARCH_FORMAT,
+        },
+        "_kw_requires_import": ["conv_op", "norm_op", "dropout_op", "nonlin", "pointwise_nonlin"],
+    }
+
+
+def translate_plans(plans: Mapping[str, Any], trained: Mapping[str, Any] | None = None) -> dict[str, Any]:
+    """A copy of the plans in which every configuration names an EAS U-Net.
+
+    A configuration that names one already stands as it is.
+
+    Args:
+        plans: The content of a plans file. Not changed.
+        trained: The plans that were saved beside a model of the same name, if there is one. Where a configuration has
+            the same patch and topology there, its recorded network is taken instead of a new translation: a resumed
+            run and the next fold then get the network of the folds before, whatever this version would translate to.
+
+    Raises:
+        ValueError: A configuration can't be translated; the message begins with its name.
+    """
+    planned = _resolved_configurations(plans)
+    recorded = {} if trained is None else _resolved_configurations(trained)
+    translated = deepcopy(dict(plans))
+    for name, configuration in planned.items():
+        if names_eas_unet(configuration["architecture"]):
+            continue
+        try:
+            architecture = translate_architecture(configuration)
+        except ValueError as e:
+            raise ValueError(f"Configuration {name} of {plans['plans_name']}: {e}") from e
+        if name in recorded and _same_shape(recorded[name], {**configuration, "architecture": architecture}):
+            architecture = deepcopy(recorded[name]["architecture"])
+        translated["configurations"][name]["architecture"] = architecture
+    return translated
+
+
+def architecture_differences(a: Mapping[str, Any], b: Mapping[str, Any]) -> list[str]:
+    """What two plans' `architecture` entries differ in, one sentence each; empty where they build the same network."""
+    if a["network_class_name"] != b["network_class_name"]:
+        return [f"network {a['network_class_name']} there and {b['network_class_name']} here"]
+    left, right = a["arch_kwargs"], b["arch_kwargs"]
+    return [
+        f"{key} {left.get(key)} there and {right.get(key)} here"
+        for key in sorted({*left, *right})
+        if _plain(left.get(key)) != _plain(right.get(key))
+    ]
+
+
+def _resolved_configurations(plans: Mapping[str, Any]) -> dict[str, dict[str, Any]]:
+    # the host resolves `inherits_from` and reconstructs the architecture of plans from before it was recorded
+    manager = PlansManager(deepcopy(dict(plans)))
+    return {name: manager.get_configuration(name).configuration for name in plans["configurations"]}
+
+
+def _same_shape(recorded: Mapping[str, Any], translated: Mapping[str, Any]) -> bool:
+    a, b = recorded["architecture"], translated["architecture"]
+    return (
+        names_eas_unet(a)
+        and list(recorded["patch_size"]) == list(translated["patch_size"])
+        and all(_plain(a["arch_kwargs"][key]) == _plain(b["arch_kwargs"][key]) for key in TOPOLOGY)
+    )
+
+
+def _plain(value: Any) -> Any:
+    """Tuples as lists: what a value looks like after a trip through JSON."""
+    return [_plain(v) for v in value] if isinstance(value, (list, tuple)) else value

@@ -1,0 +1,21 @@
+"""nnU-Net trainers that train the EAS U-Net."""
+
+from nnunet_eas.trainer.eas_unet_trainer import EASUNetTrainer
+from nnunet_eas.trainer.lengths import (
+    EASUNetTrainer_5epochs,
+    EASUNetTrainer_20epochs,
+    EASUNetTrainer_50epochs,
+    EASUNetTrainer_100epochs,
+    EASUNetTrainer_250epochs,
+)
+from nnunet_eas.trainer.paper import EASUNetTrainer_paper
+
+__all__ = [
+    "EASUNetTrainer",
+    "EASUNetTrainer_5epochs",
+    "EASUNetTrainer_20epochs",
+    "EASUNetTrainer_50epochs",
+    "EASUNetTrainer_100epochs",
+    "EASUNetTrainer_250epochs",
+    "EASUNetTrainer_paper",
+]

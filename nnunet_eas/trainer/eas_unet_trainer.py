@@ -1,0 +1,121 @@
+"""EASUNetTrainer: nnU-Net's trainer with the EAS U-Net in the place of the planned network."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import torch
+from batchgenerators.utilities.file_and_folder_operations import load_json
+from nnunetv2.paths import nnUNet_preprocessed, nnUNet_results
+from nnunetv2.training.nnUNetTrainer.nnUNetTrainer import nnUNetTrainer
+from nnunetv2.utilities.file_path_utilities import get_output_folder
+from nnunetv2.utilities.plans_handling.plans_handler import PlansManager
+from torch import nn
+from torch._dynamo import OptimizedModule
+from torch.nn.parallel import DistributedDataParallel
+
+from nnunet_eas.plan_translation import architecture_differences, translate_plans
+
+
+class EASUNetTrainer(nnUNetTrainer):
+    """Trains the EAS U-Net with nnU-Net's own schedule, from any plan.
+
+    The plan's networks are translated once, here, before nnU-Net sees the plan. What nnU-Net then saves beside the model
+    names `EASUNet` with all its arguments, so that prediction, a resumed run and the stock trainer build the same network.
+    A plan of two stages has one output only and trains without deep supervision.
+
+    Args:
+        plans: Content of a plans file. Not changed.
+        configuration: 2d, 3d_fullres, ...
+        fold: 0 to 4, or "all".
+        dataset_json: Content of dataset.json.
+        device: Where to train.
+
+    Raises:
+        RuntimeError: CUDA is asked for and absent, or a folder variable of nnU-Net is not set.
+        ValueError: The dataset has no labels, or the plan can't be translated.
+    """
+
+    def __init__(
+        self,
+        plans: dict,
+        configuration: str,
+        fold: int,
+        dataset_json: dict,
+        device: torch.device = torch.device("cuda"),  # noqa: B008  the host's signature
+    ) -> None:
+        _check_surroundings(dataset_json, device)
+        super().__init__(self.prepare_plans(plans, configuration), configuration, fold, dataset_json, device)
+        if self.configuration_manager.network_arch_init_kwargs["n_stages"] == 2:
+            # the host weights the lowest output 0 and divides by the sum of the weights
+            self.enable_deep_supervision = False
+
+    @classmethod
+    def prepare_plans(cls, plans: dict[str, Any], configuration: str) -> dict[str, Any]:
+        """The plans that this trainer hands to nnU-Net: a copy in which every network is an EAS U-Net."""
+        model_folder = get_output_folder(plans["dataset_name"], cls.__name__, plans["plans_name"], configuration)
+        trained = Path(model_folder) / "plans.json"
+        return translate_plans(plans, trained=load_json(str(trained)) if trained.is_file() else None)
+
+    def save_checkpoint(self, filename: str) -> None:
+        """As the host, but a run killed in the middle of writing leaves the previous checkpoint whole."""
+        temporary = f"{filename}.tmp"
+        super().save_checkpoint(temporary)
+        if os.path.isfile(temporary):  # other ranks and --disable_checkpointing write none
+            os.replace(temporary, filename)
+
+    def load_checkpoint(self, filename_or_checkpoint: dict | str) -> None:
+        """As the host, after a check that the checkpoint holds this network.
+
+        Weights of another network can fit by shape (other rates, say) and would then load without a word.
+
+        Raises:
+            RuntimeError: It holds another network, or another number of classes or channels.
+        """
+        if not self.was_initialized:
+            self.initialize()
+        checkpoint = filename_or_checkpoint
+        if isinstance(checkpoint, str):
+            checkpoint = torch.load(checkpoint, map_location="cpu", weights_only=False, mmap=True)
+        trained = PlansManager(checkpoint["init_args"]["plans"]).get_configuration(checkpoint["init_args"]["configuration"])
+        differences = architecture_differences(
+            trained.configuration["architecture"], self.configuration_manager.configuration["architecture"]
+        )
+        differences += _shape_differences(checkpoint["network_weights"], _unwrapped(self.network).state_dict())
+        if differences:
+            raise RuntimeError(
+                f"The checkpoint must hold the network of {self.output_folder}, got another one: "
+                f"{'; '.join(differences[:3])}. Train under another plans name, or continue with the plan it was trained with."
+            )
+        super().load_checkpoint(filename_or_checkpoint)
+
+
+def _check_surroundings(dataset_json: dict[str, Any], device: torch.device) -> None:
+    if device.type == "cuda" and not torch.cuda.is_available():
+        raise RuntimeError("device must be one that this machine has, got cuda without a usable GPU. Use -device cpu.")
+    for variable in (nnUNet_preprocessed, nnUNet_results):
+        if not variable.is_set():
+            raise RuntimeError(f"{variable.env_var_name} must be set to a folder, got nothing. Run nnunet-eas doctor.")
+    if len(dataset_json.get("labels", {})) < 2:
+        raise ValueError(
+            "labels in dataset.json must name the background and at least one structure, got "
+            f"{dataset_json.get('labels')}. Add e.g. {{'background': 0, 'femoral_cartilage': 1}}."
+        )
+
+
+def _unwrapped(network: nn.Module) -> nn.Module:
+    network = network.module if isinstance(network, DistributedDataParallel) else network
+    return network._orig_mod if isinstance(network, OptimizedModule) else network
+
+
+def _shape_differences(saved: Mapping[str, torch.Tensor], own: Mapping[str, torch.Tensor]) -> list[str]:
+    shapes = {key.removeprefix("module."): tuple(value.shape) for key, value in saved.items()}
+    return [
+        f"{key} is {shapes.get(key, 'absent')} there and {tuple(value.shape)} here"
+        + (" (another number of classes)" if ".seg_layers." in key else "")
+        for key, value in own.items()
+        if shapes.get(key) != tuple(value.shape)
+    ]
