@@ -4,6 +4,8 @@ The new environments see the running one's packages through a folder of links, s
 nnunet_eas and nnunetv2 are not among the links: what a test finds of them is what it has installed.
 """
 
+import contextlib
+import email
 import json
 import os
 import shutil
@@ -11,9 +13,12 @@ import subprocess
 import sys
 import tarfile
 import zipfile
+from importlib import metadata
 from pathlib import Path
 
 import pytest
+from packaging.requirements import Requirement
+from packaging.utils import canonicalize_name
 
 pytestmark = pytest.mark.slow
 
@@ -142,8 +147,7 @@ def environment_without_nnunet(tmp_path, base_packages):
 def wheel_environment(tmp_path_factory, base_packages, nnunet_packages, built):
     """An environment with the wheel, for the tests that only ask."""
     environment = Environment(tmp_path_factory.mktemp("wheel"), [base_packages, nnunet_packages])
-    # no index: what we depend on must be there with nnunetv2
-    environment.pip("install", "--no-index", built["wheel"])
+    environment.pip("install", "--no-deps", "--no-index", built["wheel"])
     return environment
 
 
@@ -158,7 +162,7 @@ def checkout(tmp_path):
 
 
 def install_editable(environment, checkout):
-    environment.pip("install", "--no-index", "--no-build-isolation", "-e", checkout)
+    environment.pip("install", "--no-deps", "--no-index", "--no-build-isolation", "-e", checkout)
 
 
 def test_wheel_holds_the_package_the_start_up_file_and_nothing_else(built):
@@ -167,6 +171,26 @@ def test_wheel_holds_the_package_the_start_up_file_and_nothing_else(built):
     assert sources | {"nnunet_eas/py.typed", STARTUP_FILE} <= names
     assert {name.split("/")[0] for name in names if ".dist-info/" not in name} == {"nnunet_eas", STARTUP_FILE}
     assert any(name.endswith(".dist-info/licenses/LICENSE") for name in names)
+
+
+def test_all_that_we_depend_on_comes_with_nnunet(built):
+    def requirements(lines):
+        parsed = [Requirement(line) for line in lines or ()]
+        active = [line for line in parsed if line.marker is None or line.marker.evaluate({"extra": ""})]
+        return {canonicalize_name(line.name) for line in active}
+
+    brought, todo = set(), {"nnunetv2"}
+    while todo:
+        name = todo.pop()
+        brought.add(name)
+        with contextlib.suppress(metadata.PackageNotFoundError):  # not needed on this platform
+            todo |= requirements(metadata.requires(name)) - brought
+
+    with zipfile.ZipFile(built["wheel"]) as archive:
+        (file,) = (name for name in archive.namelist() if name.endswith(".dist-info/METADATA"))
+        asked = email.message_from_bytes(archive.read(file)).get_all("Requires-Dist")
+    assert "nnunetv2" in requirements(asked)
+    assert requirements(asked) <= brought
 
 
 def test_sdist_holds_all_that_the_tests_need(built):
@@ -200,7 +224,7 @@ def test_found_from_an_editable_install(new_environment, checkout):
 def test_found_with_nnunet(environment_without_nnunet, built, requirement):
     environment = environment_without_nnunet
     environment.pip("install", "--no-deps", requirement)
-    environment.pip("install", "--no-index", built["wheel"])
+    environment.pip("install", "--no-deps", "--no-index", built["wheel"])
     result = environment.look_up()
     assert Path(result["nnunetv2"]).is_relative_to(environment.site_packages)
     assert result["is_imported_class"]
@@ -217,7 +241,7 @@ def test_found_where_nnunet_is_an_editable_checkout(environment_without_nnunet, 
     shutil.unpack_archive(archive, tmp_path / "source")
     (nnunet_checkout,) = (tmp_path / "source").iterdir()
     environment.pip("install", "--no-deps", "--no-build-isolation", "-e", nnunet_checkout)
-    environment.pip("install", "--no-index", built["wheel"])
+    environment.pip("install", "--no-deps", "--no-index", built["wheel"])
     result = environment.look_up()
     assert Path(result["nnunetv2"]).is_relative_to(nnunet_checkout)
     assert result["is_imported_class"]
@@ -305,7 +329,7 @@ def test_inherited_by_an_environment_without_the_plugin(wheel_environment, new_e
 def test_uninstalling_leaves_nothing(new_environment, built, checkout, kind):
     before = new_environment.entries()
     if kind == "wheel":
-        new_environment.pip("install", "--no-index", built["wheel"])
+        new_environment.pip("install", "--no-deps", "--no-index", built["wheel"])
     else:
         install_editable(new_environment, checkout)
     assert (new_environment.site_packages / STARTUP_FILE).is_file()
