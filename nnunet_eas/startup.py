@@ -2,8 +2,8 @@
 
 nnU-Net looks for foreign trainers only in the directories of the environment variable `nnUNet_extTrainer`. A start-up
 file that is installed with the package (`[tool.hatch.build.targets.wheel.hooks.autorun]` in pyproject.toml) calls
-`register`, which appends our directory there. It runs in every Python program of the environment, so: standard library
-only, nothing printed, never an exception, and far below a millisecond.
+`register`, which appends our directory there. It runs in every Python program of the environment, so: nothing imported
+that Python has not loaded by then, nothing printed, and what might fail is caught by the start-up file.
 """
 
 import os

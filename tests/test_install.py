@@ -260,26 +260,13 @@ def test_a_users_own_folder_stays_beside_ours(wheel_environment, tmp_path):
     assert wheel_environment.look_up("EASUNetTrainer", nnUNet_extTrainer=str(tmp_path))["is_imported_class"]
 
 
-def test_start_imports_and_prints_nothing(wheel_environment):
-    completed = wheel_environment.run(
-        wheel_environment.python, "-c", "import sys; print(*sorted({name.split('.')[0] for name in sys.modules}))"
-    )
-    loaded = set(completed.stdout.split())
-    assert completed.stderr == ""
-    assert "os" in loaded
-    assert not loaded & {"torch", "numpy", "nnunetv2", "nnunet_eas", "nnunet_eas_trainers"}
-
-
-def test_start_does_not_decide_which_package_is_imported(wheel_environment, tmp_path):
-    """Python started inside another checkout takes that one, as it would without us."""
-    (tmp_path / "nnunet_eas").mkdir()
-    (tmp_path / "nnunet_eas" / "__init__.py").touch()
-    completed = run(
-        [wheel_environment.python, "-c", "import nnunet_eas; print(nnunet_eas.__file__)"],
-        cwd=tmp_path,
-        env=wheel_environment.shell(),
-    )
-    assert completed.stdout.strip() == str(tmp_path / "nnunet_eas" / "__init__.py")
+def test_start_imports_and_prints_nothing_else(wheel_environment, new_environment):
+    ask = "import sys; print(*sorted(sys.modules))"
+    with_plugin = wheel_environment.run(wheel_environment.python, "-c", ask)
+    without = new_environment.run(new_environment.python, "-c", ask)
+    ours = set(with_plugin.stdout.split()) - set(without.stdout.split())
+    assert ours == {"nnunet_eas", "nnunet_eas.startup"}
+    assert with_plugin.stderr == ""
 
 
 def test_child_processes_do_not_append_again(wheel_environment):
