@@ -13,6 +13,7 @@ try:
         EASUNetTrainer_100epochs,
         EASUNetTrainer_250epochs,
         EASUNetTrainer_demo,
+        EASUNetTrainer_demo_quick,
         EASUNetTrainer_paper,
     )
 except ModuleNotFoundError as error:
@@ -29,5 +30,6 @@ else:
         "EASUNetTrainer_100epochs",
         "EASUNetTrainer_250epochs",
         "EASUNetTrainer_demo",
+        "EASUNetTrainer_demo_quick",
         "EASUNetTrainer_paper",
     ]

@@ -1,0 +1,90 @@
+"""Pictures: scan, truth and prediction side by side, and the loss curve."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import SimpleITK as sitk
+from matplotlib.backends.backend_agg import FigureCanvasAgg
+from matplotlib.colors import ListedColormap
+from matplotlib.figure import Figure
+from matplotlib.patches import Patch
+
+from nnunet_eas.phantom import LABELS
+
+# Okabe and Ito's palette: also colour-blind people can tell these apart.
+COLOURS = {"femur": "#0072B2", "femoral_cartilage": "#E69F00", "tibia": "#009E73", "tibial_cartilage": "#CC79A7"}
+
+
+def draw_case(path: Path, *, scan: Path, truth: Path, prediction: Path, title: str) -> None:
+    """Scan, truth and prediction of one sagittal slice: the one with most tibial cartilage, so that both layers show.
+
+    Args:
+        path: PNG file to write.
+        scan: Image file.
+        truth: Label file.
+        prediction: Label file.
+        title: Above the picture.
+    """
+    image = sitk.ReadImage(str(scan))
+    spacing = image.GetSpacing()[::-1]
+    arrays = [sitk.GetArrayFromImage(sitk.ReadImage(str(file))) for file in (scan, truth, prediction)]
+    tibial = arrays[1] == LABELS["tibial_cartilage"]
+    index = int(np.argmax(tibial.sum(axis=(0, 1))))
+    slices = [array[:, :, index] for array in arrays]
+    extent = (0, slices[0].shape[1] * spacing[1], 0, slices[0].shape[0] * spacing[0])
+
+    figure = Figure(figsize=(12, 4.2), layout="constrained")
+    FigureCanvasAgg(figure)
+    axes = figure.subplots(1, 3)
+    colours = ListedColormap(list(COLOURS.values()))
+    for axis, name, labels in zip(axes, ("scan", "truth", "prediction"), (None, *slices[1:]), strict=True):
+        # z grows towards the head, so row 0 belongs at the bottom
+        axis.imshow(slices[0], cmap="gray", vmin=0, vmax=1000, origin="lower", extent=extent)
+        if labels is not None:
+            shown = np.ma.masked_equal(labels, 0)
+            axis.imshow(
+                shown,
+                cmap=colours,
+                vmin=1,
+                vmax=len(COLOURS),
+                alpha=0.55,
+                origin="lower",
+                extent=extent,
+                interpolation="nearest",
+            )
+        axis.set_title(name)
+        axis.set_xticks([])
+        axis.set_yticks([])
+    handles = [Patch(color=colour, label=name.replace("_", " ")) for name, colour in COLOURS.items()]
+    figure.legend(handles=handles, loc="outside lower center", ncols=len(handles), frameon=False)
+    figure.suptitle(f"{title}, sagittal slice {index}, front is left")
+    figure.savefig(path, dpi=110, format="png")
+
+
+def draw_curves(path: Path, log: dict[str, Sequence[Any]], structures: Sequence[str]) -> None:
+    """Losses and pseudo Dice (of random patches, nnU-Net's own estimate) over the epochs.
+
+    Args:
+        path: PNG file to write.
+        log: What nnU-Net logs into its checkpoints.
+        structures: Names, in the order of their labels.
+    """
+    figure = Figure(figsize=(10, 3.8), layout="constrained")
+    FigureCanvasAgg(figure)
+    left, right = figure.subplots(1, 2)
+    epochs = np.arange(1, len(log["train_losses"]) + 1)
+    left.plot(epochs, log["train_losses"], "o-", color="#0072B2", label="training")
+    left.plot(epochs, log["val_losses"], "s--", color="#D55E00", label="validation")
+    left.set(xlabel="epoch", ylabel="loss", title="loss")
+    dice = np.asarray(log["dice_per_class_or_region"], dtype=float)
+    for name, values, marker in zip(structures, dice.T, "osD^", strict=True):
+        right.plot(epochs, values, marker=marker, color=COLOURS[name], label=name.replace("_", " "))
+    right.set(xlabel="epoch", ylabel="Dice", ylim=(0, 1.02), title="pseudo Dice on validation slices")
+    for axis in (left, right):
+        axis.legend()
+        axis.grid(alpha=0.3)
+    figure.savefig(path, dpi=110, format="png")

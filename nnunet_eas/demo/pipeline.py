@@ -1,0 +1,193 @@
+"""The demo from end to end: five stages, each kept once it is finished."""
+
+from __future__ import annotations
+
+import json
+import shlex
+import zipfile
+from collections.abc import Callable
+from dataclasses import asdict
+from pathlib import Path
+from typing import Any
+
+import nnunet_eas
+from nnunet_eas.demo import report
+from nnunet_eas.demo.commands import Commands
+from nnunet_eas.demo.dataset import case_identifiers, write_dataset
+from nnunet_eas.demo.progress import Progress
+from nnunet_eas.demo.scores import STRUCTURES, means, score
+from nnunet_eas.demo.settings import CONFIGURATION, DATASET_ID, DATASET_NAME, FOLD, DemoSettings
+from nnunet_eas.demo.training_output import TrainingOutput
+from nnunet_eas.demo.workspace import Workspace, fingerprint, write_json
+
+RAW = f"nnUNet_raw/{DATASET_NAME}"
+PREPROCESSED = f"nnUNet_preprocessed/{DATASET_NAME}"
+PREDICTIONS = "predictions"
+PICTURES = "pictures"
+SCORES = "stages/scores.json"
+RESULTS = "results.json"
+
+
+class Demo:
+    """One demo in one folder.
+
+    Args:
+        workspace: The folder, locked.
+        commands: nnU-Net's.
+        settings: Sizes.
+        device: cpu, cuda or mps.
+    """
+
+    def __init__(self, workspace: Workspace, commands: Commands, settings: DemoSettings, device: str) -> None:
+        self.workspace = workspace
+        self.root = workspace.root
+        self.commands = commands
+        self.settings = settings
+        self.device = device
+        self.progress = Progress(stages=5)
+        self.cases = case_identifiers(settings)
+
+    @property
+    def model_folder(self) -> Path:
+        """Where nnU-Net puts the trained model."""
+        return self.root / f"nnUNet_results/{DATASET_NAME}/{self.settings.trainer}__nnUNetPlans__{CONFIGURATION}"
+
+    def run(self) -> None:
+        """Goes through the stages; what an earlier run finished with the same settings is kept."""
+        s = asdict(self.settings)
+        knees = {
+            name: s[name] for name in ("seed", "shape", "spacing", "training_knees", "validation_knees", "test_knees")
+        }
+        training = {"trainer": s["trainer"], "schedule": s["schedule"], "device": self.device}
+        stages: list[tuple[str, str, dict[str, Any], list[str], Callable[[bool], None]]] = [
+            ("knees", "Drawing knees", {**knees, "version": nnunet_eas.__version__}, [RAW], self._draw),
+            ("plan", "Planning and preprocessing", {"batch_size": s["batch_size"]}, [PREPROCESSED], self._plan),
+            ("train", "Training", training, [f"{self.model_folder}/fold_{FOLD}/checkpoint_final.pth"], self._train),
+            ("predict", "Predicting unseen knees", {}, [PREDICTIONS], self._predict),
+            ("score", "Scoring", {}, [SCORES, PICTURES], self._score),
+        ]
+        before = ""
+        for number, (name, title, own, products, work) in enumerate(stages):
+            before = fingerprint(own, before)
+            stamp = self.workspace.stamp(name)
+            same = stamp.get("fingerprint") == before
+            if same and stamp["finished"] and all((self.root / product).exists() for product in products):
+                self.progress.kept(title)
+                continue
+            for later in stages[number + 1 :]:
+                self.workspace.forget(later[0])
+            self.workspace.begin(name, before)
+            self.progress.begin(title)
+            work(same)
+            self.workspace.finish(name, before, self.progress.end())
+
+    def predict_command(self) -> str:
+        """How to predict scans of one's own with the trained model, on this machine."""
+        model = shlex.quote(str(self.model_folder))
+        return f"nnUNetv2_predict_from_modelfolder -i IMAGES -o PREDICTIONS -m {model} -f {FOLD} -device {self.device}"
+
+    def seconds(self) -> dict[str, float]:
+        """What each stage took, in the run that finished it."""
+        return {name: self.workspace.stamp(name)["seconds"] for name in ("knees", "plan", "train", "predict", "score")}
+
+    def _draw(self, _: bool) -> None:
+        total = sum(len(names) for names in self.cases.values())
+        partial = self._fresh("nnUNet_raw.partial")
+        self.workspace.remove("nnUNet_raw")
+        write_dataset(partial / DATASET_NAME, self.settings, lambda n: self.progress.detail(f"{n} of {total}"))
+        partial.rename(self.root / "nnUNet_raw")
+
+    def _plan(self, _: bool) -> None:
+        self.workspace.remove("nnUNet_preprocessed")
+        self._nnunet("nnUNetv2_plan_and_preprocess", "-d", str(DATASET_ID), "-c", CONFIGURATION, "-np", "2")
+        plans = self.root / PREPROCESSED / "nnUNetPlans.json"
+        content = json.loads(plans.read_text())
+        content["configurations"][CONFIGURATION]["batch_size"] = self.settings.batch_size
+        write_json(plans, content)
+        # nnU-Net takes this file where it finds one; its own folds would take a fifth of the knees from the training.
+        split = {"train": self.cases["training"], "val": self.cases["validation"]}
+        write_json(self.root / PREPROCESSED / "splits_final.json", [split])
+
+    def _train(self, begun: bool) -> None:
+        structures = list(STRUCTURES)
+        shown = [name for name in structures if "cartilage" in name]
+        output = TrainingOutput(epochs=self.settings.schedule.epochs, structures=structures, shown=shown)
+
+        def on_line(line: str) -> None:
+            if news := output.read(line):
+                self.progress.detail(news[0], milestone=news[1])
+
+        arguments = (str(DATASET_ID), CONFIGURATION, str(FOLD), "-tr", self.settings.trainer, "-device", self.device)
+        if begun and self._has_checkpoint():
+            self.progress.detail("going on where an earlier run was stopped", milestone=True)
+            try:
+                self.commands.run("nnUNetv2_train", *arguments, "--c", on_line=on_line)
+                return
+            except RuntimeError:  # what a kill left may be past use; then the training starts again
+                self.progress.detail("the stopped training can't go on, starting it again", milestone=True)
+        self.workspace.remove("nnUNet_results")
+        self.commands.run("nnUNetv2_train", *arguments, on_line=on_line)
+
+    def _has_checkpoint(self) -> bool:
+        """Whether there is a whole checkpoint. Half ones are deleted: nnU-Net would take them by their names."""
+        files = sorted((self.model_folder / f"fold_{FOLD}").glob("checkpoint_*.pth"))
+        for file in files:
+            if not zipfile.is_zipfile(file):
+                file.unlink()
+        return any(file.exists() for file in files)
+
+    def _predict(self, _: bool) -> None:
+        partial = self._fresh(f"{PREDICTIONS}.partial")
+        self.workspace.remove(PREDICTIONS)
+        self._nnunet(
+            "nnUNetv2_predict",
+            *("-i", str(self.root / RAW / "imagesTs"), "-o", str(partial), "-d", str(DATASET_ID), "-c", CONFIGURATION),
+            *("-f", str(FOLD), "-tr", self.settings.trainer, "-device", self.device, "-npp", "1", "-nps", "1"),
+        )
+        partial.rename(self.root / PREDICTIONS)
+
+    def _score(self, _: bool) -> None:
+        import torch
+
+        from nnunet_eas.demo import figures
+
+        raw, predictions, test = self.root / RAW, self.root / PREDICTIONS, self.cases["test"]
+        records = score(raw / "labelsTs", predictions, test)
+        partial = self._fresh(f"{PICTURES}.partial")
+        for case in test:
+            self.progress.detail(f"picture of {case}")
+            figures.draw_case(
+                partial / f"{case}.png",
+                scan=raw / "imagesTs" / f"{case}_0000.nii.gz",
+                truth=raw / "labelsTs" / f"{case}.nii.gz",
+                prediction=predictions / f"{case}.nii.gz",
+                title=case,
+            )
+        checkpoint = self.model_folder / f"fold_{FOLD}" / "checkpoint_final.pth"
+        log = torch.load(checkpoint, map_location="cpu", weights_only=False)["logging"]
+        figures.draw_curves(partial / "training.png", log, list(STRUCTURES))
+        self.workspace.remove(PICTURES)
+        partial.rename(self.root / PICTURES)
+        # NaN is not JSON
+        per_case = [{key: None if value != value else value for key, value in record.items()} for record in records]
+        write_json(
+            self.root / SCORES,
+            {
+                "definitions": report.definitions(),
+                "mean": means(records),
+                "per_case": per_case,
+                "settings": asdict(self.settings),
+                "environment": report.environment(self.device),
+            },
+        )
+
+    def _nnunet(self, name: str, *arguments: str) -> None:
+        """Runs a command; the start of its latest line shows that it lives."""
+        self.commands.run(name, *arguments, on_line=lambda line: self.progress.detail(line.strip()[:60]))
+
+    def _fresh(self, name: str) -> Path:
+        """An empty folder for half-finished work; what a killed run left in it is deleted."""
+        self.workspace.remove(name)
+        folder = self.root / name
+        folder.mkdir()
+        return folder

@@ -1,0 +1,1 @@
+"""Numbers that say how well a segmentation agrees with a reference: overlap, and distances in mm."""
