@@ -26,17 +26,23 @@ TRAINERS = {"default": "nnUNetTrainer_short", "eas": "EASUNetTrainer_short"}
 def main() -> None:
     """Runs what is missing and writes the comparison."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--dataset", type=Path, required=True, help="a dataset in nnU-Net's raw layout, DatasetXXX_NAME")
+    parser.add_argument(
+        "--dataset", type=Path, required=True, help="a dataset in nnU-Net's raw layout, DatasetXXX_NAME"
+    )
     parser.add_argument("--work", type=Path, required=True, help="folder for nnU-Net's three folders")
     parser.add_argument("--out", type=Path, required=True, help="the JSON to write")
     parser.add_argument("--configurations", nargs="+", default=["2d", "3d_fullres"])
     parser.add_argument("--runs", type=int, default=2)
     parser.add_argument("--batch", nargs="+", default=["2d=48", "3d_fullres=2"], help="CONFIGURATION=SIZE")
-    parser.add_argument("--length", nargs="+", default=["2d=12x50", "3d_fullres=10x30"], help="CONFIGURATION=EPOCHSxITER")
+    parser.add_argument(
+        "--length", nargs="+", default=["2d=12x50", "3d_fullres=10x30"], help="CONFIGURATION=EPOCHSxITER"
+    )
     parser.add_argument("--device", default="cpu")
     args = parser.parse_args()
     if not (args.dataset / "dataset.json").is_file():
-        raise SystemExit(f"--dataset must hold dataset.json, got {args.dataset}. Give a folder in nnU-Net's raw layout.")
+        raise SystemExit(
+            f"--dataset must hold dataset.json, got {args.dataset}. Give a folder in nnU-Net's raw layout."
+        )
 
     batches = {k: int(v) for k, v in (item.split("=") for item in args.batch)}
     lengths = {k: tuple(map(int, v.split("x"))) for k, v in (item.split("=") for item in args.length)}
@@ -51,7 +57,7 @@ def main() -> None:
 
 def call(args: argparse.Namespace, command: list[str], run: int = 0, **variables: str) -> None:
     """One of nnU-Net's commands, with the benchmark's folders."""
-    trainers = [os.environ.get("nnUNet_extTrainer", ""), str(Path(__file__).parent.resolve() / "trainers")]
+    trainers = [str(Path(__file__).parent.resolve() / "trainers"), os.environ.get("nnUNet_extTrainer", "")]
     env = {
         "nnUNet_n_proc_DA": "1",
         "nnUNet_def_n_proc": "2",

@@ -42,8 +42,8 @@ def translate_architecture(configuration: Mapping[str, Any]) -> dict[str, Any]:
     """The EAS U-Net of a planned configuration, in the form in which a plan names a network.
 
     Takes over topology, blocks per stage, dropout and the depthwise activation. Residual plans get two blocks a stage,
-    as in the paper. The norm goes by the dimension alone (2-D batch norm, 3-D instance norm) and never by the batch size,
-    which users edit and DDP splits.
+    as in the paper. The norm goes by the dimension alone (2-D batch norm, 3-D instance norm) and never by the batch
+    size, which users edit and DDP splits.
 
     Args:
         configuration: A configuration of a plans file with its inheritance resolved: `patch_size` in voxels and the
@@ -66,7 +66,7 @@ def translate_architecture(configuration: Mapping[str, Any]) -> dict[str, Any]:
     patch_size, n_stages, strides = configuration["patch_size"], kwargs["n_stages"], kwargs["strides"]
     if n_stages < 2:
         raise ValueError(
-            f"n_stages must be at least 2, got {n_stages}. The images are too small to be pooled: a U-Net has no use here."
+            f"n_stages must be at least 2, got {n_stages}. These images are too small to be pooled by a U-Net."
         )
     for key in ("features_per_stage", "kernel_sizes", "strides"):
         if len(kwargs[key]) != n_stages:
@@ -89,9 +89,7 @@ def translate_architecture(configuration: Mapping[str, Any]) -> dict[str, Any]:
             ),
             "conv_bias": kwargs["conv_bias"],
             "norm_op": (
-                "torch.nn.modules.batchnorm.BatchNorm2d"
-                if dim == 2
-                else "torch.nn.modules.instancenorm.InstanceNorm3d"
+                "torch.nn.modules.batchnorm.BatchNorm2d" if dim == 2 else "torch.nn.modules.instancenorm.InstanceNorm3d"
             ),
             "norm_op_kwargs": {"eps": 1e-5, "affine": True},
             "dropout_op": kwargs["dropout_op"],

@@ -1,4 +1,4 @@
-"""Trainers of a length that the benchmark chooses, the same for every network. nnU-Net finds them by nnUNet_extTrainer."""
+"""Trainers of a length that the benchmark chooses, the same for every network; nnUNet_extTrainer points here."""
 
 import os
 

@@ -10,7 +10,6 @@ from collections.abc import Sequence
 from typing import Any
 
 from torch import nn
-from torch.nn.modules.conv import _ConvNd
 from torch.nn.modules.dropout import _DropoutNd
 
 
@@ -46,7 +45,7 @@ class ConvNormNonlin(nn.Sequential):
 
     def __init__(
         self,
-        conv_op: type[_ConvNd],
+        conv_op: type[nn.Conv2d] | type[nn.Conv3d],
         input_channels: int,
         output_channels: int,
         kernel_size: int | Sequence[int],
@@ -69,16 +68,14 @@ class ConvNormNonlin(nn.Sequential):
         if any(k % 2 == 0 for k in kernel):
             raise ValueError(f"kernel_size must be odd along every axis, got {kernel}. Use 1 or 3.")
 
-        self.conv = conv_op(
-            input_channels,
-            output_channels,
-            kernel,
-            stride=stride if isinstance(stride, int) else tuple(stride),
-            padding=[r * (k // 2) for r, k in zip(rate, kernel, strict=True)],
-            dilation=rate,
-            groups=groups,
-            bias=conv_bias and norm_op is None,
-        )
+        geometry: dict[str, Any] = {
+            "kernel_size": tuple(kernel),
+            "stride": stride if isinstance(stride, int) else tuple(stride),
+            "padding": tuple(r * (k // 2) for r, k in zip(rate, kernel, strict=True)),
+            "dilation": tuple(rate),
+        }
+        bias = conv_bias and norm_op is None
+        self.conv = conv_op(input_channels, output_channels, groups=groups, bias=bias, **geometry)
         if dropout_op is not None:
             self.dropout = dropout_op(**(dropout_op_kwargs or {}))
         norm = {} if norm_op is None else {"norm": norm_op(output_channels, **(norm_op_kwargs or {}))}
@@ -114,7 +111,7 @@ class DepthwiseSeparableConv(nn.Sequential):
 
     def __init__(
         self,
-        conv_op: type[_ConvNd],
+        conv_op: type[nn.Conv2d] | type[nn.Conv3d],
         input_channels: int,
         output_channels: int,
         kernel_size: int | Sequence[int],

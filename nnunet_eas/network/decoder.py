@@ -7,17 +7,15 @@ from collections.abc import Callable, Sequence
 import torch
 from dynamic_network_architectures.building_blocks.helper import get_matching_convtransp
 from torch import nn
-from torch.nn.modules.conv import _ConvNd
 
-from nnunet_eas.network.output_fusion import OutputFusion
+from nnunet_eas.network.seg_layers import SegLayers
 
 
 class EASDecoder(nn.Module):
-    """Transposed convolution, concatenation with the skip, blocks; a 1x1 head per stage; the heads fused.
+    """Transposed convolution, concatenation with the skip, blocks; the outputs of all stages fused.
 
-    The heads and their fusion live in `seg_layers`, whose name tells nnU-Net which weights belong to the classes and
-    do not travel with `-pretrained_weights`. All heads always exist, so that weights load with deep supervision on or
-    off.
+    What depends on the classes lives in `seg_layers`: by that name nnU-Net knows the weights that do not travel with
+    `-pretrained_weights`.
 
     Args:
         conv_op: nn.Conv2d or nn.Conv3d.
@@ -38,7 +36,7 @@ class EASDecoder(nn.Module):
 
     def __init__(
         self,
-        conv_op: type[_ConvNd],
+        conv_op: type[nn.Conv2d] | type[nn.Conv3d],
         num_classes: int,
         features_per_stage: Sequence[int],
         kernel_sizes: Sequence[Sequence[int]],
@@ -51,32 +49,20 @@ class EASDecoder(nn.Module):
     ) -> None:
         super().__init__()
         self.deep_supervision = deep_supervision
-        n_decoder_stages = len(features_per_stage) - 1
         transposed = get_matching_convtransp(conv_op)
         self.transpconvs = nn.ModuleList()
         self.stages = nn.ModuleList()
-        heads = nn.ModuleList()
-        for d in range(n_decoder_stages):
-            s = n_decoder_stages - 1 - d  # the encoder stage whose resolution this decoder stage has
+        for n_conv, s in zip(n_conv_per_stage, reversed(range(len(features_per_stage) - 1)), strict=True):
             below, features, stride = features_per_stage[s + 1], features_per_stage[s], tuple(strides[s + 1])
             self.transpconvs.append(transposed(below, features, stride, stride, bias=conv_bias))
-            channels = [2 * features] + [features] * (n_conv_per_stage[d] - 1)
+            channels = [2 * features] + [features] * (n_conv - 1)
             self.stages.append(nn.Sequential(*[block(c, features, kernel_sizes[s]) for c in channels]))
-            heads.append(conv_op(features, num_classes, 1, bias=True))
-        self.seg_layers = nn.ModuleDict({"heads": heads})
-        if output_fusion:
-            self.seg_layers["fusion"] = OutputFusion(conv_op, num_classes, n_decoder_stages)
+        self.seg_layers = SegLayers(conv_op, features_per_stage[:-1], num_classes, output_fusion)
 
     def forward(self, skips: Sequence[torch.Tensor]) -> torch.Tensor | list[torch.Tensor]:
-        fuse = self.seg_layers["fusion"] if "fusion" in self.seg_layers else None
         x = skips[-1]
         maps = []
         for transpconv, stage, skip in zip(self.transpconvs, self.stages, reversed(skips[:-1]), strict=True):
             x = stage(torch.cat((transpconv(x), skip), dim=1))
             maps.append(x)
-        if fuse is None and not self.deep_supervision:
-            return self.seg_layers["heads"][-1](x)
-        outputs = [head(m) for head, m in zip(self.seg_layers["heads"], maps, strict=True)][::-1]
-        if fuse is not None:
-            outputs[0] = fuse(outputs)
-        return outputs if self.deep_supervision else outputs[0]
+        return self.seg_layers(maps[::-1], self.deep_supervision)

@@ -7,7 +7,6 @@ from typing import Any
 
 import torch
 from torch import nn
-from torch.nn.modules.conv import _ConvNd
 from torch.nn.modules.instancenorm import _InstanceNorm
 
 from nnunet_eas.network.blocks import ConvNormNonlin
@@ -48,7 +47,7 @@ class EASModule(nn.Module):
 
     def __init__(
         self,
-        conv_op: type[_ConvNd],
+        conv_op: type[nn.Conv2d] | type[nn.Conv3d],
         channels: int,
         kernel_size: int | Sequence[int],
         dilations: Sequence[int | Sequence[int]],

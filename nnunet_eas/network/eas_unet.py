@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from functools import partial
 from typing import Any, Literal
 
@@ -11,7 +11,7 @@ import numpy as np
 import torch
 from dynamic_network_architectures.architectures.abstract_arch import AbstractDynamicNetworkArchitectures
 from torch import nn
-from torch.nn.modules.conv import _ConvNd, _ConvTransposeNd
+from torch.nn.modules.conv import _ConvTransposeNd
 from torch.nn.modules.dropout import _DropoutNd
 
 from nnunet_eas.network.blocks import ConvNormNonlin, DepthwiseSeparableConv
@@ -21,8 +21,6 @@ from nnunet_eas.network.encoder import EASEncoder
 
 ARCH_FORMAT = 1
 """What the constructor's arguments mean. It grows when a recorded argument would build another network than before."""
-
-_BLOCKS = {"separable": DepthwiseSeparableConv, "full": ConvNormNonlin}
 
 
 class EASUNet(AbstractDynamicNetworkArchitectures):
@@ -35,9 +33,9 @@ class EASUNet(AbstractDynamicNetworkArchitectures):
         stem: The very first convolution is full: on one input channel a depthwise one would be a single filter, and
             all channels of the first stage copies of one filtered image. "separable" is the literal reading.
         dilated_block: The pyramid's dilated convolutions are separable, as in DeepLabV3+, which the paper builds on.
-        dilations: Come from the plan, in proportion to the map (`nnunet_eas.plan_translation.dilation_rates`). DeepLab's
-            (6, 12, 18) are what that gives for the paper's 24x24 map. Without the argument: 1, 2, 3.
-        norm_op: The paper's batch norm in 2-D; 3-D plans record instance norm, because nnU-Net's 3-D batches are small.
+        dilations: Come from the plan, in proportion to the map (`nnunet_eas.plan_translation.dilation_rates`).
+            DeepLab's (6, 12, 18) are what that gives for the paper's 24x24 map. Without the argument: 1, 2, 3.
+        norm_op: The paper's batch norm in 2-D; 3-D plans record instance norm, as nnU-Net's 3-D batches are small.
         block, pool: A full block, and a strided convolution in place of max pooling, are for the ablation. A full block
             ends in `pointwise_nonlin`, as the separable one that it replaces.
 
@@ -89,7 +87,7 @@ class EASUNet(AbstractDynamicNetworkArchitectures):
         input_channels: int,
         n_stages: int,
         features_per_stage: int | Sequence[int],
-        conv_op: type[_ConvNd],
+        conv_op: type[nn.Conv2d] | type[nn.Conv3d],
         kernel_sizes: int | Sequence[int | Sequence[int]],
         strides: int | Sequence[int | Sequence[int]],
         n_conv_per_stage: int | Sequence[int],
@@ -118,11 +116,12 @@ class EASUNet(AbstractDynamicNetworkArchitectures):
     ) -> None:
         if arch_format > ARCH_FORMAT:
             raise ValueError(
-                f"arch_format must be at most {ARCH_FORMAT} for this version of nnunet-eas, got {arch_format}. The plan "
-                "or model comes from a later version: run pip install --upgrade nnunet-eas."
+                f"arch_format must be at most {ARCH_FORMAT} for this version of nnunet-eas, got {arch_format}. The "
+                "plan or model comes from a later version: run pip install --upgrade nnunet-eas."
             )
         if unknown:
-            raise TypeError(f"EASUNet has no argument {', '.join(sorted(unknown))}. Remove it from the plan's arch_kwargs.")
+            names = ", ".join(sorted(unknown))
+            raise TypeError(f"arch_kwargs must be arguments of EASUNet, got {names}. Remove them from the plan.")
         if not issubclass(conv_op, (nn.Conv2d, nn.Conv3d)):
             raise ValueError(f"conv_op must be nn.Conv2d or nn.Conv3d, got {conv_op}. Change the plan's conv_op.")
         if n_stages < 2:
@@ -142,17 +141,19 @@ class EASUNet(AbstractDynamicNetworkArchitectures):
         kernels = _per_stage_and_axis("kernel_sizes", kernel_sizes, n_stages, dim)
         self.strides = _per_stage_and_axis("strides", strides, n_stages, dim)
         if any(i != 1 for i in self.strides[0]):
-            raise ValueError(f"strides must begin with 1, got {self.strides[0]}. The outputs have the input's resolution.")
+            raise ValueError(
+                f"strides must begin with 1, got {self.strides[0]}. The prediction has the input's resolution."
+            )
 
-        shared = dict(norm_op=norm_op, norm_op_kwargs=norm_op_kwargs, conv_bias=conv_bias)
-        regular = dict(
-            nonlin_first=nonlin_first,
-            dropout_op=dropout_op,
-            dropout_op_kwargs=dropout_op_kwargs,
-            nonlin=pointwise_nonlin,
-            nonlin_kwargs=pointwise_nonlin_kwargs,
-        )
-        build = {
+        shared: dict[str, Any] = {"norm_op": norm_op, "norm_op_kwargs": norm_op_kwargs, "conv_bias": conv_bias}
+        regular: dict[str, Any] = {
+            "nonlin_first": nonlin_first,
+            "dropout_op": dropout_op,
+            "dropout_op_kwargs": dropout_op_kwargs,
+            "nonlin": pointwise_nonlin,
+            "nonlin_kwargs": pointwise_nonlin_kwargs,
+        }
+        build: dict[str, Callable[..., nn.Module]] = {
             "full": partial(ConvNormNonlin, conv_op, **shared, **regular),
             "separable": partial(
                 DepthwiseSeparableConv,
@@ -207,8 +208,8 @@ class EASUNet(AbstractDynamicNetworkArchitectures):
         # dynamic-network-architectures' contract with code that loads parts of a pretrained network
         self.key_to_encoder = "encoder.stages"
         self.key_to_stem = "encoder.stages.0"
-        first = "encoder.stages.0.0.conv" if isinstance(self.encoder.stages[0][0], ConvNormNonlin) else None
-        self.keys_to_in_proj = (first or "encoder.stages.0.0.depthwise.conv",)
+        stem_conv = "depthwise.conv" if block == "separable" and stem == "separable" else "conv"
+        self.keys_to_in_proj = (f"encoder.stages.0.0.{stem_conv}",)
 
     def forward(self, x: torch.Tensor) -> torch.Tensor | list[torch.Tensor]:
         shape, divisor = x.shape[2:], self.shape_must_be_divisible_by
@@ -252,27 +253,27 @@ class EASUNet(AbstractDynamicNetworkArchitectures):
 
     @staticmethod
     def initialize(module: nn.Module) -> None:
-        """PyTorch's own initialisation of a convolution, uniform in +-1 / sqrt(fan in); nnU-Net applies it to every module.
+        """PyTorch's own initialisation of a convolution, uniform in +-1 / sqrt(fan in).
 
-        Not nnU-Net's He initialisation: behind every convolution stands a norm, so the scale of the weights changes only
-        the size of the steps, and He's start on depthwise filters (fan in 9) made learning far slower.
+        nnU-Net applies this to every module. It is not nnU-Net's He initialisation: behind nearly every convolution
+        stands a norm, so that the scale of the weights changes only the size of the steps, and He's larger start on
+        depthwise filters (fan in 9) learned far more slowly.
         """
         if isinstance(module, (nn.Conv1d, nn.Conv2d, nn.Conv3d, _ConvTransposeNd)):
             module.reset_parameters()
 
 
-def _per_stage(name: str, value: int | Sequence[int], n: int) -> list[int]:
+def _per_stage(name: str, value: Any, n: int) -> list[Any]:
     values = [value] * n if isinstance(value, int) else list(value)
     if len(values) != n:
-        raise ValueError(f"{name} must have {n} entries, got {len(values)}. One per stage, as the plan's n_stages says.")
+        raise ValueError(f"{name} must have {n} entries, got {len(values)}. It goes by the plan's n_stages.")
+    if any(isinstance(v, int) and v < 1 for v in values):
+        raise ValueError(f"{name} must be at least 1 in every stage, got {values}. Mend the plan.")
     return values
 
 
 def _per_stage_and_axis(name: str, value: int | Sequence[int | Sequence[int]], n: int, dim: int) -> list[list[int]]:
-    values = [value] * n if isinstance(value, int) else list(value)
-    if len(values) != n:
-        raise ValueError(f"{name} must have {n} entries, got {len(values)}. One per stage, as the plan's n_stages says.")
-    per_axis = [[v] * dim if isinstance(v, int) else list(v) for v in values]
+    per_axis = [[v] * dim if isinstance(v, int) else list(v) for v in _per_stage(name, value, n)]
     if any(len(v) != dim for v in per_axis):
         raise ValueError(f"{name} must have {dim} axes in every stage, got {per_axis}. Match conv_op's dimension.")
     return per_axis

@@ -7,7 +7,6 @@ from collections.abc import Callable, Sequence
 import torch
 from dynamic_network_architectures.building_blocks.helper import get_matching_pool_op
 from torch import nn
-from torch.nn.modules.conv import _ConvNd
 
 
 class EASEncoder(nn.Module):
@@ -31,7 +30,7 @@ class EASEncoder(nn.Module):
 
     def __init__(
         self,
-        conv_op: type[_ConvNd],
+        conv_op: type[nn.Conv2d] | type[nn.Conv3d],
         input_channels: int,
         features_per_stage: Sequence[int],
         kernel_sizes: Sequence[Sequence[int]],

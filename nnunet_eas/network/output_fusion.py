@@ -7,7 +7,6 @@ from collections.abc import Sequence
 import torch
 from torch import nn
 from torch.nn import functional as F
-from torch.nn.modules.conv import _ConvNd
 
 
 class OutputFusion(nn.Module):
@@ -28,7 +27,7 @@ class OutputFusion(nn.Module):
         `n_outputs` tensors (B, num_classes, *spatial_i), largest first -> (B, num_classes, *spatial_0)
     """
 
-    def __init__(self, conv_op: type[_ConvNd], num_classes: int, n_outputs: int) -> None:
+    def __init__(self, conv_op: type[nn.Conv2d] | type[nn.Conv3d], num_classes: int, n_outputs: int) -> None:
         super().__init__()
         dim = 2 if issubclass(conv_op, nn.Conv2d) else 3
         self.n_outputs = n_outputs

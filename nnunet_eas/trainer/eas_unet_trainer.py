@@ -23,9 +23,9 @@ from nnunet_eas.plan_translation import architecture_differences, translate_plan
 class EASUNetTrainer(nnUNetTrainer):
     """Trains the EAS U-Net with nnU-Net's own schedule, from any plan.
 
-    The plan's networks are translated once, here, before nnU-Net sees the plan. What nnU-Net then saves beside the model
-    names `EASUNet` with all its arguments, so that prediction, a resumed run and the stock trainer build the same network.
-    A plan of two stages has one output only and trains without deep supervision.
+    The plan's networks are translated once, here, before nnU-Net sees the plan. What nnU-Net then saves beside the
+    model names `EASUNet` with all its arguments, so that prediction, a resumed run and the stock trainer build the same
+    network. A plan of two stages has one output only and trains without deep supervision.
 
     Args:
         plans: Content of a plans file. Not changed.
@@ -80,7 +80,8 @@ class EASUNetTrainer(nnUNetTrainer):
         checkpoint = filename_or_checkpoint
         if isinstance(checkpoint, str):
             checkpoint = torch.load(checkpoint, map_location="cpu", weights_only=False, mmap=True)
-        trained = PlansManager(checkpoint["init_args"]["plans"]).get_configuration(checkpoint["init_args"]["configuration"])
+        init_args = checkpoint["init_args"]
+        trained = PlansManager(init_args["plans"]).get_configuration(init_args["configuration"])
         differences = architecture_differences(
             trained.configuration["architecture"], self.configuration_manager.configuration["architecture"]
         )
@@ -88,7 +89,7 @@ class EASUNetTrainer(nnUNetTrainer):
         if differences:
             raise RuntimeError(
                 f"The checkpoint must hold the network of {self.output_folder}, got another one: "
-                f"{'; '.join(differences[:3])}. Train under another plans name, or continue with the plan it was trained with."
+                f"{'; '.join(differences[:3])}. Continue with the plan it was trained with, or train anew elsewhere."
             )
         super().load_checkpoint(filename_or_checkpoint)
 

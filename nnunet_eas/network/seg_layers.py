@@ -1,0 +1,46 @@
+"""The outputs of the decoder: one head per stage, and their fusion."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import torch
+from torch import nn
+
+from nnunet_eas.network.output_fusion import OutputFusion
+
+
+class SegLayers(nn.Module):
+    """A 1x1 head for every decoder stage; the prediction is the fusion of all of them.
+
+    All heads always exist, so that weights load with deep supervision on or off.
+
+    Args:
+        conv_op: nn.Conv2d or nn.Conv3d.
+        features: Channels of the decoder's stages, full resolution first.
+        num_classes: Channels of every output.
+        output_fusion: Fuse; otherwise the prediction is the full-resolution head alone.
+
+    Shape:
+        One map (B, features[i], *spatial_i) per stage, full resolution first -> the prediction (B, num_classes,
+        *spatial_0) and, if `deep_supervision`, behind it in a list the head of every further stage
+    """
+
+    def __init__(
+        self,
+        conv_op: type[nn.Conv2d] | type[nn.Conv3d],
+        features: Sequence[int],
+        num_classes: int,
+        output_fusion: bool,
+    ) -> None:
+        super().__init__()
+        self.heads = nn.ModuleList(conv_op(channels, num_classes, 1, bias=True) for channels in features)
+        self.fusion = OutputFusion(conv_op, num_classes, len(features)) if output_fusion else None
+
+    def forward(self, maps: Sequence[torch.Tensor], deep_supervision: bool) -> torch.Tensor | list[torch.Tensor]:
+        if self.fusion is None and not deep_supervision:
+            return self.heads[0](maps[0])
+        outputs = [head(x) for head, x in zip(self.heads, maps, strict=True)]
+        if self.fusion is not None:
+            outputs[0] = self.fusion(outputs)
+        return outputs if deep_supervision else outputs[0]

@@ -1,0 +1,9 @@
+"""Shared by all tests."""
+
+from __future__ import annotations
+
+import os
+
+# nnU-Net's defaults start a dozen processes; this is inherited by every command that a test runs
+os.environ["nnUNet_n_proc_DA"] = "1"
+os.environ["nnUNet_def_n_proc"] = "1"
