@@ -1,0 +1,70 @@
+"""The command line's frame: dispatch, exit status, how errors look."""
+
+import subprocess
+import sys
+
+import pytest
+
+import nnunet_eas
+from nnunet_eas.cli import main as cli
+
+
+def raising(error):
+    def run(args):
+        raise error
+
+    return run
+
+
+def test_version(capsys):
+    with pytest.raises(SystemExit) as exit_info:
+        cli.main(["--version"])
+    assert exit_info.value.code == 0
+    assert capsys.readouterr().out == f"nnunet-eas {nnunet_eas.__version__}\n"
+
+
+@pytest.mark.parametrize("argv", [[], ["nonsense"], ["doctor", "--nonsense"]])
+def test_wrong_usage_exits_with_2(argv, capsys):
+    with pytest.raises(SystemExit) as exit_info:
+        cli.main(argv)
+    assert exit_info.value.code == 2
+    assert "usage: nnunet-eas" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize("name", sorted(cli.COMMANDS))
+def test_every_command_is_offered_under_its_name_and_its_status_is_returned(monkeypatch, name):
+    monkeypatch.setattr(cli.COMMANDS[name], "run", lambda args: 7 if args.command == name else 0)
+    assert cli.main([name]) == 7
+
+
+@pytest.mark.parametrize("error", [ValueError("x must y"), FileNotFoundError("no file"), RuntimeError("host")])
+def test_expected_error_is_one_line_without_traceback(monkeypatch, capsys, error):
+    monkeypatch.setattr(cli.COMMANDS["doctor"], "run", raising(error))
+    assert cli.main(["doctor"]) == 1
+    captured = capsys.readouterr()
+    assert captured.out == ""
+    assert captured.err == f"error: {error}\n"
+
+
+def test_debug_shows_the_traceback(monkeypatch, capsys):
+    monkeypatch.setattr(cli.COMMANDS["doctor"], "run", raising(ValueError("x must y")))
+    assert cli.main(["--debug", "doctor"]) == 1
+    assert "Traceback" in capsys.readouterr().err
+
+
+def test_our_own_mistakes_keep_their_traceback(monkeypatch):
+    monkeypatch.setattr(cli.COMMANDS["doctor"], "run", raising(KeyError("bug")))
+    with pytest.raises(KeyError):
+        cli.main(["doctor"])
+
+
+def test_interruption(monkeypatch, capsys):
+    monkeypatch.setattr(cli.COMMANDS["doctor"], "run", raising(KeyboardInterrupt()))
+    assert cli.main(["doctor"]) == 130
+    assert capsys.readouterr().err == "interrupted\n"
+
+
+def test_typing_a_command_imports_nothing_heavy():
+    code = "import sys, nnunet_eas.cli.main as m; m.build_parser(); print(*sys.modules)"
+    completed = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert not {"torch", "nnunetv2", "numpy", "matplotlib", "SimpleITK"} & set(completed.stdout.split())
