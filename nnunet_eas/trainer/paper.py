@@ -7,6 +7,7 @@ from typing import Any
 
 import torch
 from nnunetv2.training.lr_scheduler.polylr import PolyLRScheduler
+from nnunetv2.utilities.plans_handling.plans_handler import PlansManager
 
 from nnunet_eas.trainer.eas_unet_trainer import EASUNetTrainer
 
@@ -35,8 +36,8 @@ class EASUNetTrainer_paper(EASUNetTrainer):
     def prepare_plans(cls, plans: dict[str, Any], configuration: str) -> dict[str, Any]:
         """As the base class, with the paper's batch size in 2d."""
         prepared = super().prepare_plans(plans, configuration)
-        if configuration == "2d":
-            prepared["configurations"]["2d"]["batch_size"] = 16
+        if len(PlansManager(prepared).get_configuration(configuration).patch_size) == 2:
+            prepared["configurations"][configuration]["batch_size"] = 16
         return prepared
 
     def configure_optimizers(self) -> tuple[torch.optim.Optimizer, PolyLRScheduler]:
