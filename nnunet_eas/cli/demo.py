@@ -14,8 +14,8 @@ def add_parser(subparsers: argparse._SubParsersAction) -> None:
         "demo",
         help="draw phantom knees, train on them, predict others, score them",
         description="Draw a small set of phantom knees, then plan, preprocess, train EASUNetTrainer and predict unseen "
-        "knees with nnU-Net's own commands, and score them. Everything lies below the output folder. Run it again to go "
-        "on after an interruption; what is finished is kept.",
+        "knees with nnU-Net's own commands, and score them. Everything lies below the output folder. Run it again to "
+        "go on after an interruption; what is finished is kept.",
     )
     parser.add_argument(
         "--output",

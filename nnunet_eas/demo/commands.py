@@ -87,7 +87,10 @@ class Commands:
         # 0 makes the training augment in its own process: on a few cores, workers only take from the network what they
         # give, and a killed training leaves none behind. The planner also reads this, as its number of threads.
         result["nnUNet_n_proc_DA"] = "0" if command == "nnUNetv2_train" else "2"
-        result["nnUNet_def_n_proc"] = "2"
+        # Every process that nnU-Net starts imports PyTorch anew: more than a second one saves on a few knees.
+        result["nnUNet_def_n_proc"] = "1"
+        # Threads that wait by spinning take the core from those they wait for as soon as anything else runs.
+        result.setdefault("OMP_WAIT_POLICY", "PASSIVE")
         result["PYTHONUNBUFFERED"] = "1"  # progress must arrive when it happens
         return result
 

@@ -99,7 +99,9 @@ class Demo:
 
     def _plan(self, _: bool) -> None:
         self.workspace.remove("nnUNet_preprocessed")
-        self._nnunet("nnUNetv2_plan_and_preprocess", "-d", str(DATASET_ID), "-c", CONFIGURATION, "-np", "2")
+        self._nnunet(
+            "nnUNetv2_plan_and_preprocess", "-d", str(DATASET_ID), "-c", CONFIGURATION, "-np", "1", "-npfp", "1"
+        )
         plans = self.root / PREPROCESSED / "nnUNetPlans.json"
         content = json.loads(plans.read_text())
         content["configurations"][CONFIGURATION]["batch_size"] = self.settings.batch_size

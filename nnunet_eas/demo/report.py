@@ -19,8 +19,12 @@ _DEFINITIONS = {
 
 def table(mean: dict[str, dict[str, float | None]], cases: int) -> str:
     """Mean over the test knees of each number, a line per structure."""
-    columns = (("dice", "DSC %", 100, 1), ("precision", "precision %", 100, 1), ("recall", "recall %", 100, 1))
-    columns += (("hd_mm", "Hausdorff mm", 1, 2),)
+    columns = (
+        ("dice", "DSC %", 100, 1),
+        ("precision", "precision %", 100, 1),
+        ("recall", "recall %", 100, 1),
+        ("hd_mm", "Hausdorff mm", 1, 2),
+    )
     title = f"mean of {cases} unseen knees"
     width = max(len(title), *(len(name) for name in mean))
     lines = [f"{title:<{width}}" + "".join(f"  {head:>12}" for _, head, _, _ in columns)]

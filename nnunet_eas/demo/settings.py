@@ -19,7 +19,7 @@ class Schedule:
     validation_iterations: int
 
 
-FULL_SCHEDULE = Schedule(epochs=10, iterations=25, validation_iterations=2)
+FULL_SCHEDULE = Schedule(epochs=16, iterations=35, validation_iterations=4)
 QUICK_SCHEDULE = Schedule(epochs=2, iterations=3, validation_iterations=1)
 
 
@@ -61,7 +61,7 @@ class DemoSettings:
             test_knees=3,
             trainer="EASUNetTrainer_demo",
             schedule=FULL_SCHEDULE,
-            batch_size=8,
+            batch_size=4,
         )
 
     @classmethod

@@ -30,8 +30,8 @@ class TrainingOutput:
             self.dice = [float(number) for number in re.findall(r"\d+\.\d+|nan", line.split("Pseudo dice", 1)[1])]
         if "Epoch time" in line and len(self.dice) == len(self.structures):
             dice = dict(zip(self.structures, self.dice, strict=True))
-            scores = ", ".join(f"{name} {dice[name]:.2f}" for name in self.shown)
-            return f"epoch {self.epoch} of {self.epochs}, Dice while training: {scores}", True
+            scores = ", ".join(f"{name.replace('_', ' ')} {dice[name]:.2f}" for name in self.shown)
+            return f"epoch {self.epoch} of {self.epochs}, Dice so far: {scores}", True
         if "predicting" in line:
             return "validation", False
         return None

@@ -73,7 +73,7 @@ class Workspace:
         else:
             path.unlink(missing_ok=True)
 
-    def lock(self, patience_s: float = 60) -> int | None:
+    def lock(self, patience_s: float = 180) -> int | None:
         """Keeps other demos out of the folder until this process *and the children that inherit the lock* have ended.
 
         A killed demo may leave an nnU-Net command behind that still writes; it ends at its next line of output, because

@@ -83,8 +83,8 @@ def _masks(reference: np.ndarray, prediction: np.ndarray) -> tuple[np.ndarray, n
     return reference != 0, prediction != 0
 
 
-def _ratio(part: int, whole: int) -> float:
-    return part / whole if whole else float("nan")
+def _ratio(part: int | np.integer, whole: int | np.integer) -> float:
+    return float(part / whole) if whole else float("nan")
 
 
 def _bounding_box(mask: np.ndarray) -> tuple[slice, ...]:

@@ -163,7 +163,7 @@ class Anatomy:
     @staticmethod
     def _worn(points: Points, lesions: list[tuple[np.ndarray, float, float]]) -> np.ndarray:
         """Share of the thickness that wear has left (flat-bottomed craters)."""
-        left = np.float32(1)
+        left = np.ones(1, dtype=np.float32)
         for centre, radius, lost in lesions:
             squared = sum((p - np.float32(c)) ** 2 for p, c in zip(points, centre, strict=True))
             left = left * (1 - np.float32(lost) * np.exp(-((squared / np.float32(radius**2)) ** 2)))

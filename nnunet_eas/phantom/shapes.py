@@ -68,4 +68,4 @@ class Waves:
             np.sin(x * np.float32(kx) + y * np.float32(ky) + z * np.float32(kz) + np.float32(phase))
             for (kx, ky, kz), phase in zip(self.frequencies, self.phases, strict=True)
         )
-        return sum(waves) * np.float32(np.sqrt(2 / len(self.phases)))
+        return np.add.reduce(list(waves)) * np.float32(np.sqrt(2 / len(self.phases)))

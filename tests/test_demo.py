@@ -1,0 +1,311 @@
+"""The demo: its parts on their own, and the whole of it as a person types it, twice, and killed half way."""
+
+import json
+import os
+import shlex
+import shutil
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import numpy as np
+import pytest
+import SimpleITK as sitk
+
+from nnunet_eas.cli.main import main
+from nnunet_eas.demo.commands import Commands, command_line
+from nnunet_eas.demo.dataset import write_dataset
+from nnunet_eas.demo.report import table
+from nnunet_eas.demo.scores import means, score
+from nnunet_eas.demo.settings import DATASET_NAME, DemoSettings
+from nnunet_eas.demo.training_output import TrainingOutput
+from nnunet_eas.demo.workspace import MARKER, Workspace, fingerprint
+
+COMMAND = [sys.executable, "-m", "nnunet_eas.cli.main", "demo", "--quick", "--device", "cpu"]
+STRUCTURES = ["femur", "femoral_cartilage", "tibia", "tibial_cartilage"]
+
+
+# ------------------------------------------------------------------------------------------------- settings and data
+
+
+@pytest.mark.parametrize("make", [DemoSettings.full, DemoSettings.quick])
+def test_no_knee_is_used_twice(make):
+    seeds = [seed for demo in (0, 1, 2) for part in make(demo).seeds().values() for seed in part]
+    assert len(seeds) == len(set(seeds))
+
+
+@pytest.mark.parametrize("make", [DemoSettings.full, DemoSettings.quick])
+def test_slices_are_sagittal(make):
+    # nnU-Net's 2d configuration slices across the axis of largest spacing; x, the last one, is from right to left
+    assert np.argmax(make(0).spacing) == 2
+    assert len(set(make(0).spacing)) == len(set(make(0).shape)) == 3
+
+
+def test_the_dataset_is_nnunet_s(tmp_path):
+    settings = DemoSettings.quick(0)
+    counts = []
+    write_dataset(tmp_path / "data", settings, counts.append)
+    assert counts == [1, 2, 3, 4, 5]
+    description = json.loads((tmp_path / "data" / "dataset.json").read_text())
+    assert description["numTraining"] == 3 == len(list((tmp_path / "data" / "imagesTr").iterdir()))
+    for end, number in (("Tr", 3), ("Ts", 2)):
+        images = sorted((tmp_path / "data" / f"images{end}").iterdir())
+        labels = sorted((tmp_path / "data" / f"labels{end}").iterdir())
+        assert len(images) == len(labels) == number
+        for image_file, label_file in zip(images, labels):
+            assert image_file.name == label_file.name.replace(".nii.gz", "_0000.nii.gz")
+            image, label = sitk.ReadImage(str(image_file)), sitk.ReadImage(str(label_file))
+            assert image.GetSize() == label.GetSize() == settings.shape[::-1]
+            assert image.GetSpacing() == label.GetSpacing() == pytest.approx(settings.spacing[::-1])
+
+
+# ------------------------------------------------------------------------------------------------------ the workspace
+
+
+def test_a_folder_that_holds_something_else_is_left_alone(tmp_path, capsys):
+    (tmp_path / "thesis.txt").write_text("three years of work")
+    assert main(["demo", "--quick", "--output", str(tmp_path)]) == 1
+    message = capsys.readouterr().err
+    assert "--output must be new, empty or an earlier demo's folder" in message
+    assert "Traceback" not in message
+    assert [path.name for path in tmp_path.rglob("*")] == ["thesis.txt"]
+
+
+def test_a_file_is_no_folder(tmp_path):
+    (tmp_path / "file").write_text("")
+    with pytest.raises(NotADirectoryError, match="--output must name a folder, got the file"):
+        Workspace(tmp_path / "file")
+
+
+def test_a_demo_that_was_killed_at_its_very_start_owns_its_folder(tmp_path):
+    (tmp_path / f"{MARKER}.partial").write_text("{")
+    Workspace(tmp_path)
+    assert (tmp_path / MARKER).exists()
+
+
+def test_stamps(tmp_path):
+    workspace = Workspace(tmp_path)
+    assert workspace.stamp("plan") == {}
+    workspace.begin("plan", "abc")
+    assert workspace.stamp("plan") == {"fingerprint": "abc", "finished": False}
+    workspace.finish("plan", "abc", 1.23)
+    assert Workspace(tmp_path).stamp("plan") == {"fingerprint": "abc", "finished": True, "seconds": 1.2}
+    workspace.forget("plan")
+    assert workspace.stamp("plan") == {}
+
+
+def test_a_fingerprint_depends_on_what_went_before():
+    assert fingerprint({"a": 1, "b": 2}) == fingerprint({"b": 2, "a": 1})
+    assert fingerprint({"a": 1}) != fingerprint({"a": 2})
+    assert fingerprint({"a": 1}, before="x") != fingerprint({"a": 1}, before="y")
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="there are no inherited file locks")
+def test_one_demo_at_a_time_and_its_children_count(tmp_path):
+    first, second = Workspace(tmp_path), Workspace(tmp_path)
+    lock = first.lock()
+    child = subprocess.Popen([sys.executable, "-c", "input()"], stdin=subprocess.PIPE, pass_fds=(lock,))
+    os.close(lock)  # as when the demo is killed and its child is not
+    with pytest.raises(RuntimeError, match="--output must be used by one demo at a time"):
+        second.lock(patience_s=0)
+    child.communicate(b"\n")
+    os.close(second.lock(patience_s=0))
+
+
+# ---------------------------------------------------------------------------------------------------------- commands
+
+
+def test_the_environment_is_the_children_s_alone(tmp_path, monkeypatch):
+    monkeypatch.setenv("nnUNet_raw", "/somewhere/of/theirs")
+    monkeypatch.setenv("nnUNet_extTrainer", "/trainers/of/theirs")
+    environment = Commands(tmp_path, lookup_folder="/ours").environment("nnUNetv2_predict")
+    assert environment["nnUNet_raw"] == str(tmp_path / "nnUNet_raw")
+    assert environment["nnUNet_results"] == str(tmp_path / "nnUNet_results")
+    assert environment["nnUNet_extTrainer"] == os.pathsep.join(["/trainers/of/theirs", "/ours"])
+    assert os.environ["nnUNet_raw"] == "/somewhere/of/theirs"
+
+
+def test_commands_are_found_beside_python_or_through_their_metadata(tmp_path, monkeypatch):
+    assert command_line("nnUNetv2_train", "1")[-1] == "1"
+    monkeypatch.setattr(sys, "executable", str(tmp_path / "python"))
+    assert command_line("nnUNetv2_train", "1") == [
+        str(tmp_path / "python"),
+        "-c",
+        "from nnunetv2.run.run_training import run_training_entry as run; run()",
+        "1",
+    ]
+    with pytest.raises(FileNotFoundError, match="got none named nnUNetv2_nothing"):
+        command_line("nnUNetv2_nothing")
+
+
+def test_a_command_that_fails_is_quoted(tmp_path, monkeypatch):
+    (tmp_path / "logs").mkdir()
+    program = "import sys; [print('line', n) for n in range(40)]; sys.exit('the disk is full')"
+    monkeypatch.setattr(
+        "nnunet_eas.demo.commands.command_line", lambda name, *arguments: [sys.executable, "-c", program]
+    )
+    lines = []
+    with pytest.raises(RuntimeError, match="nnUNetv2_train must succeed, got exit status 1") as error:
+        Commands(tmp_path, lookup_folder="x").run("nnUNetv2_train", on_line=lines.append)
+    log = tmp_path / "logs" / "nnUNetv2_train.log"
+    assert str(log) in str(error.value)
+    assert "the disk is full" in str(error.value)
+    assert "line 39" in str(error.value)
+    assert "line 12" not in str(error.value)
+    assert len(lines) == 41
+    assert "line 0\n" in log.read_text()
+
+
+# ---------------------------------------------------------------------------------------------- reading and reporting
+
+
+def test_progress_of_a_training():
+    output = TrainingOutput(epochs=16, structures=STRUCTURES, shown=["femoral_cartilage", "tibial_cartilage"])
+    lines = {
+        "2026-01-01 10:00:00.000001: Epoch 4 ": ("epoch 5 of 16", False),
+        "2026-01-01 10:00:00.000001: Current learning rate: 0.00742 ": None,
+        "2026-01-01 10:00:00.000001: Pseudo dice [np.float32(0.9), np.float32(0.51), 0.8, np.float32(nan)] ": None,
+        "2026-01-01 10:00:00.000001: Epoch time: 4.79 s ": (
+            "epoch 5 of 16, Dice so far: femoral cartilage 0.51, tibial cartilage nan",
+            True,
+        ),
+        "2026-01-01 10:00:00.000001: predicting knee_00012 ": ("validation", False),
+        "": None,
+    }
+    assert [output.read(line) for line in lines] == list(lines.values())
+
+
+def test_scores_of_written_files(tmp_path):
+    settings = DemoSettings.quick(0)
+    truth, guess = tmp_path / "truth", tmp_path / "guess"
+    truth.mkdir()
+    guess.mkdir()
+    array = np.zeros((6, 7, 8), dtype=np.uint8)
+    array[1, 1, 1:3] = 2
+    moved = array.copy()
+    moved[1, 1, 1] = 0
+    for folder, labels in ((truth, array), (guess, moved)):
+        image = sitk.GetImageFromArray(labels)
+        image.SetSpacing(settings.spacing[::-1])
+        sitk.WriteImage(image, str(folder / "knee.nii.gz"))
+    records = score(truth, guess, ["knee"])
+    assert [record["structure"] for record in records] == STRUCTURES
+    # 2 voxels of which 1 was found; the lost one is one step along x, 9 mm, away
+    expected = {"dice": 2 / 3, "precision": 1.0, "recall": 0.5, "hd_mm": pytest.approx(9.0)}
+    assert {key: records[1][key] for key in expected} == expected
+    assert means(records)["femoral_cartilage"]["recall"] == 0.5
+    assert means(records)["femur"]["dice"] is None
+
+
+def test_table():
+    mean = {"femur": {"dice": 0.98765, "precision": 0.5, "recall": 1.0, "hd_mm": 3.14159}}
+    mean["tibia"] = dict.fromkeys(mean["femur"])
+    head, femur, tibia = table(mean, cases=3).splitlines()
+    assert head.split("  ")[0] == "mean of 3 unseen knees"
+    assert head.endswith("  DSC %   precision %      recall %  Hausdorff mm")
+    assert femur.split() == ["femur", "98.8", "50.0", "100.0", "3.14"]
+    assert tibia.split() == ["tibia", "-", "-", "-", "-"]
+
+
+# --------------------------------------------------------------------------------------------------------- the whole
+
+
+def demo(folder: Path) -> subprocess.CompletedProcess:
+    environment = {name: value for name, value in os.environ.items() if not name.startswith("nnUNet_")}
+    return subprocess.run(
+        [*COMMAND, "--output", str(folder)], capture_output=True, text=True, env=environment, cwd=folder.parent
+    )
+
+
+def printed_table(output: str) -> str:
+    lines = output.splitlines()
+    start = next(n for n, line in enumerate(lines) if line.startswith("mean of"))
+    return "\n".join(lines[start : start + 5])
+
+
+@pytest.fixture(scope="module")
+def finished(tmp_path_factory):
+    folder = tmp_path_factory.mktemp("demo") / "a folder's name"
+    result = demo(folder)
+    assert result.returncode == 0, result.stderr
+    return folder, result.stdout
+
+
+@pytest.mark.slow
+def test_the_whole_way(finished):
+    folder, output = finished
+    assert "kept from an earlier run" not in output
+    results = json.loads((folder / "results.json").read_text())
+    assert set(results["seconds"]) == {"knees", "plan", "train", "predict", "score"}
+    assert len(results["per_case"]) == 2 * 4
+    assert set(results["per_case"][0]) == {"case", "label", "structure", "dice", "precision", "recall", "hd_mm"}
+    assert results["environment"]["device"] == "cpu"
+    assert set(results["definitions"]) == {"dice", "precision", "recall", "hd_mm"}
+    assert table(results["mean"], cases=2) == printed_table(output)
+    pictures = {path.name for path in (folder / "pictures").iterdir()}
+    assert pictures == {"knee_00003.png", "knee_00004.png", "training.png"}
+    model = folder / "nnUNet_results" / DATASET_NAME / "EASUNetTrainer_demo_quick__nnUNetPlans__2d"
+    assert str(model) in output
+    plans = json.loads((model / "plans.json").read_text())
+    assert plans["configurations"]["2d"]["batch_size"] == DemoSettings.quick(0).batch_size
+    assert "EASUNet" in plans["configurations"]["2d"]["architecture"]["network_class_name"]
+    assert (model / "fold_0" / "checkpoint_final.pth").is_file()
+    assert not list(folder.glob("*.partial"))
+    # the trained slices were sagittal: their edges are those of z and y
+    assert plans["configurations"]["2d"]["patch_size"] == list(DemoSettings.quick(0).shape[:2])
+
+
+@pytest.mark.slow
+def test_the_printed_command_predicts(finished, tmp_path):
+    folder, output = finished
+    printed = next(line for line in output.splitlines() if line.startswith("Predict with it"))
+    arguments = shlex.split(printed.removeprefix("Predict with it"))
+    places = {"IMAGES": str(folder / "nnUNet_raw" / DATASET_NAME / "imagesTs"), "PREDICTIONS": str(tmp_path / "out")}
+    arguments = [places.get(argument, argument) for argument in arguments]
+    subprocess.run(command_line(*arguments), check=True, capture_output=True)
+    for path in (folder / "predictions").glob("*.nii.gz"):
+        first, second = (sitk.GetArrayFromImage(sitk.ReadImage(str(p))) for p in (path, tmp_path / "out" / path.name))
+        assert np.array_equal(first, second)
+
+
+@pytest.mark.slow
+def test_the_second_run_keeps_everything(finished):
+    folder, output = finished
+    before = {path: path.stat().st_mtime_ns for path in folder.rglob("*") if path.is_file()}
+    again = demo(folder)
+    assert again.returncode == 0, again.stderr
+    assert again.stdout.count("kept from an earlier run") == 5
+    assert printed_table(again.stdout) == printed_table(output)
+    after = {path: path.stat().st_mtime_ns for path in folder.rglob("*") if path.is_file()}
+    assert {path.name for path in before if before[path] != after.get(path)} <= {"results.json"}
+
+
+@pytest.mark.slow
+@pytest.mark.skipif(sys.platform == "win32", reason="there are no process groups to kill")
+def test_killed_in_the_middle_of_training_and_run_again(finished, tmp_path):
+    folder = tmp_path / "demo"
+    shutil.copytree(finished[0], folder)
+    shutil.rmtree(folder / "nnUNet_results")  # so that training, and what follows from it, is to be done again
+    with subprocess.Popen(
+        [*COMMAND, "--output", str(folder)], stdout=subprocess.PIPE, text=True, start_new_session=True
+    ) as process:
+        for line in process.stdout:
+            if "epoch 1 of 2" in line:
+                # an epoch's line comes before its checkpoints; wait until the last of them is there
+                while not list((folder / "nnUNet_results").rglob("checkpoint_best.pth")) and process.poll() is None:
+                    time.sleep(0.02)
+                os.killpg(process.pid, signal.SIGKILL)
+                break
+    assert not list(folder.rglob("checkpoint_final.pth")), "it was killed too late to show anything"
+    half = next(folder.rglob("checkpoint_*.pth")).parent / "checkpoint_latest.pth"
+    half.write_bytes(b"PK")  # nnU-Net would take it by its name
+
+    again = demo(folder)
+    assert again.returncode == 0, again.stderr
+    assert again.stdout.count("kept from an earlier run") == 2
+    assert "going on where an earlier run was stopped" in again.stdout
+    assert "epoch 1 of 2" not in again.stdout
+    assert "epoch 2 of 2" in again.stdout
+    assert len(json.loads((folder / "results.json").read_text())["per_case"]) == 2 * 4
