@@ -1,0 +1,67 @@
+"""A user's own trainers, as they would lie in a directory that `nnUNet_extTrainer` names."""
+
+import os
+import time
+from pathlib import Path
+
+import numpy as np
+import torch
+from nnunetv2.training.nnUNetTrainer.nnUNetTrainer import nnUNetTrainer
+
+from nnunet_eas.trainer import EASUNetTrainer
+
+
+class Tiny:
+    """A length in which the tiny scans are learned well enough to see that something was learned."""
+
+    def __init__(self, plans, configuration, fold, dataset_json, device=torch.device("cuda")):  # noqa: B008
+        # nnU-Net asks for a thread per core. Two trainings side by side would then wait for each other's threads in
+        # oneDNN's spinning barriers, and a step of milliseconds takes seconds.
+        torch.set_num_threads(1)
+        np.random.seed(1)  # nnU-Net's sampling and augmentation
+        torch.manual_seed(1)
+        super().__init__(plans, configuration, fold, dataset_json, device)
+        self.num_epochs = 2
+        self.num_iterations_per_epoch = 50 if configuration == "2d" else 15
+        self.num_val_iterations_per_epoch = 1
+
+
+class EASUNetTrainer_tiny(Tiny, EASUNetTrainer):
+    pass
+
+
+class nnUNetTrainer_tiny(Tiny, nnUNetTrainer):
+    pass
+
+
+class EASUNetTrainer_standstill(Tiny, EASUNetTrainer):
+    """Learns nothing: what it ends with is what it began with."""
+
+    def __init__(self, plans, configuration, fold, dataset_json, device=torch.device("cuda")):  # noqa: B008
+        super().__init__(plans, configuration, fold, dataset_json, device)
+        self.num_epochs = self.num_iterations_per_epoch = 1
+        self.initial_lr = 0.0
+
+
+class EASUNetTrainer_stops(Tiny, EASUNetTrainer):
+    """Where the test says so, it builds another network than today's rule, and stops in the middle of epoch 1."""
+
+    def __init__(self, plans, configuration, fold, dataset_json, device=torch.device("cuda")):  # noqa: B008
+        super().__init__(plans, configuration, fold, dataset_json, device)
+        self.num_epochs = 3
+        self.save_every = 1
+        self.steps_in_epoch_1 = 0
+
+    @classmethod
+    def prepare_plans(cls, plans, configuration):
+        prepared = super().prepare_plans(plans, configuration)
+        if "TEST_OTHER_RULE" in os.environ:
+            prepared["configurations"]["2d"]["architecture"]["arch_kwargs"]["dilations"] = [[1, 1]]
+        return prepared
+
+    def train_step(self, batch):
+        self.steps_in_epoch_1 += self.current_epoch == 1
+        if "TEST_STOP_FILE" in os.environ and self.steps_in_epoch_1 == 5:
+            Path(os.environ["TEST_STOP_FILE"]).touch()
+            time.sleep(3600)  # until the test kills it
+        return super().train_step(batch)

@@ -1,0 +1,70 @@
+"""Five folds of two configurations: the best one found, and what nnU-Net then tells the user to type."""
+
+import shlex
+
+import numpy as np
+import pytest
+import SimpleITK as sitk
+from tiny_dataset import read_labels
+
+pytestmark = pytest.mark.slow
+
+
+@pytest.fixture(scope="module")
+def five_folds(fold_0):
+    rest = [(c, fold) for fold in range(1, 5) for c in fold_0.configurations]
+    fold_0.host.run_together(*[fold_0.train(c, fold, "--npz") for c, fold in rest])
+    return fold_0
+
+
+def replaced(command, **values):
+    """The command with the values of some of its options replaced."""
+    command = list(command)
+    for option, value in values.items():
+        command[command.index(f"-{option}") + 1] = str(value)
+    return command
+
+
+def test_best_configuration_ensemble_and_postprocessing(five_folds, tmp_path):
+    blobs, host = five_folds, five_folds.host
+    command = ("nnUNetv2_find_best_configuration", blobs.id, "-tr", blobs.trainer, "-c", *blobs.configurations)
+    completed = host.run(*command, "-np", 1)
+    results = host.results / blobs.name
+    (ensemble,) = (results / "ensembles").iterdir()
+    names = [*[blobs.model(c).name for c in blobs.configurations], ensemble.name]
+    scores = {name: float(completed.stdout.split(f"\n{name}: ")[1].split()[0]) for name in names}
+    assert max(scores.values()) > 0.5
+    for folder in [*[blobs.model(c) / "crossval_results_folds_0_1_2_3_4" for c in blobs.configurations], ensemble]:
+        assert {p.name for p in folder.glob("*.nii.gz")} == {f"{case}.nii.gz" for case in blobs.cases}
+
+    # The instructions as printed. They are for the winner; which one that is, chance decides on data like these.
+    printed = (results / "inference_instructions.txt").read_text(encoding="utf-8")
+    typed = [shlex.split(line) for line in printed.splitlines() if line.startswith("nnUNetv2_")]
+    predict = {c[c.index("-c") + 1]: c for c in typed if c[0] == "nnUNetv2_predict"}
+    (postprocess,) = [c for c in typed if c[0] == "nnUNetv2_apply_postprocessing"]
+    ensemble_won = any(c[0] == "nnUNetv2_ensemble" for c in typed)
+    assert set(predict) == set(blobs.configurations) if ensemble_won else len(predict) == 1
+
+    images = host.raw / blobs.name / "imagesTr"
+    members = {c: tmp_path / c for c in blobs.configurations}
+    some = next(iter(predict.values()))
+    for configuration, folder in members.items():
+        command = replaced(predict.get(configuration, some), i=images, o=folder, c=configuration)
+        # an ensemble needs the probabilities, which a single winner's command does not write
+        predict[configuration] = [*command, *{"--save_probabilities"}.difference(command), "-device", "cpu"]
+    host.run_together(*predict.values())
+    host.run("nnUNetv2_ensemble", "-i", *members.values(), "-o", tmp_path / "ensemble", "-np", 1)
+    for case in blobs.cases:
+        mean = np.mean([np.load(folder / f"{case}.npz")["probabilities"] for folder in members.values()], axis=0)
+        found = read_labels(tmp_path / "ensemble" / f"{case}.nii.gz")
+        assert np.mean(found == mean.argmax(axis=0)) >= 0.9999
+        assert found.any()
+
+    winner = tmp_path / "ensemble" if ensemble_won else members[some[some.index("-c") + 1]]
+    host.run(*replaced(postprocess, i=winner, o=tmp_path / "postprocessed"))
+    for case in blobs.cases:
+        scan, labels = (images / f"{case}_0000.nii.gz", tmp_path / "postprocessed" / f"{case}.nii.gz")
+        assert sitk.ReadImage(str(scan)).GetSize() == sitk.ReadImage(str(labels)).GetSize()
+        # postprocessing removes, it never adds
+        before, after = read_labels(winner / f"{case}.nii.gz"), read_labels(labels)
+        assert np.all((after == before) | (after == 0))

@@ -1,0 +1,245 @@
+"""The trainers without a command around them: lengths, the paper's recipe, what they refuse, safe checkpoints."""
+
+import copy
+import json
+import math
+
+import numpy as np
+import pytest
+import torch
+from nnunetv2.training.nnUNetTrainer.nnUNetTrainer import nnUNetTrainer
+
+import nnunet_eas.trainer
+from nnunet_eas.network.eas_unet import ARCH_FORMAT
+from nnunet_eas.trainer import EASUNetTrainer, EASUNetTrainer_paper
+
+pytestmark = pytest.mark.slow  # the planned data set comes from a command
+
+
+@pytest.fixture
+def new_trainer(blobs, tmp_path, monkeypatch):
+    """Builds a trainer on the planned data set; its results go to a folder of the test's own."""
+    monkeypatch.setenv("nnUNet_preprocessed", str(blobs.host.preprocessed))
+    monkeypatch.setenv("nnUNet_results", str(tmp_path / "results"))
+    monkeypatch.setenv("nnUNet_n_proc_DA", "0")
+
+    def build(trainer=EASUNetTrainer, configuration="2d", *, plans=None, dataset_json=None, device="cpu"):
+        given = json.loads(blobs.plans) if plans is None else plans
+        described = json.loads((blobs.preprocessed / "dataset.json").read_text(encoding="utf-8"))
+        # as nnUNetv2_train calls it
+        return trainer(
+            plans={**given, "continue_training": False},
+            configuration=configuration,
+            fold=0,
+            dataset_json=described if dataset_json is None else dataset_json,
+            device=torch.device(device),
+        )
+
+    return build
+
+
+@pytest.fixture
+def plans(blobs):
+    return json.loads(blobs.plans)
+
+
+def architecture(plans, configuration="2d"):
+    return plans["configurations"][configuration]["architecture"]
+
+
+@pytest.mark.parametrize(
+    ("name", "epochs"),
+    [
+        ("EASUNetTrainer", 1000),
+        ("EASUNetTrainer_5epochs", 5),
+        ("EASUNetTrainer_20epochs", 20),
+        ("EASUNetTrainer_50epochs", 50),
+        ("EASUNetTrainer_100epochs", 100),
+        ("EASUNetTrainer_250epochs", 250),
+    ],
+)
+def test_lengths(new_trainer, name, epochs):
+    trainer = new_trainer(getattr(nnunet_eas.trainer, name))
+    assert trainer.num_epochs == epochs
+    assert trainer.num_iterations_per_epoch == 250
+    trainer.initialize()
+    trainer.lr_scheduler.step(epochs - 1)  # the schedule ends with the training
+    assert trainer.optimizer.param_groups[0]["lr"] == pytest.approx(0.01 * (1 / epochs) ** 0.9)
+
+
+@pytest.mark.parametrize(("configuration", "batch_size"), [("2d", 16), ("3d_fullres", 2)])
+def test_paper_recipe(new_trainer, plans, configuration, batch_size):
+    for content in plans["configurations"].values():
+        content["batch_size"] = 2
+    trainer = new_trainer(EASUNetTrainer_paper, configuration, plans=plans)
+    trainer.on_train_start()
+    assert trainer.num_epochs == 50
+    assert trainer.batch_size == trainer.dataloader_train.data_loader.batch_size == batch_size
+    assert isinstance(trainer.optimizer, torch.optim.SGD)
+    (group,) = trainer.optimizer.param_groups
+    assert (group["momentum"], group["nesterov"], group["weight_decay"]) == (0.9, False, 1e-4)
+    for epoch in (0, 25, 49):
+        trainer.lr_scheduler.step(epoch)
+        assert group["lr"] == 0.01
+
+    # one pass over the four training scans: slices in 2d, patches' worth of voxels in 3-D
+    shapes = [np.array([14, 22, 30])] * 4
+    patch = trainer.configuration_manager.patch_size
+    samples = sum(s[0] if configuration == "2d" else np.prod(s) / np.prod(patch) for s in shapes)
+    assert trainer.num_iterations_per_epoch == math.ceil(samples / batch_size) > 1
+
+
+def test_failed_write_leaves_the_previous_checkpoint(new_trainer, tmp_path, monkeypatch):
+    trainer = new_trainer()
+    trainer.initialize()
+    checkpoint = tmp_path / "checkpoint_latest.pth"
+    trainer.save_checkpoint(str(checkpoint))
+    before = checkpoint.read_bytes()
+
+    def full_disk(content, path):
+        with open(path, "wb") as file:
+            file.write(b"half a checkpoint")
+        raise OSError("No space left on device")
+
+    trainer.current_epoch = 7
+    with monkeypatch.context() as patch:
+        patch.setattr(torch, "save", full_disk)
+        with pytest.raises(OSError, match="No space left"):
+            trainer.save_checkpoint(str(checkpoint))
+    assert checkpoint.read_bytes() == before
+    trainer.save_checkpoint(str(checkpoint))  # and the next one is written in spite of what was left behind
+    assert torch.load(checkpoint, weights_only=False)["current_epoch"] == 8
+    assert [path.name for path in tmp_path.glob("checkpoint*")] == [checkpoint.name]
+
+
+def test_disabled_checkpoints_are_not_written(new_trainer, tmp_path):
+    trainer = new_trainer()
+    trainer.initialize()
+    trainer.disable_checkpointing = True
+    trainer.save_checkpoint(str(tmp_path / "checkpoint.pth"))
+    assert not list(tmp_path.glob("checkpoint*"))
+
+
+class TestBadPlan:
+    def test_patch_not_divisible_by_the_strides(self, new_trainer, plans):
+        plans["configurations"]["2d"]["patch_size"] = [24, 30]
+        with pytest.raises(ValueError, match=r"2d of nnUNetPlans: patch_size must be divisible by \[4, 4\].*24, 32"):
+            new_trainer(plans=plans)
+
+    def test_one_stage(self, new_trainer, plans):
+        arguments = architecture(plans)["arch_kwargs"]
+        arguments["n_stages"] = 1
+        for key in ("features_per_stage", "kernel_sizes", "strides", "n_conv_per_stage"):
+            arguments[key] = arguments[key][:1]
+        with pytest.raises(ValueError, match="n_stages must be at least 2, got 1"):
+            new_trainer(plans=plans)
+
+    @pytest.mark.parametrize("key", ["features_per_stage", "kernel_sizes", "strides"])
+    def test_lengths_that_do_not_match(self, new_trainer, plans, key):
+        architecture(plans)["arch_kwargs"][key].append([2, 2])
+        with pytest.raises(ValueError, match=f"{key} must have n_stages = 3 entries, got 4"):
+            new_trainer(plans=plans)
+
+    def test_no_unet(self, new_trainer, plans):
+        plans["configurations"]["2d"]["architecture"] = {
+            "network_class_name": "dynamic_network_architectures.architectures.primus.Primus",
+            "arch_kwargs": {"embed_dim": 396, "patch_embed_size": [8, 8], "eva_depth": 12, "eva_numheads": 6},
+            "_kw_requires_import": [],
+        }
+        with pytest.raises(ValueError, match=r"architecture must be a U-Net.*got .*Primus without n_stages"):
+            new_trainer(plans=plans)
+
+    def test_later_format(self, new_trainer, plans):
+        plans = new_trainer(plans=plans).plans_manager.plans
+        architecture(plans)["arch_kwargs"].update(arch_format=ARCH_FORMAT + 1, not_known_yet=True)
+        with pytest.raises(ValueError, match=rf"arch_format must be at most {ARCH_FORMAT}.*pip install --upgrade"):
+            new_trainer(plans=plans).initialize()
+
+    def test_caller_keeps_its_plans(self, new_trainer, plans):
+        before = copy.deepcopy(plans)
+        new_trainer(plans=plans)
+        assert plans == before
+
+
+class TestForeignCheckpoint:
+    @pytest.fixture
+    def trainer(self, new_trainer):
+        trainer = new_trainer()
+        trainer.initialize()
+        return trainer
+
+    def load(self, trainer, source, path):
+        """Let one trainer load another one's checkpoint; says that a refusal changed nothing."""
+        source.initialize()
+        source.save_checkpoint(str(path))
+        before = {key: value.clone() for key, value in trainer.network.state_dict().items()}
+        try:
+            trainer.load_checkpoint(str(path))
+        finally:
+            after = trainer.network.state_dict()
+            assert all(torch.equal(after[key], value) for key, value in before.items())
+
+    def test_of_another_network(self, trainer, new_trainer, tmp_path):
+        with pytest.raises(RuntimeError, match=r"must hold the network of .*PlainConvUNet there and .*EASUNet here"):
+            self.load(trainer, new_trainer(nnUNetTrainer), tmp_path / "checkpoint.pth")
+
+    def test_that_fits_by_shape_alone(self, trainer, new_trainer, tmp_path):
+        plans = copy.deepcopy(trainer.plans_manager.plans)
+        architecture(plans)["arch_kwargs"]["dilations"][0] = [1, 1]
+        with pytest.raises(RuntimeError, match=r"dilations \[\[1, 1\].* there and "):
+            self.load(trainer, new_trainer(plans=plans), tmp_path / "checkpoint.pth")
+
+    def test_of_another_number_of_classes(self, trainer, new_trainer, tmp_path):
+        described = {**trainer.dataset_json, "labels": {**trainer.dataset_json["labels"], "one more": 3}}
+        with pytest.raises(RuntimeError, match=r"is \(4, .* there and \(3, .* here \(another number of classes\)"):
+            self.load(trainer, new_trainer(dataset_json=described), tmp_path / "checkpoint.pth")
+
+    def test_own_checkpoint_is_loaded(self, trainer, tmp_path):
+        trainer.current_epoch = 4
+        trainer.save_checkpoint(str(tmp_path / "checkpoint.pth"))
+        trainer.current_epoch = 0
+        trainer.load_checkpoint(str(tmp_path / "checkpoint.pth"))
+        assert trainer.current_epoch == 5
+
+
+class TestBadSurroundings:
+    @pytest.mark.parametrize("variable", ["nnUNet_preprocessed", "nnUNet_results"])
+    def test_folder_variable_not_set(self, new_trainer, monkeypatch, variable):
+        monkeypatch.delenv(variable)
+        with pytest.raises(RuntimeError, match=rf"{variable} must be set to a folder.*nnunet-eas doctor"):
+            new_trainer()
+
+    @pytest.mark.parametrize("labels", [None, {}, {"background": 0}])
+    def test_dataset_without_labels(self, new_trainer, blobs, labels):
+        described = json.loads((blobs.preprocessed / "dataset.json").read_text(encoding="utf-8"))
+        del described["labels"]
+        if labels is not None:
+            described["labels"] = labels
+        with pytest.raises(ValueError, match=r"labels in dataset\.json must name the background and at least one"):
+            new_trainer(dataset_json=described)
+
+    @pytest.mark.skipif(torch.cuda.is_available(), reason="has a CUDA device")
+    def test_cuda_where_there_is_none(self, new_trainer):
+        with pytest.raises(RuntimeError, match=r"got cuda without a usable GPU.*-device cpu"):
+            new_trainer(device="cuda")
+
+
+def test_commands_end_with_the_message(blobs):
+    """What the user sees last is what is wrong. EASUNetTrainer is found here through the start-up file alone."""
+    plans = json.loads(blobs.plans)
+    plans["plans_name"] = "OddPlans"
+    plans["configurations"]["2d"]["patch_size"] = [24, 30]
+    (blobs.preprocessed / "OddPlans.json").write_text(json.dumps(plans), encoding="utf-8")
+    command = ("nnUNetv2_train", blobs.id, "2d", 0, "-tr", "EASUNetTrainer", "-device")
+    odd_plan, no_gpu = blobs.host.run_together(
+        (*command, "cpu", "-p", "OddPlans"), (*command, "cuda"), check=False, CUDA_VISIBLE_DEVICES=""
+    )
+    no_folder = blobs.host.run(*command, "cpu", check=False, nnUNet_results=None)
+    for completed, beginning in (
+        (odd_plan, "ValueError: Configuration 2d of OddPlans: patch_size must be divisible by [4, 4]"),
+        (no_gpu, "RuntimeError: device must be one that this machine has, got cuda"),
+        (no_folder, "RuntimeError: nnUNet_results must be set to a folder"),
+    ):
+        assert completed.returncode != 0
+        assert completed.stderr.rstrip().splitlines()[-1].startswith(beginning)
+    assert not list((blobs.host.results / blobs.name).glob("EASUNetTrainer__*"))
