@@ -62,10 +62,12 @@ class EASUNetTrainer(nnUNetTrainer):
 
     def save_checkpoint(self, filename: str) -> None:
         """As the host, but a run killed in the middle of writing leaves the previous checkpoint whole."""
+        if self.local_rank != 0 or self.disable_checkpointing:
+            super().save_checkpoint(filename)  # writes none: a temporary file would be another rank's or a killed run's
+            return
         temporary = f"{filename}.tmp"
         super().save_checkpoint(temporary)
-        if os.path.isfile(temporary):  # other ranks and --disable_checkpointing write none
-            os.replace(temporary, filename)
+        os.replace(temporary, filename)
 
     def load_checkpoint(self, filename_or_checkpoint: dict | str) -> None:
         """As the host, after a check that the checkpoint holds this network.
@@ -100,7 +102,7 @@ def _check_surroundings(dataset_json: dict[str, Any], device: torch.device) -> N
     for variable in (nnUNet_preprocessed, nnUNet_results):
         if not variable.is_set():
             raise RuntimeError(f"{variable.env_var_name} must be set to a folder, got nothing. Run nnunet-eas doctor.")
-    if len(dataset_json.get("labels", {})) < 2:
+    if not set(dataset_json.get("labels", {})) - {"background", "ignore"}:
         raise ValueError(
             "labels in dataset.json must name the background and at least one structure, got "
             f"{dataset_json.get('labels')}. Add e.g. {{'background': 0, 'femoral_cartilage': 1}}."

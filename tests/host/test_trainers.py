@@ -112,12 +112,15 @@ def test_failed_write_leaves_the_previous_checkpoint(new_trainer, tmp_path, monk
     assert [path.name for path in tmp_path.glob("checkpoint*")] == [checkpoint.name]
 
 
-def test_disabled_checkpoints_are_not_written(new_trainer, tmp_path):
+@pytest.mark.parametrize("setting", [{"disable_checkpointing": True}, {"local_rank": 1}])
+def test_who_writes_no_checkpoint_touches_none(new_trainer, tmp_path, setting):
     trainer = new_trainer()
     trainer.initialize()
-    trainer.disable_checkpointing = True
+    vars(trainer).update(setting)
+    unfinished = tmp_path / "checkpoint.pth.tmp"  # rank 0 is writing it, or a killed run left it
+    unfinished.write_bytes(b"half a checkpoint")
     trainer.save_checkpoint(str(tmp_path / "checkpoint.pth"))
-    assert not list(tmp_path.glob("checkpoint*"))
+    assert list(tmp_path.glob("checkpoint*")) == [unfinished]
 
 
 class TestBadPlan:
@@ -209,7 +212,7 @@ class TestBadSurroundings:
         with pytest.raises(RuntimeError, match=rf"{variable} must be set to a folder.*nnunet-eas doctor"):
             new_trainer()
 
-    @pytest.mark.parametrize("labels", [None, {}, {"background": 0}])
+    @pytest.mark.parametrize("labels", [None, {}, {"background": 0}, {"background": 0, "ignore": 1}])
     def test_dataset_without_labels(self, new_trainer, blobs, labels):
         described = json.loads((blobs.preprocessed / "dataset.json").read_text(encoding="utf-8"))
         del described["labels"]
