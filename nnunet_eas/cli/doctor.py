@@ -7,6 +7,7 @@ import io
 import os
 import platform
 import shutil
+import warnings
 from collections.abc import Iterator
 from importlib import metadata
 from types import SimpleNamespace
@@ -149,11 +150,13 @@ def check_lookup() -> Iterator[Finding]:
         yield Finding("problem", f"{variable} lacks {startup.LOOKUP_FOLDER}", by_hand)
 
     try:
-        from nnunetv2.utilities.find_objects import recursive_find_trainer_class_by_name
+        # the look-up reports every module it looks at, and imports much that warns
+        with contextlib.redirect_stdout(io.StringIO()), warnings.catch_warnings():
+            warnings.simplefilter("ignore")
+            from nnunetv2.utilities.find_objects import recursive_find_trainer_class_by_name
 
-        from nnunet_eas.trainer import EASUNetTrainer
+            from nnunet_eas.trainer import EASUNetTrainer
 
-        with contextlib.redirect_stdout(io.StringIO()):  # it reports every module it looks at
             found = recursive_find_trainer_class_by_name(TRAINER)
     except Exception as error:  # the look-up imports what lies in the user's folders: anything can come back
         yield Finding(
