@@ -19,7 +19,7 @@ class Schedule:
     validation_iterations: int
 
 
-FULL_SCHEDULE = Schedule(epochs=16, iterations=35, validation_iterations=4)
+FULL_SCHEDULE = Schedule(epochs=16, iterations=40, validation_iterations=4)
 QUICK_SCHEDULE = Schedule(epochs=2, iterations=3, validation_iterations=1)
 
 
@@ -56,7 +56,7 @@ class DemoSettings:
             seed=seed,
             shape=(112, 128, 28),
             spacing=(0.8, 0.84, 3.2),
-            training_knees=12,
+            training_knees=18,
             validation_knees=2,
             test_knees=3,
             trainer="EASUNetTrainer_demo",

@@ -54,7 +54,7 @@ class Anatomy:
         self.patella = (rng.uniform(-7, 1), rng.uniform(-47, -44), rng.uniform(27, 36))
         self.patellar_mm = rng.uniform(2.0, 3.2)
         self.effusion = rng.uniform(0.5, 1.1)
-        self.fluid_film_mm = rng.uniform(0.25, 0.7)
+        self.fluid_film_mm = rng.uniform(0.1, 0.45)
         self.fat_mm = rng.uniform(4, 11)
         self.femoral_lesions = [self._femoral_lesion(rng, side) for side in _sides(rng)]
         self.tibial_lesions = [self._tibial_lesion(rng, side) for side in _sides(rng)]
