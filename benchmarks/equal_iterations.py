@@ -30,19 +30,21 @@ def main() -> None:
     parser.add_argument("--runs", type=int, default=2)
     parser.add_argument("--batch", nargs="+", default=["2d=48", "3d_fullres=2"], help="CONFIGURATION=SIZE")
     parser.add_argument(
-        "--length", nargs="+", default=["2d=12x50", "3d_fullres=10x30"], help="CONFIGURATION=EPOCHSxITER"
+        "--length", nargs="+", default=["2d=12x50", "3d_fullres=10x100"], help="CONFIGURATION=EPOCHSxITER"
     )
+    parser.add_argument("--patch", nargs="*", default=[], help="CONFIGURATION=EDGExEDGE..., where not the plan's own")
     parser.add_argument("--device", default="cpu")
     args = parser.parse_args()
     batches = {k: int(v) for k, v in by_configuration(args.batch).items()}
     lengths = {k: tuple(map(int, v.split("x"))) for k, v in by_configuration(args.length).items()}
-    plan(args.work, args.dataset, batches)
+    patches = {k: list(map(int, v.split("x"))) for k, v in by_configuration(args.patch).items()}
+    plan(args.work, args.dataset, batches, patches)
     results = []
     for run in range(args.runs):
         for configuration in batches:
             for network, trainer in TRAINERS.items():
                 results.append(train(args, run, configuration, network, trainer, *lengths[configuration]))
-                write(args, batches, lengths, results)
+                write(args, batches, patches, lengths, results)
 
 
 def train(
@@ -77,7 +79,7 @@ def train(
     }
 
 
-def write(args: argparse.Namespace, batches: dict, lengths: dict, results: list[dict]) -> None:
+def write(args: argparse.Namespace, batches: dict, patches: dict, lengths: dict, results: list[dict]) -> None:
     """Results and their comparison, complete or so far."""
     comparison = {}
     for configuration in batches:
@@ -96,6 +98,7 @@ def write(args: argparse.Namespace, batches: dict, lengths: dict, results: list[
         "dataset": args.dataset.name,
         "fold": 0,
         "batch_size": batches,
+        "patch_size_where_not_the_plans": patches,
         "epochs_x_iterations": {k: list(v) for k, v in lengths.items()},
         "device": args.device,
         "comparison": comparison,

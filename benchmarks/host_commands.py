@@ -46,8 +46,10 @@ def with_trainers(folder: Path) -> dict[str, str]:
     return {"nnUNet_extTrainer": os.pathsep.join(filter(None, [str(folder), os.environ.get("nnUNet_extTrainer")]))}
 
 
-def plan(work: Path, dataset: Path, batch_sizes: dict[str, int]) -> list[list[str]]:
-    """Plans and preprocesses once, then lowers the plan's batch sizes as nnU-Net lets users do.
+def plan(
+    work: Path, dataset: Path, batch_sizes: dict[str, int], patch_sizes: dict[str, list[int]] | None = None
+) -> list[list[str]]:
+    """Plans and preprocesses once, then edits the plan's batch sizes, and patch sizes, as nnU-Net lets users do.
 
     Returns:
         The commands that were, or had been, run.
@@ -64,6 +66,8 @@ def plan(work: Path, dataset: Path, batch_sizes: dict[str, int]) -> list[list[st
     plans = json.loads(plans_file.read_text())
     for configuration, size in batch_sizes.items():
         plans["configurations"][configuration]["batch_size"] = size
+    for configuration, patch_size in (patch_sizes or {}).items():
+        plans["configurations"][configuration]["patch_size"] = patch_size
     plans_file.write_text(json.dumps(plans, indent=4))
     return [command]
 
