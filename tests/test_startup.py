@@ -119,7 +119,6 @@ def test_shim_shows_a_dependency_that_is_missing(monkeypatch):
 def test_shim_hands_out_the_installed_classes():
     trainer = importlib.import_module("nnunet_eas.trainer")
     names = runpy.run_path(str(SHIM))
-    assert "EASUNetTrainer" in names["__all__"]
-    assert "EASUNetTrainer_paper" in names["__all__"]
-    for name in names["__all__"]:
+    assert {"EASUNetTrainer", "EASUNetTrainer_paper"} <= set(trainer.__all__)
+    for name in trainer.__all__:
         assert names[name] is getattr(trainer, name)

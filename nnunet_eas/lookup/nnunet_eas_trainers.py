@@ -5,31 +5,9 @@ were *defined* here could be neither pickled nor compared with the ones users im
 """
 
 try:
-    from nnunet_eas.trainer import (
-        EASUNetTrainer,
-        EASUNetTrainer_5epochs,
-        EASUNetTrainer_20epochs,
-        EASUNetTrainer_50epochs,
-        EASUNetTrainer_100epochs,
-        EASUNetTrainer_250epochs,
-        EASUNetTrainer_demo,
-        EASUNetTrainer_demo_quick,
-        EASUNetTrainer_paper,
-    )
+    from nnunet_eas.trainer import *  # noqa: F403  whatever is a trainer there is one here
 except ModuleNotFoundError as error:
     # A child process of another environment inherits the variable, but not this package: then there is nothing to
     # offer, and the user's other directories must still be searched. Any other missing module is a real error.
     if error.name != "nnunet_eas":
         raise
-else:
-    __all__ = [
-        "EASUNetTrainer",
-        "EASUNetTrainer_5epochs",
-        "EASUNetTrainer_20epochs",
-        "EASUNetTrainer_50epochs",
-        "EASUNetTrainer_100epochs",
-        "EASUNetTrainer_250epochs",
-        "EASUNetTrainer_demo",
-        "EASUNetTrainer_demo_quick",
-        "EASUNetTrainer_paper",
-    ]
