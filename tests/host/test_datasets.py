@@ -1,6 +1,7 @@
 """Kinds of data and plans beside the usual: regions, an ignore label, a cascade, photographs, a plan of two stages."""
 
 import json
+from concurrent.futures import ThreadPoolExecutor
 
 import pytest
 import torch
@@ -9,6 +10,7 @@ from tiny_dataset import agreement, read_labels, write_photographs, write_scans
 pytestmark = pytest.mark.slow
 
 TRAINER = "EASUNetTrainer_tiny"
+RESIDUAL_PLANS = "nnUNetResEncUNetMPlans"
 
 
 def read_json(path):
@@ -19,28 +21,27 @@ def weights(fold):
     return torch.load(fold / "checkpoint_final.pth", map_location="cpu", weights_only=False)["network_weights"]
 
 
-def predict_unseen(host, dataset, model, fold, target):
-    """Predict the cases that a fold validated on, and return pairs of (prediction, the training's own)."""
-    validated = sorted(p for p in (model / f"fold_{fold}" / "validation").iterdir() if p.name.startswith("blob"))
+def predict_unseen(host, model, target):
+    """Predict the cases that fold 0 validated on, and return pairs of (prediction, the training's own)."""
+    dataset = model.parent.name
+    validated = sorted(p for p in (model / "fold_0" / "validation").iterdir() if p.name.startswith("blob"))
     images = target / "images"
     images.mkdir(parents=True)
     for path in validated:
         scan = path.name.replace(".", "_0000.", 1)
         (images / scan).symlink_to(host.raw / dataset / "imagesTr" / scan)
     trainer, plans, configuration = model.name.split("__")
-    what = ("-d", dataset, "-c", configuration, "-tr", trainer, "-p", plans, "-f", fold)
+    what = ("-d", dataset, "-c", configuration, "-tr", trainer, "-p", plans, "-f", 0)
     host.run("nnUNetv2_predict", "-i", images, "-o", target, *what, "-device", "cpu", "-npp", 1, "-nps", 1)
     assert validated
     return [(target / path.name, path) for path in validated]
 
 
-@pytest.fixture(scope="module")
-def regions(host):
-    """MetaImages with nested regions, the last slices not annotated; fold 0 trained in 2d. Returns the model."""
-    labels = {"background": 0, "whole": [1, 2], "core": 1, "ignore": 3}
+def train_regions(host):
+    """MetaImages with nested regions, the last slices not annotated."""
     dataset = write_scans(
         host.raw / "Dataset902_Regions",
-        labels=labels,
+        labels={"background": 0, "whole": [1, 2], "core": 1, "ignore": 3},
         file_ending=".mha",
         ignored_slices=3,
         regions_class_order=[2, 1],  # paint the whole as shell, then the core over it
@@ -50,13 +51,33 @@ def regions(host):
     return host.model(dataset.name, TRAINER, "nnUNetPlans", "2d")
 
 
+def train_photographs(host):
+    """PNG images so small that their residual plan has two stages."""
+    dataset = write_photographs(host.raw / "Dataset903_Photographs", shape=(12, 14))
+    host.plan_and_preprocess(dataset, ["2d"], "-pl", "nnUNetPlannerResEncM")
+    host.run("nnUNetv2_train", "903", "2d", 0, "-tr", TRAINER, "-p", RESIDUAL_PLANS, "-device", "cpu")
+    return host.model(dataset.name, TRAINER, RESIDUAL_PLANS, "2d")
+
+
+@pytest.fixture(scope="module")
+def models(host):
+    """The trained models of the two data sets, made side by side."""
+    with ThreadPoolExecutor(2) as pool:
+        return dict(zip(("regions", "photographs"), pool.map(lambda f: f(host), (train_regions, train_photographs))))
+
+
+@pytest.fixture(scope="module")
+def regions(models):
+    return models["regions"]
+
+
 def test_regions_and_ignore_label(host, regions, tmp_path):
     fold = regions / "fold_0"
     loss = read_json(fold / "debug.json")["loss"]
     assert "DC_and_BCE_loss" in loss
     assert weights(fold)["decoder.seg_layers.heads.0.weight"].shape[0] == 2  # one per region, none for the ignored
     assert set(read_json(fold / "validation" / "summary.json")["mean"]) == {"(1, 2)", "1"}
-    for predicted, validated in predict_unseen(host, "Dataset902_Regions", regions, 0, tmp_path / "predicted"):
+    for predicted, validated in predict_unseen(host, regions, tmp_path / "predicted"):
         assert agreement(predicted, validated) >= 0.9999
         assert set(read_labels(predicted).ravel()) <= {0, 1, 2}
         assert read_labels(predicted).any()
@@ -116,24 +137,20 @@ def test_cascade(blobs, tmp_path):
     assert read_labels(tmp_path / name).any()
 
 
-def test_photographs_from_a_residual_plan_of_two_stages(host, tmp_path):
-    dataset = write_photographs(host.raw / "Dataset903_Photographs", shape=(12, 14))
-    preprocessed = host.plan_and_preprocess(dataset, ["2d"], "-pl", "nnUNetPlannerResEncM")
-    plans_name = "nnUNetResEncUNetMPlans"
-    planned = read_json(preprocessed / f"{plans_name}.json")["configurations"]["2d"]["architecture"]
+def test_photographs_from_a_residual_plan_of_two_stages(host, models, tmp_path):
+    model = models["photographs"]
+    plan = host.preprocessed / model.parent.name / f"{RESIDUAL_PLANS}.json"
+    planned = read_json(plan)["configurations"]["2d"]["architecture"]
     assert planned["network_class_name"].endswith("ResidualEncoderUNet")
     assert planned["arch_kwargs"]["n_stages"] == 2
 
-    host.run("nnUNetv2_train", "903", "2d", 0, "-tr", TRAINER, "-p", plans_name, "-device", "cpu")
-    model = host.model(dataset.name, TRAINER, plans_name, "2d")
     arguments = read_json(model / "plans.json")["configurations"]["2d"]["architecture"]["arch_kwargs"]
     assert arguments["n_conv_per_stage"] == [2, 2]
     assert arguments["n_conv_per_stage_decoder"] == [2]
     debug = read_json(model / "fold_0" / "debug.json")
     assert debug["enable_deep_supervision"] == "False"
     assert "DeepSupervisionWrapper" not in debug["loss"]
-    stem = weights(model / "fold_0")["encoder.stages.0.0.conv.weight"]
-    assert stem.shape[1] == 3
-    for predicted, validated in predict_unseen(host, dataset.name, model, 0, tmp_path / "predicted"):
+    assert weights(model / "fold_0")["encoder.stages.0.0.conv.weight"].shape[1] == 3
+    for predicted, validated in predict_unseen(host, model, tmp_path / "predicted"):
         assert agreement(predicted, validated) >= 0.9999
         assert read_labels(predicted).any()
