@@ -48,6 +48,8 @@ class Host:
             "nnUNet_extTrainer": self.trainers,
             "nnUNet_def_n_proc": 1,
             "nnUNet_n_proc_DA": 0,
+            "nnUNet_npp": 1,  # processes of nnUNetv2_predict; each of them imports PyTorch
+            "nnUNet_nps": 1,
             **variables,
         }
         return {**inherited, **{k: str(v) for k, v in own.items() if v is not None}}
@@ -101,7 +103,7 @@ class Blobs:
 
     def predict(self, images: Path, target: Path, configuration: str, *more: object, trainer: str = trainer) -> tuple:
         command = ("nnUNetv2_predict", "-d", self.id, "-i", images, "-o", target, "-c", configuration, "-tr", trainer)
-        return (*command, "-device", "cpu", "-npp", 1, "-nps", 1, *more)
+        return (*command, "-device", "cpu", *more)
 
     def model(self, configuration: str, trainer: str = trainer, plans: str = "nnUNetPlans") -> Path:
         return self.host.model(self.name, trainer, plans, configuration)

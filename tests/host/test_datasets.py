@@ -32,7 +32,7 @@ def predict_unseen(host, model, target):
         (images / scan).symlink_to(host.raw / dataset / "imagesTr" / scan)
     trainer, plans, configuration = model.name.split("__")
     what = ("-d", dataset, "-c", configuration, "-tr", trainer, "-p", plans, "-f", 0)
-    host.run("nnUNetv2_predict", "-i", images, "-o", target, *what, "-device", "cpu", "-npp", 1, "-nps", 1)
+    host.run("nnUNetv2_predict", "-i", images, "-o", target, *what, "-device", "cpu")
     assert validated
     return [(target / path.name, path) for path in validated]
 
