@@ -2,6 +2,7 @@
 
 import os
 
+import torch
 from nnunetv2.training.nnUNetTrainer.nnUNetTrainer import nnUNetTrainer
 
 from nnunet_eas.trainer import EASUNetTrainer
@@ -9,6 +10,8 @@ from nnunet_eas.trainer import EASUNetTrainer
 
 def _shortened(trainer: type[nnUNetTrainer]) -> type[nnUNetTrainer]:
     def __init__(self, plans, configuration, fold, dataset_json, device):
+        # nnU-Net takes all cores on the CPU; threads that wait for a busy core cost far more than they bring
+        torch.set_num_threads(int(os.environ.get("BENCHMARK_THREADS", torch.get_num_threads())))
         super(shortened, self).__init__(plans, configuration, fold, dataset_json, device)
         self.num_epochs = int(os.environ["BENCHMARK_EPOCHS"])
         self.num_iterations_per_epoch = int(os.environ["BENCHMARK_ITERATIONS"])
