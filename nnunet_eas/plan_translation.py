@@ -38,6 +38,21 @@ def dilation_rates(edges: Sequence[int]) -> list[list[int]]:
     return [branch for i, branch in enumerate(branches) if branch not in branches[:i]]
 
 
+def bottleneck_edges(patch_size: Sequence[int], strides: Sequence[Sequence[int]]) -> list[int]:
+    """Shape in voxels of the map behind the last stage.
+
+    Raises:
+        ValueError: The strides do not divide the patch.
+    """
+    divisor = [math.prod(stage[axis] for stage in strides) for axis in range(len(patch_size))]
+    if any(p % d for p, d in zip(patch_size, divisor, strict=True)):
+        raise ValueError(
+            f"patch_size must be divisible by {divisor}, the product of its strides, got {list(patch_size)}. "
+            f"Use e.g. {[-(-p // d) * d for p, d in zip(patch_size, divisor, strict=True)]} in the plan."
+        )
+    return [p // d for p, d in zip(patch_size, divisor, strict=True)]
+
+
 def translate_architecture(configuration: Mapping[str, Any]) -> dict[str, Any]:
     """The EAS U-Net of a planned configuration, in the form in which a plan names a network.
 
@@ -63,7 +78,7 @@ def translate_architecture(configuration: Mapping[str, Any]) -> dict[str, Any]:
             f"architecture must be a U-Net with {', '.join(TOPOLOGY)}, got {source['network_class_name']} without "
             f"{', '.join(missing)}. Train from nnUNetPlans or one of the nnUNetResEncUNetPlans (-p)."
         )
-    patch_size, n_stages, strides = configuration["patch_size"], kwargs["n_stages"], kwargs["strides"]
+    n_stages = kwargs["n_stages"]
     if n_stages < 2:
         raise ValueError(
             f"n_stages must be at least 2, got {n_stages}. These images are too small to be pooled by a U-Net."
@@ -71,13 +86,7 @@ def translate_architecture(configuration: Mapping[str, Any]) -> dict[str, Any]:
     for key in ("features_per_stage", "kernel_sizes", "strides"):
         if len(kwargs[key]) != n_stages:
             raise ValueError(f"{key} must have n_stages = {n_stages} entries, got {len(kwargs[key])}. Mend the plan.")
-    divisor = [math.prod(stage[axis] for stage in strides) for axis in range(len(patch_size))]
-    if any(p % d for p, d in zip(patch_size, divisor, strict=True)):
-        raise ValueError(
-            f"patch_size must be divisible by {divisor}, the product of its strides, got {list(patch_size)}. "
-            f"Use e.g. {[-(-p // d) * d for p, d in zip(patch_size, divisor, strict=True)]} in the plan."
-        )
-    dim = len(patch_size)
+    edges = bottleneck_edges(configuration["patch_size"], kwargs["strides"])
     is_residual = "n_conv_per_stage" not in kwargs
     return {
         "network_class_name": NETWORK_CLASS_NAME,
@@ -89,7 +98,9 @@ def translate_architecture(configuration: Mapping[str, Any]) -> dict[str, Any]:
             ),
             "conv_bias": kwargs["conv_bias"],
             "norm_op": (
-                "torch.nn.modules.batchnorm.BatchNorm2d" if dim == 2 else "torch.nn.modules.instancenorm.InstanceNorm3d"
+                "torch.nn.modules.batchnorm.BatchNorm2d"
+                if len(edges) == 2
+                else "torch.nn.modules.instancenorm.InstanceNorm3d"
             ),
             "norm_op_kwargs": {"eps": 1e-5, "affine": True},
             "dropout_op": kwargs["dropout_op"],
@@ -104,7 +115,7 @@ def translate_architecture(configuration: Mapping[str, Any]) -> dict[str, Any]:
             "pool": "max",
             "eas_module": True,
             "dilated_block": "separable",
-            "dilations": dilation_rates([p // d for p, d in zip(patch_size, divisor, strict=True)]),
+            "dilations": dilation_rates(edges),
             "output_fusion": True,
             "arch_format": ARCH_FORMAT,
         },
@@ -115,7 +126,7 @@ def translate_architecture(configuration: Mapping[str, Any]) -> dict[str, Any]:
 def translate_plans(plans: Mapping[str, Any], trained: Mapping[str, Any] | None = None) -> dict[str, Any]:
     """A copy of the plans in which every configuration names an EAS U-Net.
 
-    A configuration that names one already stands as it is.
+    A configuration that names one already stands as it is; only its patch is checked.
 
     Args:
         plans: The content of a plans file. Not changed.
@@ -130,9 +141,10 @@ def translate_plans(plans: Mapping[str, Any], trained: Mapping[str, Any] | None 
     recorded = {} if trained is None else _resolved_configurations(trained)
     translated = deepcopy(dict(plans))
     for name, configuration in planned.items():
-        if names_eas_unet(configuration["architecture"]):
-            continue
         try:
+            if names_eas_unet(configuration["architecture"]):
+                bottleneck_edges(configuration["patch_size"], configuration["architecture"]["arch_kwargs"]["strides"])
+                continue
             architecture = translate_architecture(configuration)
         except ValueError as e:
             raise ValueError(f"Configuration {name} of {plans['plans_name']}: {e}") from e

@@ -199,6 +199,12 @@ def test_a_plan_that_names_the_network_stands_as_it_is():
     assert translate_plans(given_plans) == given_plans
 
 
+def test_the_patch_of_a_plan_that_names_the_network_is_checked():
+    own = {**SMALL, "architecture": translate_architecture(SMALL), "patch_size": [60, 40]}
+    with pytest.raises(ValueError, match=r"Configuration 2d of nnUNetPlans: patch_size must be divisible by \[8, 8\]"):
+        translate_plans(plans(**{"2d": own}))
+
+
 def recorded_with(dilations, **changes):
     recorded = translate_plans(plans(**{"2d": {**SMALL, **changes}}))
     recorded["configurations"]["2d"]["architecture"]["arch_kwargs"]["dilations"] = dilations

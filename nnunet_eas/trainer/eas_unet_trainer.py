@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
+import json
 import os
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
 import torch
-from batchgenerators.utilities.file_and_folder_operations import load_json
 from nnunetv2.paths import nnUNet_preprocessed, nnUNet_results
 from nnunetv2.training.nnUNetTrainer.nnUNetTrainer import nnUNetTrainer
 from nnunetv2.utilities.file_path_utilities import get_output_folder
@@ -57,8 +57,12 @@ class EASUNetTrainer(nnUNetTrainer):
     def prepare_plans(cls, plans: dict[str, Any], configuration: str) -> dict[str, Any]:
         """The plans that this trainer hands to nnU-Net: a copy in which every network is an EAS U-Net."""
         model_folder = get_output_folder(plans["dataset_name"], cls.__name__, plans["plans_name"], configuration)
-        trained = Path(model_folder) / "plans.json"
-        return translate_plans(plans, trained=load_json(str(trained)) if trained.is_file() else None)
+        try:
+            trained = json.loads((Path(model_folder) / "plans.json").read_text(encoding="utf-8"))
+        except (FileNotFoundError, json.JSONDecodeError):
+            # None yet, or half a one: the host writes it in place, and may be doing so for another fold, or was killed
+            trained = None
+        return translate_plans(plans, trained=trained)
 
     def save_checkpoint(self, filename: str) -> None:
         """As the host, but a run killed in the middle of writing leaves the previous checkpoint whole."""

@@ -164,6 +164,13 @@ class TestBadPlan:
         assert plans == before
 
 
+def test_half_a_plans_file_beside_the_model_is_none(new_trainer, tmp_path):
+    trainer = new_trainer()
+    saved = tmp_path / "results" / trainer.plans_manager.dataset_name / "EASUNetTrainer__nnUNetPlans__2d" / "plans.json"
+    saved.write_text('{"configurations": {"2d": {')
+    assert new_trainer().plans_manager.plans == trainer.plans_manager.plans
+
+
 class TestForeignCheckpoint:
     @pytest.fixture
     def trainer(self, new_trainer):
