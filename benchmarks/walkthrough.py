@@ -97,11 +97,12 @@ def shorter_trainer(folder: Path, iterations: str) -> Path:
     """A user's own trainer folder: our trainer under its own name, with fewer iterations an epoch."""
     folder.mkdir(parents=True, exist_ok=True)
     (folder / "shorter.py").write_text(
-        "from nnunet_eas import trainer\n\n\n"
+        "import os\n\nimport torch\nfrom nnunet_eas import trainer\n\n\n"
         f"class {TRAINER}(trainer.{TRAINER}):\n"
         "    def __init__(self, plans, configuration, fold, dataset_json, device):\n"
         "        super().__init__(plans, configuration, fold, dataset_json, device)\n"
         f"        self.num_iterations_per_epoch = {iterations}\n"
+        "        torch.set_num_threads(int(os.environ.get('BENCHMARK_THREADS', torch.get_num_threads())))\n"
     )
     return folder
 
