@@ -61,7 +61,7 @@ def test_our_own_mistakes_keep_their_traceback(monkeypatch):
 def test_interruption(monkeypatch, capsys):
     monkeypatch.setattr(cli.COMMANDS["doctor"], "run", raising(KeyboardInterrupt()))
     assert cli.main(["doctor"]) == 130
-    assert capsys.readouterr().err == "interrupted\n"
+    assert capsys.readouterr().err.startswith("interrupted")
 
 
 def test_typing_a_command_imports_nothing_heavy():

@@ -73,6 +73,15 @@ def test_a_folder_that_holds_something_else_is_left_alone(tmp_path, capsys):
     assert [path.name for path in tmp_path.rglob("*")] == ["thesis.txt"]
 
 
+def test_a_demo_with_other_options_is_left_alone(tmp_path):
+    Workspace(tmp_path, options={"quick": True, "seed": 0})
+    before = sorted(tmp_path.rglob("*"))
+    with pytest.raises(FileExistsError, match=r"'quick': True.*Nothing was changed\. Repeat those options"):
+        Workspace(tmp_path, options={"quick": False, "seed": 0})
+    assert sorted(tmp_path.rglob("*")) == before
+    Workspace(tmp_path, options={"quick": True, "seed": 0})
+
+
 def test_a_file_is_no_folder(tmp_path):
     (tmp_path / "file").write_text("")
     with pytest.raises(NotADirectoryError, match="--output must name a folder, got the file"):

@@ -94,6 +94,14 @@ def test_folders(monkeypatch, tmp_path):
     ]
 
 
+def test_a_trainer_folder_that_is_not_there(monkeypatch, tmp_path):
+    folders = os.pathsep.join((str(tmp_path / "gone"), startup.LOOKUP_FOLDER))
+    monkeypatch.setenv("nnUNet_extTrainer", folders)
+    assert ("warning", f"nnUNet_extTrainer names {tmp_path / 'gone'}, which is no folder") in problems(
+        doctor.check_lookup
+    )
+
+
 def test_read_only_folders(monkeypatch):
     monkeypatch.setattr(doctor.os, "access", lambda folder, mode: False)
     assert [level for level, _ in problems(doctor.check_folders)] == ["warning", "problem", "problem"]
@@ -187,7 +195,7 @@ def test_workers(monkeypatch):
     (bad, bad_text), (much, much_text) = problems(doctor.check_workers)
     assert (bad, much) == ("problem", "warning")
     assert "'many'" in bad_text
-    assert "17 processes" in much_text
+    assert "17 process(es)" in much_text
 
 
 def test_status_and_summary(monkeypatch, capsys):

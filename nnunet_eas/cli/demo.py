@@ -14,8 +14,8 @@ def add_parser(subparsers: argparse._SubParsersAction) -> None:
         "demo",
         help="draw phantom knees, train on them, predict others, score them",
         description="Draw a small set of phantom knees, then plan, preprocess, train EASUNetTrainer and predict unseen "
-        "knees with nnU-Net's own commands, and score them. Everything lies below the output folder. Run it again to "
-        "go on after an interruption; what is finished is kept.",
+        "knees with nnU-Net's own commands, and score them. Everything lies below the output folder. Run the same "
+        "command again to go on after an interruption; what is finished is kept. Other options need another folder.",
     )
     parser.add_argument(
         "--output",
@@ -40,20 +40,20 @@ def run(args: argparse.Namespace) -> int:
     if args.seed < 0:
         raise ValueError(f"--seed must be 0 or more, got {args.seed}. Give a whole number.")
 
+    from nnunet_eas.demo.device import choose_device
     from nnunet_eas.demo.workspace import Workspace, write_json
 
-    workspace = Workspace(args.output)
+    device = choose_device(args.device)
+    workspace = Workspace(args.output, options={"quick": args.quick, "seed": args.seed})
     lock = workspace.lock()
     print(f"nnU-Net with EAS U-Net on phantom knees, in {workspace.root}", flush=True)
 
     from nnunet_eas.demo import report
     from nnunet_eas.demo.commands import Commands
-    from nnunet_eas.demo.device import choose_device
     from nnunet_eas.demo.pipeline import PICTURES, RESULTS, SCORES, Demo
     from nnunet_eas.demo.settings import DemoSettings
 
     settings = DemoSettings.quick(args.seed) if args.quick else DemoSettings.full(args.seed)
-    device = choose_device(args.device)
     demo = Demo(workspace, Commands(workspace.root, lookup_folder=startup.LOOKUP_FOLDER, lock=lock), settings, device)
     demo.run()
 

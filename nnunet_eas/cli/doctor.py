@@ -114,7 +114,7 @@ def check_folders() -> Iterator[Finding]:
     for name in ("nnUNet_raw", "nnUNet_preprocessed", "nnUNet_results"):
         folder = os.environ.get(name)
         if not folder:
-            yield Finding("problem", f"{name} is not set", f"export {name}=/your/folder")
+            yield Finding("problem", f"{name} is not set", f'mkdir -p /your/{name} && export {name}="/your/{name}"')
         elif not os.path.isdir(folder):
             yield Finding("problem", f"{name}={folder} is not a folder", f'mkdir -p "{folder}"')
         elif os.access(folder, os.W_OK):
@@ -146,6 +146,9 @@ def check_lookup() -> Iterator[Finding]:
 
     if startup.is_registered():
         yield Finding("ok", f"{variable}={os.environ[variable]}")
+        for folder in filter(None, os.environ[variable].split(os.pathsep)):
+            if not os.path.isdir(folder):
+                yield Finding("warning", f"{variable} names {folder}, which is no folder", "correct or remove it")
     else:
         yield Finding("problem", f"{variable} lacks {startup.LOOKUP_FOLDER}", by_hand)
 
@@ -221,7 +224,7 @@ def check_workers() -> Iterator[Finding]:
         else:
             yield Finding("problem", f"{name} must be a whole number, got {value!r}", f"export {name}={cores}")
             continue
-        text = f"{name}: {count} processes for {purpose} ({origin}; {cores} cores)"
+        text = f"{name}: {count} process(es) for {purpose} ({origin}; {cores} cores)"
         if count > cores:
             yield Finding("warning", f"{text}, more than there are cores", f"export {name}={cores}")
         else:

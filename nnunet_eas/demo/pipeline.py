@@ -74,8 +74,11 @@ class Demo:
             if same and stamp["finished"] and all((self.root / product).exists() for product in products):
                 self.progress.kept(title)
                 continue
+            self.workspace.remove(RESULTS)  # nothing old beside what is made now
             for later in stages[number + 1 :]:
                 self.workspace.forget(later[0])
+                for product in later[3]:
+                    self.workspace.remove(product)
             self.workspace.begin(name, before)
             self.progress.begin(title)
             work(same)

@@ -23,13 +23,15 @@ class Workspace:
 
     Args:
         root: The folder; made where it is missing.
+        options: What the user chose and would lose if another choice went on in the same folder.
 
     Raises:
-        FileExistsError: Where the folder holds anything that is not the demo's. It is left untouched.
+        FileExistsError: Where the folder holds anything that is not the demo's, or a demo with other options. It is
+            left untouched.
         NotADirectoryError: Where it is a file.
     """
 
-    def __init__(self, root: Path) -> None:
+    def __init__(self, root: Path, options: dict[str, Any] | None = None) -> None:
         self.root = root.expanduser().absolute()
         if self.root.exists() and not self.root.is_dir():
             raise NotADirectoryError(f"--output must name a folder, got the file {self.root}. Choose another name.")
@@ -42,7 +44,13 @@ class Workspace:
             )
         self.root.mkdir(parents=True, exist_ok=True)
         if not marker.exists():
-            write_json(marker, {"made_by": "nnunet-eas demo", "format": _FORMAT})
+            write_json(marker, {"made_by": "nnunet-eas demo", "format": _FORMAT, "options": options})
+        made_with = json.loads(marker.read_text()).get("options", options)
+        if made_with != options:
+            raise FileExistsError(
+                f"--output must be new, empty or a demo's folder with the same options, got {self.root}, made with "
+                f"{made_with} and not {options}. Nothing was changed. Repeat those options, or choose another folder."
+            )
         (self.root / "logs").mkdir(exist_ok=True)
         (self.root / "stages").mkdir(exist_ok=True)
 

@@ -134,6 +134,9 @@ class EASUNet(AbstractDynamicNetworkArchitectures):
         ):
             if value not in allowed:
                 raise ValueError(f"{name} must be one of {allowed}, got {value!r}. Change the plan's {name}.")
+        for name, switch in (("eas_module", eas_module), ("output_fusion", output_fusion)):
+            if not isinstance(switch, bool):
+                raise ValueError(f"{name} must be true or false, got {switch!r}. Change the plan's {name}.")
         super().__init__()
 
         dim = 2 if issubclass(conv_op, nn.Conv2d) else 3

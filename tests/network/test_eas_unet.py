@@ -253,6 +253,8 @@ def test_parameters_and_flops_against_the_default_network_of_the_same_plan():
         ({"conv_op": nn.Conv1d}, ValueError, "conv_op must be nn.Conv2d or nn.Conv3d"),
         ({"stem": "none"}, ValueError, "stem must be one of"),
         ({"pool": "avg"}, ValueError, "pool must be one of"),
+        ({"eas_module": "no"}, ValueError, "eas_module must be true or false, got 'no'"),
+        ({"output_fusion": 0}, ValueError, "output_fusion must be true or false"),
         ({"dilations": []}, ValueError, "dilations must hold at least one rate"),
         ({"rates": [1]}, TypeError, "arch_kwargs must be arguments of EASUNet, got rates"),
         ({"arch_format": ARCH_FORMAT + 1, "rates": [1]}, ValueError, "pip install --upgrade nnunet-eas"),
