@@ -60,9 +60,10 @@ def walk(args: argparse.Namespace, configuration: str, iterations: str | None) -
     variables = {} if iterations is None else with_trainers(shorter_trainer(args.work / "trainers", iterations))
     model = args.work / "results" / args.dataset.name / f"{TRAINER}__nnUNetPlans__{configuration}"
     train = ["nnUNetv2_train", str(int(args.dataset.name[7:10])), configuration, "0", "-tr", TRAINER]
+    train += ["-device", args.device]
     start = time.time()
     if not (model / "fold_0" / "validation" / "summary.json").is_file():
-        call(args.work, [*train, "-device", args.device], **variables)
+        call(args.work, train, **variables)
     trained = time.time()
 
     raw = args.work / "raw" / args.dataset.name
