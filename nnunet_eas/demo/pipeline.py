@@ -1,4 +1,4 @@
-"""The demo from end to end: five stages, each kept once it is finished."""
+"""The demo from end to end: six stages, each kept once it is finished."""
 
 from __future__ import annotations
 
@@ -13,19 +13,22 @@ from typing import Any
 import nnunet_eas
 from nnunet_eas.demo import report
 from nnunet_eas.demo.commands import Commands
-from nnunet_eas.demo.dataset import case_identifiers, write_dataset
+from nnunet_eas.demo.knees import SIDE, write_knees
 from nnunet_eas.demo.progress import Progress
 from nnunet_eas.demo.scores import STRUCTURES, means, score
-from nnunet_eas.demo.settings import CONFIGURATION, DATASET_ID, DATASET_NAME, FOLD, DemoSettings
+from nnunet_eas.demo.settings import CONFIGURATION, DATASET_ID, DATASET_NAME, FOLD, NAME, DemoSettings
 from nnunet_eas.demo.training_output import TrainingOutput
 from nnunet_eas.demo.workspace import Workspace, fingerprint, write_json
 
+KNEES = "knees"
 RAW = f"nnUNet_raw/{DATASET_NAME}"
+SCANS = "new_scans"
 PREPROCESSED = f"nnUNet_preprocessed/{DATASET_NAME}"
 PREDICTIONS = "predictions"
 PICTURES = "pictures"
 SCORES = "stages/scores.json"
 RESULTS = "results.json"
+STAGES = ("knees", "convert", "plan", "train", "predict", "score")
 
 
 class Demo:
@@ -44,8 +47,7 @@ class Demo:
         self.commands = commands
         self.settings = settings
         self.device = device
-        self.progress = Progress(stages=5)
-        self.cases = case_identifiers(settings)
+        self.progress = Progress(stages=6)
 
     @property
     def model_folder(self) -> Path:
@@ -60,7 +62,8 @@ class Demo:
         }
         training = {"trainer": s["trainer"], "schedule": s["schedule"], "device": self.device}
         stages: list[tuple[str, str, dict[str, Any], list[str], Callable[[bool], None]]] = [
-            ("knees", "Drawing knees", {**knees, "version": nnunet_eas.__version__}, [RAW], self._draw),
+            ("knees", "Drawing knees", {**knees, "version": nnunet_eas.__version__}, [KNEES], self._draw),
+            ("convert", "Converting archive and new scans", {}, [RAW, SCANS], self._convert),
             ("plan", "Planning and preprocessing", {"batch_size": s["batch_size"]}, [PREPROCESSED], self._plan),
             ("train", "Training", training, [f"{self.model_folder}/fold_{FOLD}/checkpoint_final.pth"], self._train),
             ("predict", "Predicting unseen knees", {}, [PREDICTIONS], self._predict),
@@ -91,27 +94,34 @@ class Demo:
 
     def seconds(self) -> dict[str, float]:
         """What each stage took, in the run that finished it."""
-        return {name: self.workspace.stamp(name)["seconds"] for name in ("knees", "plan", "train", "predict", "score")}
+        return {name: self.workspace.stamp(name)["seconds"] for name in STAGES}
 
     def _draw(self, _: bool) -> None:
-        total = sum(len(names) for names in self.cases.values())
-        partial = self._fresh("nnUNet_raw.partial")
-        self.workspace.remove("nnUNet_raw")
-        write_dataset(partial / DATASET_NAME, self.settings, lambda n: self.progress.detail(f"{n} of {total}"))
-        partial.rename(self.root / "nnUNet_raw")
+        partial = self._fresh(f"{KNEES}.partial")
+        self.workspace.remove(KNEES)
+        write_knees(partial, self.settings)
+        partial.rename(self.root / KNEES)
+
+    def _convert(self, begun: bool) -> None:
+        if not begun:  # the conversion itself goes on where it was stopped
+            self.workspace.remove("nnUNet_raw")
+            self.workspace.remove(SCANS)
+        knees = self.root / KNEES
+        self._run(
+            *("nnunet-eas", "convert", "oai-zib", "--archive", str(knees / "archive"), "--mri", str(knees / "mri")),
+            *("-d", str(DATASET_ID), "--name", NAME, "--output", str(self.root / "nnUNet_raw"), "--workers", "2"),
+            *("--labels", "cartilage-and-bone", "--split", str(knees / "split.json")),
+        )
+        scans = ("-i", str(knees / "scans"), "-o", str(self.root / SCANS), "--side", SIDE, "--workers", "2")
+        self._run("nnunet-eas", "convert", "dicom", *scans)
 
     def _plan(self, _: bool) -> None:
         self.workspace.remove("nnUNet_preprocessed")
-        self._nnunet(
-            "nnUNetv2_plan_and_preprocess", "-d", str(DATASET_ID), "-c", CONFIGURATION, "-np", "1", "-npfp", "1"
-        )
+        self._run("nnUNetv2_plan_and_preprocess", "-d", str(DATASET_ID), "-c", CONFIGURATION, "-np", "1", "-npfp", "1")
         plans = self.root / PREPROCESSED / "nnUNetPlans.json"
         content = json.loads(plans.read_text())
         content["configurations"][CONFIGURATION]["batch_size"] = self.settings.batch_size
         write_json(plans, content)
-        # nnU-Net takes this file where it finds one; its own folds would take a fifth of the knees from the training.
-        split = {"train": self.cases["training"], "val": self.cases["validation"]}
-        write_json(self.root / PREPROCESSED / "splits_final.json", [split])
 
     def _train(self, begun: bool) -> None:
         structures = list(STRUCTURES)
@@ -144,27 +154,33 @@ class Demo:
     def _predict(self, _: bool) -> None:
         partial = self._fresh(f"{PREDICTIONS}.partial")
         self.workspace.remove(PREDICTIONS)
-        self._nnunet(
+        self._run(
             "nnUNetv2_predict",
-            *("-i", str(self.root / RAW / "imagesTs"), "-o", str(partial), "-d", str(DATASET_ID), "-c", CONFIGURATION),
+            *("-i", str(self.root / SCANS), "-o", str(partial), "-d", str(DATASET_ID), "-c", CONFIGURATION),
             *("-f", str(FOLD), "-tr", self.settings.trainer, "-device", self.device, "-npp", "1", "-nps", "1"),
         )
-        partial.rename(self.root / PREDICTIONS)
+        # left knees were mirrored to the side that the model knows: their masks go back
+        home = self._fresh(f"{PREDICTIONS}.home.partial")
+        table = ("--table", str(self.root / SCANS / "series.csv"), "--workers", "1")
+        self._run("nnunet-eas", "convert", "masks", "-i", str(partial), "-o", str(home), *table)
+        home.rename(self.root / PREDICTIONS)
+        self.workspace.remove(partial.name)
 
     def _score(self, _: bool) -> None:
         import torch
 
         from nnunet_eas.demo import figures
 
-        raw, predictions, test = self.root / RAW, self.root / PREDICTIONS, self.cases["test"]
-        records = score(raw / "labelsTs", predictions, test)
+        truth, predictions = self.root / KNEES / "truth", self.root / PREDICTIONS
+        test = json.loads((self.root / KNEES / "cases.json").read_text())
+        records = score(truth, predictions, test)
         partial = self._fresh(f"{PICTURES}.partial")
         for case in test:
             self.progress.detail(f"picture of {case}")
             figures.draw_case(
                 partial / f"{case}.png",
-                scan=raw / "imagesTs" / f"{case}_0000.nii.gz",
-                truth=raw / "labelsTs" / f"{case}.nii.gz",
+                scan=truth / f"{case}_0000.nii.gz",
+                truth=truth / f"{case}.nii.gz",
                 prediction=predictions / f"{case}.nii.gz",
                 title=case,
             )
@@ -186,7 +202,7 @@ class Demo:
             },
         )
 
-    def _nnunet(self, name: str, *arguments: str) -> None:
+    def _run(self, name: str, *arguments: str) -> None:
         """Runs a command; the start of its latest line shows that it lives."""
         self.commands.run(name, *arguments, on_line=lambda line: self.progress.detail(line.strip()[:60]))
 

@@ -5,7 +5,8 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 DATASET_ID = 1
-DATASET_NAME = "Dataset001_PhantomKnee"
+NAME = "PhantomKnee"
+DATASET_NAME = f"Dataset{DATASET_ID:03d}_{NAME}"
 CONFIGURATION = "2d"
 FOLD = 0
 
@@ -78,10 +79,3 @@ class DemoSettings:
             schedule=QUICK_SCHEDULE,
             batch_size=4,
         )
-
-    def seeds(self) -> dict[str, list[int]]:
-        """Seeds of the training, validation and test knees: never one twice, nor one of another demo seed."""
-        first = 1000 * self.seed
-        counts = {"training": self.training_knees, "validation": self.validation_knees, "test": self.test_knees}
-        numbers = iter(range(first, first + sum(counts.values())))
-        return {part: [next(numbers) for _ in range(count)] for part, count in counts.items()}

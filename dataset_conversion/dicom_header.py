@@ -1,0 +1,128 @@
+"""What the header of one DICOM file says: geometry and the few attributes that a conversion needs, no name, no date."""
+
+from __future__ import annotations
+
+import logging
+import warnings
+from collections.abc import Iterable
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+import pydicom
+from pydicom.uid import UID
+
+NO_IMAGES = ("dicomdir", "thumbs.db", "desktop.ini", "version", "lockfile")
+"""Files that lie about in DICOM folders (and hidden ones): known not to be slices, so they are passed over."""
+
+# pydicom reports odd values by quoting them, and they could be a patient's
+logging.getLogger("pydicom").setLevel(logging.CRITICAL)
+
+_ATTRIBUTES = [
+    *("SOPClassUID", "SOPInstanceUID", "SeriesInstanceUID", "SeriesDescription", "Laterality", "ImageLaterality"),
+    *("EchoTime", "EchoNumbers", "AcquisitionNumber", "ImagePositionPatient", "ImageOrientationPatient"),
+    *("PixelSpacing", "SliceThickness", "Rows", "Columns", "NumberOfFrames", "SamplesPerPixel", "BitsAllocated"),
+    *("RescaleSlope", "RescaleIntercept"),
+]
+
+
+@dataclass(frozen=True)
+class Slice:
+    """What the header of one file says.
+
+    Attributes:
+        file: Where it lies.
+        series: Series instance UID.
+        instance: SOP instance UID.
+        echo: Echo number and time in ms, None where absent.
+        acquisition: Acquisition number, None where absent.
+        position: First pixel's centre, LPS mm; None where absent.
+        orientation: Unit vectors along a row and along a column, 6 numbers; None where absent.
+        spacing: mm between rows and between columns; None where absent.
+        thickness: mm, None where absent.
+        shape: Rows and columns.
+        frames: More than one in a multi-frame file.
+        samples: More than one in a colour image.
+        syntax: Transfer syntax UID.
+        is_cut: Whether the file ends before its pixels do.
+        description: Of the series; it is never written anywhere.
+        side: "left", "right", "left and right" where the header contradicts itself, or None.
+    """
+
+    file: Path
+    series: str
+    instance: str
+    echo: tuple[str, str] | None
+    acquisition: str | None
+    position: tuple[float, ...] | None
+    orientation: tuple[float, ...] | None
+    spacing: tuple[float, ...] | None
+    thickness: float | None
+    shape: tuple[int, int]
+    frames: int
+    samples: int
+    syntax: str
+    is_cut: bool
+    description: str
+    side: str | None
+
+
+def is_no_image(file: Path) -> bool:
+    """Whether a file's name says that it is none of the slices."""
+    return file.name.startswith(".") or file.name.lower() in NO_IMAGES
+
+
+def read_header(file: Path) -> Slice | None:
+    """The header of one file; None for DICOM that holds no image (a report, a presentation state).
+
+    Raises:
+        InvalidDicomError: It is no DICOM.
+    """
+    with file.open("rb") as f, warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        header = pydicom.dcmread(f, stop_before_pixels=True, specific_tags=_ATTRIBUTES)
+        remaining = file.stat().st_size - f.tell()
+        if "Rows" not in header or "Columns" not in header:
+            return None
+        syntax = header.file_meta.get("TransferSyntaxUID", pydicom.uid.ImplicitVRLittleEndian)
+        shape = (int(header.Rows), int(header.Columns))
+        frames, samples = int(header.get("NumberOfFrames") or 1), int(header.get("SamplesPerPixel") or 1)
+        needed = shape[0] * shape[1] * frames * samples * int(header.get("BitsAllocated") or 16) // 8
+        echo = (header.get("EchoNumbers"), header.get("EchoTime"))
+        acquisition = header.get("AcquisitionNumber")
+        return Slice(
+            file=file,
+            series=str(header.get("SeriesInstanceUID", "")),
+            instance=str(header.get("SOPInstanceUID", file)),
+            echo=None if echo == (None, None) else (str(echo[0]), str(echo[1])),
+            acquisition=None if acquisition is None else str(acquisition),
+            position=_numbers(header.get("ImagePositionPatient"), 3),
+            orientation=_numbers(header.get("ImageOrientationPatient"), 6),
+            spacing=_numbers(header.get("PixelSpacing"), 2),
+            thickness=(_numbers([header.get("SliceThickness")], 1) or (None,))[0],
+            shape=shape,
+            frames=frames,
+            samples=samples,
+            syntax=str(syntax),
+            is_cut=not UID(syntax).is_compressed and remaining < needed,
+            description=str(header.get("SeriesDescription", "")),
+            side=_side(header),
+        )
+
+
+def _numbers(values: Iterable | None, count: int) -> tuple[float, ...] | None:
+    try:
+        numbers = tuple(float(v) for v in values or ())
+    except (TypeError, ValueError):
+        return None
+    return numbers if len(numbers) == count and np.isfinite(numbers).all() else None
+
+
+def _side(header: pydicom.Dataset) -> str | None:
+    """OAI writes the side into the series' description; others have an attribute for it."""
+    letter = str(header.get("Laterality") or header.get("ImageLaterality") or "").upper()
+    words = str(header.get("SeriesDescription", "")).upper().replace("-", "_").replace(" ", "_").split("_")
+    named = [
+        s for s in ("left", "right") if s.upper() in words or s[0].upper() + "T" in words or letter == s[0].upper()
+    ]
+    return " and ".join(named) or None

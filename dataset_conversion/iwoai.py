@@ -1,0 +1,161 @@
+"""IWOAI 2019: HDF5 volumes `train_001_V00.im` with masks `train_001_V00.seg`, no pose, no spacing.
+
+A volume is (rows, columns, slices) of a sagittal scan: head to foot, front to back, and right to left or the other way
+(the files do not say). The masks hold one plane of 0 and 1 for each structure. The scans are OAI's DESS.
+"""
+
+from __future__ import annotations
+
+import re
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import SimpleITK as sitk
+
+from dataset_conversion.case import Case, Source
+from dataset_conversion.geometry import place
+
+PLANES = (
+    "femoral_cartilage",
+    "medial_tibial_cartilage",
+    "lateral_tibial_cartilage",
+    "patellar_cartilage",
+    "lateral_meniscus",
+    "medial_meniscus",
+)
+SPACING_XYZ_MM = (0.7, 0.36458334, 0.36458334)
+LICENCE = "IWOAI 2019 challenge: see its terms."
+REFERENCE = (
+    "Desai A. D. et al. (2021), The International Workshop on Osteoarthritis Imaging Knee MRI Segmentation Challenge, "
+    "Radiology: Artificial Intelligence 3(3). https://arxiv.org/abs/2004.14003"
+)
+
+
+@dataclass(frozen=True)
+class Hdf5Image:
+    """The scan in one `.im` file."""
+
+    path: Path
+
+    def files(self) -> list[Path]:
+        """The one file."""
+        return [self.path]
+
+    def faults(self) -> list[str]:
+        """What is wrong with it as far as that shows without its voxels."""
+        return _faults(self.path, axes=3)
+
+    def grid(self) -> sitk.Image:
+        """Its grid without content."""
+        with _open(self.path) as file:
+            rows, columns, slices = _volume(file).shape
+        image = sitk.Image([slices, columns, rows], sitk.sitkUInt8)
+        place(image, SPACING_XYZ_MM, (0, 0, 0), np.eye(3))
+        return image
+
+    def read(self) -> sitk.Image:
+        """The image, its rows turned so that z runs from foot to head."""
+        with _open(self.path) as file:
+            array = np.asarray(_volume(file))
+        image = sitk.GetImageFromArray(np.ascontiguousarray(array[::-1]))
+        place(image, SPACING_XYZ_MM, (0, 0, 0), np.eye(3))
+        return image
+
+
+@dataclass(frozen=True)
+class Hdf5Mask:
+    """The structures in one `.seg` file."""
+
+    path: Path
+
+    def files(self) -> list[Path]:
+        """The one file."""
+        return [self.path]
+
+    def faults(self) -> list[str]:
+        """What is wrong with it as far as that shows without its voxels."""
+        return _faults(self.path, axes=4)
+
+    def read_on(self, image: sitk.Image) -> sitk.Image:
+        """The mask on the grid of `image`, 1 for the first plane and so on; a later plane covers an earlier one."""
+        with _open(self.path) as file:
+            planes = np.asarray(_volume(file))[::-1]
+        if planes.shape[3] != len(PLANES) or planes.shape[:3] != image.GetSize()[::-1]:
+            raise ValueError(
+                f"the mask must have the shape {(*image.GetSize()[::-1], len(PLANES))}, got "
+                f"{planes.shape}. It belongs to "
+                "another image: compare the two."
+            )
+        labels = np.zeros(planes.shape[:3], dtype=np.uint8)
+        for number in range(1, len(PLANES) + 1):
+            labels[planes[..., number - 1] > 0] = number
+        mask = sitk.GetImageFromArray(labels)
+        mask.CopyInformation(image)
+        return mask
+
+
+def find(source: Path) -> Source:
+    """All cases below a folder; a scan without a mask is a test case.
+
+    Raises:
+        FileNotFoundError: It holds none.
+        ValueError: h5py is not installed.
+    """
+    images = {file.stem: file for file in sorted(source.rglob("*.im"))}
+    masks = {file.stem: file for file in sorted(source.rglob("*.seg"))}
+    if not images:
+        raise FileNotFoundError(f"--source must hold train_001_V00.im and so on, got {source}. Unpack the data there.")
+    _h5py()
+    faults = {
+        f"iwoai_{name}": [f"its scan {name}.im is missing. Put it there."] for name in sorted(set(masks) - set(images))
+    }
+    cases = [
+        Case(
+            f"iwoai_{name}",
+            f"iwoai_{_patient(name)}",
+            Hdf5Image(file),
+            Hdf5Mask(masks[name]) if name in masks else None,
+            is_test=name not in masks,
+        )
+        for name, file in images.items()
+    ]
+    structures = dict(enumerate(PLANES, start=1))
+    return Source("iwoai", tuple(cases), faults, structures, LICENCE, REFERENCE)
+
+
+def _patient(name: str) -> str:
+    """The same knee was scanned twice: V00 and V01 belong to one patient."""
+    return re.sub(r"_V\d+$", "", name)
+
+
+def _h5py() -> Any:
+    try:
+        import h5py
+    except ImportError as error:
+        raise ValueError('IWOAI\'s files need h5py to be read. pip install "nnunet-eas[knee-data]".') from error
+    return h5py
+
+
+def _open(path: Path) -> Any:
+    return _h5py().File(path, "r")
+
+
+def _volume(file: Any) -> Any:
+    if "data" not in file:
+        raise ValueError("the file must hold a dataset named data, got none. Get it anew.")
+    return file["data"]
+
+
+def _faults(path: Path, axes: int) -> list[str]:
+    try:
+        with _open(path) as file:
+            shape = _volume(file).shape
+    except OSError:
+        return [f"{path.name} can't be read as HDF5. Get it anew."]
+    except ValueError as error:
+        return [f"{path.name}: {error}"]
+    if len(shape) != axes:
+        return [f"{path.name} must have {axes} axes, got {len(shape)}. It is another set's file."]
+    return []

@@ -1,0 +1,107 @@
+"""Which structures a dataset distinguishes, and which number each gets."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+
+import numpy as np
+
+ZIB = {1: "femur", 2: "femoral_cartilage", 3: "tibia", 4: "tibial_cartilage"}
+CARTILAGES = ("femoral_cartilage", "tibial_cartilage", "medial_tibial_cartilage", "lateral_tibial_cartilage")
+BONES = ("femur", "tibia")
+_MERGED = {"medial_tibial_cartilage": "tibial_cartilage", "lateral_tibial_cartilage": "tibial_cartilage"}
+
+
+@dataclass(frozen=True)
+class LabelScheme:
+    """A dataset's labels.
+
+    Attributes:
+        name: As on the command line.
+        structures: In the order of their numbers, from 1. A source's other structures become background.
+        regions: Overlapping structures for region-based training, each the numbers it consists of, in the order in
+            which nnU-Net writes them over each other.
+    """
+
+    name: str
+    structures: tuple[str, ...]
+    regions: Mapping[str, tuple[int, ...]]
+
+    @property
+    def is_sided(self) -> bool:
+        """Whether mirroring left and right would turn one structure into another."""
+        return any(name in _MERGED for name in self.structures)
+
+    def labels(self, as_regions: bool = False) -> dict[str, int | list[int]]:
+        """`labels` of dataset.json."""
+        if as_regions:
+            return {"background": 0, **{name: list(numbers) for name, numbers in self.regions.items()}}
+        return {"background": 0, **{name: number for number, name in enumerate(self.structures, start=1)}}
+
+    def regions_class_order(self) -> list[int]:
+        """`regions_class_order` of dataset.json: the number that each region's own part has in a mask."""
+        remaining = [set(numbers) for numbers in self.regions.values()]
+        # a later region is written over an earlier one, which keeps what no later one takes
+        own = [min(mine - set().union(*remaining[i + 1 :])) for i, mine in enumerate(remaining)]
+        return own
+
+    def lookup(self, source: Mapping[int, str]) -> np.ndarray:
+        """The number in this scheme for each number of a source, (256,), uint8.
+
+        Raises:
+            ValueError: The source does not distinguish a structure of this scheme.
+        """
+        numbers = {name: number for number, name in enumerate(self.structures, start=1)}
+        table = np.zeros(256, dtype=np.uint8)
+        for number, structure in source.items():
+            table[number] = numbers.get(structure) or numbers.get(_MERGED.get(structure, ""), 0)
+        if missing := sorted(set(numbers.values()) - set(table.tolist())):
+            names = ", ".join(self.structures[n - 1] for n in missing)
+            raise ValueError(
+                f"labels must be a scheme whose structures the source holds, got {self.name}, and "
+                f"{names} is not there. "
+                "Choose another --labels."
+            )
+        return table
+
+
+SCHEMES = {
+    scheme.name: scheme
+    for scheme in (
+        LabelScheme(
+            "cartilage", ("femoral_cartilage", "tibial_cartilage"), {"cartilage": (1, 2), "tibial_cartilage": (2,)}
+        ),
+        LabelScheme(
+            "cartilage-and-bone",
+            ("femur", "femoral_cartilage", "tibia", "tibial_cartilage"),
+            {
+                "femur_with_cartilage": (1, 2),
+                "femoral_cartilage": (2,),
+                "tibia_with_cartilage": (3, 4),
+                "tibial_cartilage": (4,),
+            },
+        ),
+        LabelScheme(
+            "sided",
+            ("femur", "femoral_cartilage", "tibia", "medial_tibial_cartilage", "lateral_tibial_cartilage"),
+            {
+                "femur_with_cartilage": (1, 2),
+                "femoral_cartilage": (2,),
+                "tibia_with_cartilage": (3, 4, 5),
+                "tibial_cartilage": (4, 5),
+                "lateral_tibial_cartilage": (5,),
+            },
+        ),
+    )
+}
+
+
+def count(labels: np.ndarray) -> np.ndarray:
+    """Voxels of each number of a uint8 mask, (256,). Slice by slice: numpy would widen the whole mask eightfold."""
+    return sum((np.bincount(part.ravel(), minlength=256) for part in labels), np.zeros(256, dtype=np.int64))
+
+
+def unknown_labels(present: Iterable[int], source: Mapping[int, str]) -> list[int]:
+    """Numbers in a mask that its source does not know."""
+    return sorted(int(n) for n in set(present) - {0, *source})

@@ -1,0 +1,151 @@
+"""Predicted masks back to the scans that `scans.py` converted: mirrored back, as NIfTI or as DICOM SEG."""
+
+from __future__ import annotations
+
+import json
+import shutil
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+import SimpleITK as sitk
+
+from dataset_conversion.dicom_seg import write_dicom_seg
+from dataset_conversion.faults import FAULT_TYPES, FaultyCases, in_words
+from dataset_conversion.geometry import same_place
+from dataset_conversion.image_files import ImageFile, file_faults, without_text
+from dataset_conversion.nifti import write_nifti
+from dataset_conversion.parallel import for_all
+from dataset_conversion.scans import Scan, mirrored
+
+_UNFINISHED = ".unfinished"
+
+
+@dataclass(frozen=True)
+class _Mask:
+    """One mask, its row of the table, and its series where SEG is wanted."""
+
+    file: Path
+    row: Mapping[str, str]
+    image: Path
+    scan: Scan | None
+    structures: Mapping[str, tuple[int, ...]] | None
+    output: Path
+
+
+def bring_home(
+    masks: Path,
+    table: Mapping[str, Mapping[str, str]],
+    converted: Path,
+    output: Path,
+    *,
+    scans: list[Scan] | None,
+    workers: int,
+    skip_faulty: bool = False,
+) -> dict[str, list[str]]:
+    """Writes `NAME.nii.gz`, or `NAME.dcm` where `scans` are given, for every mask.
+
+    Args:
+        masks: What nnUNetv2_predict wrote, with its dataset.json.
+        table: By `read_table`.
+        converted: The folder of the table, with the scans that were predicted.
+        output: Folder for the masks, on the grid of their series.
+        scans: The series that the masks belong to.
+        workers: Processes.
+        skip_faulty: Write the others.
+
+    Returns:
+        What is wrong with the masks that were skipped, by name.
+
+    Raises:
+        ValueError: `output` is `masks`: the next run would mirror what was mirrored back.
+        FileNotFoundError: There are no masks, or no dataset.json with them.
+        FaultyCases: A mask is not in the table, does not fit its row, or its series is missing.
+    """
+    if output.resolve() == masks.resolve() or output.is_file():
+        raise ValueError(f"-o must be another folder than -i, got {output}. Choose a new one.")
+    files = sorted(masks.glob("*.nii.gz"))
+    if not files:
+        raise FileNotFoundError(f"-i must hold masks NAME.nii.gz, got none in {masks}. Give nnUNetv2_predict's output.")
+    structures = _structures(masks) if scans is not None or (masks / "dataset.json").is_file() else None
+    by_uid = {scan.series.slices[0].series: scan for scan in scans or []}
+    jobs, faults = [], {}
+    for file in files:
+        name = file.name.removesuffix(".nii.gz")
+        row = table.get(name)
+        scan = by_uid.get(row["series_instance_uid"]) if row else None
+        if row is None:
+            faults[name] = ["its name is not in the table. Give the series.csv that was written with its scan."]
+        elif scans is not None and scan is None:
+            faults[name] = ["its series is not there. Give the folder tree that its scan was converted from."]
+        else:
+            jobs.append(_Mask(file, row, converted / f"{name}_0000.nii.gz", scan, structures, output))
+    for job, found in for_all(_check, jobs, workers=workers, description="checking"):
+        if found:
+            faults[job.row["name"]] = found
+    if faults and (not skip_faulty or len(faults) == len(files)):
+        raise FaultyCases(faults, len(files), what="can't be brought home")
+    jobs = [job for job in jobs if job.row["name"] not in faults]
+    output.mkdir(parents=True, exist_ok=True)
+    for job, found in for_all(_write, jobs, workers=workers, description="masks"):
+        if found:
+            faults[job.row["name"]] = found
+    if faults and not skip_faulty:
+        raise FaultyCases(faults, len(files), what="can't be brought home")
+    shutil.rmtree(output / _UNFINISHED, ignore_errors=True)
+    return faults
+
+
+def _structures(masks: Path) -> dict[str, tuple[int, ...]]:
+    """The numbers that each structure consists of in a mask; a region has several, which it shares with others."""
+    file = masks / "dataset.json"
+    if not file.is_file():
+        raise FileNotFoundError(
+            f"-i must hold the model's dataset.json, got none in {masks}. nnUNetv2_predict writes it."
+        )
+    try:
+        labels = json.loads(file.read_text())["labels"]
+        numbers = {name: tuple(value) if isinstance(value, list) else (int(value),) for name, value in labels.items()}
+    except (json.JSONDecodeError, KeyError, TypeError, ValueError, AttributeError) as error:
+        raise ValueError(
+            f"{file} must hold the model's labels, got something else. Predict the scans again."
+        ) from error
+    return {name: values for name, values in numbers.items() if values != (0,) and name != "ignore"}
+
+
+def _check(job: _Mask) -> list[str]:
+    """What keeps a mask from going home, in words."""
+    try:
+        if found := file_faults(job.file):
+            return found
+        mask = sitk.ReadImage(str(job.file))
+        shape = "x".join(map(str, mask.GetSize()[::-1]))
+        if shape != job.row["shape_zyx"]:
+            return [f"it must have its scan's shape {job.row['shape_zyx']} (z, y, x), got {shape}. Predict it again."]
+        if job.image.is_file() and not same_place(mask, ImageFile(job.image).grid(), tolerance_mm=0.05):
+            return ["it must lie where its scan lies, got another grid. Predict it again."]
+        present = set(np.unique(sitk.GetArrayViewFromImage(mask)).tolist()) - {0}
+        known = set(range(256)) if job.structures is None else {n for s in job.structures.values() for n in s}
+        if unknown := sorted(present - known):
+            shown = ", ".join(map(str, unknown[:5]))
+            return [f"it must hold labels of the model's dataset.json, got {shown}. It is no mask of this model."]
+    except FAULT_TYPES as error:
+        return [in_words(error)]
+    return []
+
+
+def _write(job: _Mask) -> list[str]:
+    try:
+        mask = sitk.Cast(without_text(sitk.ReadImage(str(job.file))), sitk.sitkUInt8)
+        if job.row["mirrored"] == "yes":
+            mask = mirrored(mask)
+        if job.scan is not None:
+            assert job.structures is not None
+            write_dicom_seg(mask, job.scan.series, job.structures, job.output / f"{job.row['name']}.dcm")
+            return []
+    except FAULT_TYPES as error:
+        return [in_words(error)]
+    (job.output / _UNFINISHED).mkdir(exist_ok=True)
+    write_nifti(mask, job.output / job.file.name, job.output / _UNFINISHED)
+    return []

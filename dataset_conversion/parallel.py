@@ -1,0 +1,80 @@
+"""One function over many jobs: in processes, with a progress bar, leaving nobody behind."""
+
+from __future__ import annotations
+
+import multiprocessing
+import os
+import signal
+import threading
+from collections.abc import Callable, Iterator, Sequence
+from concurrent.futures import ProcessPoolExecutor, as_completed
+from contextlib import contextmanager
+from functools import cache
+from multiprocessing.connection import wait
+from typing import TypeVar
+
+from tqdm import tqdm
+
+Job = TypeVar("Job")
+Result = TypeVar("Result")
+
+
+def for_all(
+    function: Callable[[Job], Result], jobs: Sequence[Job], *, workers: int, description: str
+) -> Iterator[tuple[Job, Result]]:
+    """Yields every job with its result, in the order in which they get ready.
+
+    Args:
+        function: At a module's top level. What it raises ends the whole.
+        jobs: Picklable.
+        workers: Processes; 1 stays in this one.
+        description: Before the progress bar, which shows on terminals only.
+    """
+    bar = tqdm(total=len(jobs), desc=description, unit="case", disable=None)
+    with bar:
+        if workers == 1 or len(jobs) < 2:
+            for job in jobs:
+                yield job, function(job)
+                bar.update()
+            return
+        with _interrupts_for_the_parent_alone():
+            futures = {_pool(workers).submit(function, job): job for job in jobs}  # the first one starts all workers
+        try:
+            for future in as_completed(futures):
+                yield futures[future], future.result()
+                bar.update()
+        finally:
+            for future in futures:
+                future.cancel()
+
+
+@cache
+def _pool(workers: int) -> ProcessPoolExecutor:
+    """One pool for all stages of a command: starting it takes seconds. Python ends it with the process."""
+    # spawned, not forked: SimpleITK's and OpenMP's threads do not survive a fork
+    return ProcessPoolExecutor(workers, multiprocessing.get_context("spawn"), initializer=_leave_with_parent)
+
+
+@contextmanager
+def _interrupts_for_the_parent_alone() -> Iterator[None]:
+    """Processes that start in here ignore Ctrl-C; the parent sends them home."""
+    if threading.current_thread() is not threading.main_thread():
+        yield
+        return
+    before = signal.signal(signal.SIGINT, signal.SIG_IGN)
+    try:
+        yield
+    finally:
+        signal.signal(signal.SIGINT, before)
+
+
+def _leave_with_parent() -> None:
+    """A worker whose parent was killed would wait for work for ever."""
+    parent = multiprocessing.parent_process()
+    assert parent is not None
+
+    def watch() -> None:
+        wait([parent.sentinel])
+        os._exit(1)
+
+    threading.Thread(target=watch, daemon=True).start()

@@ -1,0 +1,296 @@
+"""New scans for prediction: every series below a folder becomes `NAME_0000.nii.gz`, and a table leads back to it.
+
+Names hold nothing of the DICOM's text. In OAI's own folders they bear the OAI id; elsewhere they are made from the
+series' UID, so that the same series gets the same name every night. `series.csv` maps a name to the UID and to the
+folder; parts of the folder's name that repeat the patient's name, id or a date are written as `*`.
+"""
+
+from __future__ import annotations
+
+import csv
+import hashlib
+import json
+import os
+import re
+import shutil
+from collections.abc import Iterable
+from dataclasses import dataclass
+from functools import partial
+from pathlib import Path
+
+import numpy as np
+import pydicom
+import SimpleITK as sitk
+from pydicom.errors import InvalidDicomError
+
+from dataset_conversion.convert_case import UNFINISHED, sha256, write_bytes, write_json
+from dataset_conversion.dicom_header import is_no_image, read_header
+from dataset_conversion.dicom_series import DicomSeries
+from dataset_conversion.faults import FAULT_TYPES, FaultyCases, in_words
+from dataset_conversion.geometry import obliquity_deg
+from dataset_conversion.lock import locked
+from dataset_conversion.nifti import write_nifti
+from dataset_conversion.parallel import for_all
+
+TABLE = "series.csv"
+COLUMNS = ("name", "series_instance_uid", "folder", "slices", "side", "mirrored", "shape_zyx", "spacing_zyx_mm")
+SKIPPED = Path("conversion", "skipped.json")
+_RECORDS = Path("conversion", "series")
+_SETTINGS = Path("conversion", "settings.json")
+_OAI_FOLDER = re.compile(r"(9\d{6})/\d{8}/(\d{8})$")
+_PATIENT_TEXT = ("PatientName", "PatientID", "PatientBirthDate", "StudyDate", "SeriesDate", "AcquisitionDate")
+
+
+@dataclass(frozen=True)
+class Scan:
+    """One series and what to make of it.
+
+    Attributes:
+        name: nnU-Net's case identifier.
+        series: Its files.
+        folder: Where they lie below the tree, without the patient's text.
+        output: Folder for the image.
+        side: To which side knees of the other side are mirrored; None mirrors none.
+        damaged: Files beside the series' that can't be read as DICOM, and may have been slices of it.
+    """
+
+    name: str
+    series: DicomSeries
+    folder: str
+    output: Path
+    side: str | None
+    damaged: tuple[str, ...]
+
+    @property
+    def is_mirrored(self) -> bool:
+        """Whether the written image shows the mirrored knee."""
+        return self.side is not None and self.series.side in {"left", "right"} - {self.side}
+
+    def fingerprint(self) -> str:
+        """Changes when a file of the series or an option changes."""
+        stats = [(f.name, f.stat().st_size, f.stat().st_mtime_ns) for f in self.series.files()]
+        return hashlib.sha256(repr((stats, self.is_mirrored, self.series.allow_gaps)).encode()).hexdigest()
+
+
+def find(
+    tree: Path,
+    output: Path,
+    *,
+    side: str | None = None,
+    allow_gaps: bool = False,
+    description: str = "",
+    workers: int = 1,
+    option: str = "-i",
+) -> list[Scan]:
+    """Every series below a folder, sorted by name.
+
+    Args:
+        tree: Searched with all its folders, save `output`.
+        output: Folder for the images.
+        side: As in `Scan`.
+        allow_gaps: As in `DicomSeries`.
+        description: Only series whose description holds this text, upper or lower case, are taken.
+        workers: Processes that read headers.
+        option: What the user calls `tree`.
+
+    Raises:
+        FileNotFoundError: There is no DICOM image.
+    """
+    if not tree.is_dir():
+        raise FileNotFoundError(f"{option} must be a folder with DICOM files below it, got {tree}. Correct the path.")
+    folders = []
+    for folder, subfolders, names in os.walk(tree):
+        subfolders[:] = sorted(s for s in subfolders if (Path(folder) / s).resolve() != output.resolve())
+        if files := [Path(folder) / name for name in sorted(names) if not is_no_image(Path(name))]:
+            folders.append(files)
+    found: dict[str, dict[str, Path]] = {}
+    damaged: dict[Path, list[str]] = {}
+    look = partial(_series_of_files, description=description.lower())
+    looked_at = for_all(look, sorted(folders), workers=workers, description="looking")
+    for files, (series, unreadable) in sorted(looked_at, key=lambda pair: pair[0]):
+        for uid, members in series.items():
+            # a copy of a file elsewhere in the tree is the same slice, not a second one
+            found[uid] = {**members, **found.get(uid, {})}
+        damaged[files[0].parent] = unreadable
+    if not found:
+        such = f" with {description!r} in their series' description" if description else ""
+        raise FileNotFoundError(f"{option} must hold DICOM images{such}, got none below {tree}. Check the export.")
+    scans = []
+    for uid, members in found.items():
+        files = sorted(members.values())
+        places = sorted({file.parent for file in files})
+        scans.append(
+            Scan(
+                name=_name(uid, places[0]),
+                series=DicomSeries(tuple(files), allow_gaps=allow_gaps),
+                folder=_without_text(places[0].relative_to(tree), files[0]),
+                output=output,
+                side=side,
+                damaged=tuple(name for place in places for name in damaged[place]),
+            )
+        )
+    return sorted(_with_distinct_names(scans), key=lambda scan: scan.name)
+
+
+def convert_scans(
+    scans: list[Scan], output: Path, *, workers: int, skip_faulty: bool, dry_run: bool = False
+) -> dict[str, list[str]]:
+    """Checks all series, converts those that are missing or have changed, writes the table.
+
+    Returns:
+        What is wrong with the series that were skipped, by name.
+
+    Raises:
+        FaultyCases: There are faulty ones, and they are not to be skipped.
+        ValueError: The folder holds something else.
+        OSError: Writing failed.
+    """
+    side = scans[0].side
+    if output.is_file() or (output.is_dir() and any(output.iterdir()) and not (output / _SETTINGS).is_file()):
+        raise ValueError(f"-o must be new, empty or an earlier conversion, got {output}. Choose another folder.")
+    if output.is_dir() and any(output.iterdir()):
+        before = json.loads((output / _SETTINGS).read_text())["side"]
+        if before != side:
+            # masks that were predicted from the scans there would come home the wrong way round
+            raise ValueError(
+                f"--side must stay what it was in {output}, {before or 'none'}, got {side or 'none'}. Choose another "
+                "folder."
+            )
+    todo = [scan for scan in scans if not _is_done(scan)]
+    faults = {s.name: found for s, found in for_all(_check, todo, workers=workers, description="checking") if found}
+    if faults and (not skip_faulty or len(faults) == len(scans)):
+        raise FaultyCases(faults, len(scans))
+    if dry_run:
+        return faults
+    todo = [scan for scan in todo if scan.name not in faults]
+    with locked(output):
+        write_json({"side": side}, output / _SETTINGS, output)
+        for scan, found in for_all(_convert, todo, workers=workers, description="converting"):
+            if found:
+                faults[scan.name] = found
+        records = [json.loads(file.read_text()) for file in sorted((output / _RECORDS).glob("*.json"))]
+        lines = [",".join(COLUMNS)] + [",".join(str(record[column]) for column in COLUMNS) for record in records]
+        write_bytes(("\n".join(lines) + "\n").encode(), output / TABLE, output)
+        write_json(faults, output / SKIPPED, output)
+        shutil.rmtree(output / UNFINISHED)
+    if faults and not skip_faulty:
+        raise FaultyCases(faults, len(scans))
+    return faults
+
+
+def read_table(file: Path) -> dict[str, dict[str, str]]:
+    """The rows of `series.csv`, by name.
+
+    Raises:
+        ValueError: It is no such table.
+    """
+    if not file.is_file():
+        raise FileNotFoundError(f"--table must be the {TABLE} of a conversion, got {file}. It lies beside the images.")
+    with file.open(newline="", encoding="utf-8") as f:
+        rows = list(csv.DictReader(f))
+    if not rows or not set(COLUMNS) <= set(rows[0]):
+        raise ValueError(f"--table must have the columns {', '.join(COLUMNS)}, got {file}. Convert the scans again.")
+    return {row["name"]: row for row in rows}
+
+
+def mirrored(image: sitk.Image) -> sitk.Image:
+    """The oriented image with left and right exchanged on the same grid."""
+    result = sitk.GetImageFromArray(np.ascontiguousarray(sitk.GetArrayViewFromImage(image)[:, :, ::-1]))
+    result.CopyInformation(image)
+    return result
+
+
+def _series_of_files(files: list[Path], description: str) -> tuple[dict[str, dict[str, Path]], list[str]]:
+    """The files of each series by their instance UID, and the names of those that can't be read."""
+    series: dict[str, dict[str, Path]] = {}
+    damaged = []
+    for file in files:
+        try:
+            header = read_header(file)
+        except (InvalidDicomError, OSError, ValueError, EOFError):
+            damaged.append(file.name)
+        else:
+            if header is not None and description in header.description.lower():
+                series.setdefault(header.series, {})[header.instance] = file
+    return series, damaged
+
+
+def _name(uid: str, folder: Path) -> str:
+    if oai := _OAI_FOLDER.search(folder.resolve().as_posix()):
+        return f"oai_{oai[1]}_{oai[2]}"
+    return f"series_{hashlib.sha256(uid.encode()).hexdigest()[:10]}"
+
+
+def _with_distinct_names(scans: list[Scan]) -> Iterable[Scan]:
+    """Several series of one OAI folder get their UID's hash behind the name."""
+    for scan in scans:
+        if sum(other.name == scan.name for other in scans) == 1:
+            yield scan
+        else:
+            uid = scan.series.paths[0].as_posix() + scan.folder
+            name = f"{scan.name}_{hashlib.sha256(uid.encode()).hexdigest()[:6]}"
+            yield Scan(name, scan.series, scan.folder, scan.output, scan.side, scan.damaged)
+
+
+def _without_text(folder: Path, file: Path) -> str:
+    header = pydicom.dcmread(file, stop_before_pixels=True, specific_tags=list(_PATIENT_TEXT))
+    words = {w.lower() for tag in _PATIENT_TEXT for w in re.split(r"[\^\s,=]+", str(header.get(tag, ""))) if len(w) > 1}
+    # an OAI id is a pseudonym, given so that cases can be told apart
+    words -= {word for word in words if re.fullmatch(r"9\d{6}", word)}
+    parts = ["*" if any(word in part.lower() for word in words) else part for part in folder.parts]
+    return "/".join(parts).replace(",", "?")
+
+
+def _check(scan: Scan) -> list[str]:
+    try:
+        found = list(scan.series.faults())
+        if scan.damaged:
+            found.append(
+                f"{len(scan.damaged)} file(s) beside its slices can't be read as DICOM, "
+                f"{scan.damaged[0]} first. Get them "
+                "anew, or take away what is no slice."
+            )
+        if scan.side is not None and scan.series.side not in ("left", "right"):
+            found.append(
+                f"its header names {'both sides' if scan.series.side else 'no side'}, so whether to "
+                f"mirror it is unknown. "
+                "Convert it without --side, into another folder."
+            )
+        return found
+    except FAULT_TYPES as error:
+        return [in_words(error)]
+
+
+def _convert(scan: Scan) -> list[str]:
+    try:
+        fingerprint = scan.fingerprint()
+        image = scan.series.read()
+    except FAULT_TYPES as error:
+        return [in_words(error)]
+    if scan.is_mirrored:
+        image = mirrored(image)
+    path = scan.output / f"{scan.name}_0000.nii.gz"
+    write_nifti(image, path, scan.output / UNFINISHED)
+    record = {
+        "name": scan.name,
+        "series_instance_uid": scan.series.slices[0].series,
+        "folder": scan.folder,
+        "slices": len(scan.series.slices),
+        "side": scan.series.side or "",
+        "mirrored": "yes" if scan.is_mirrored else "no",
+        "shape_zyx": "x".join(map(str, image.GetSize()[::-1])),
+        "spacing_zyx_mm": "x".join(f"{s:.6g}" for s in image.GetSpacing()[::-1]),
+        "obliquity_deg": round(obliquity_deg(image), 2),
+        "source": fingerprint,
+        "sha256": sha256(path),
+    }
+    write_json(record, scan.output / _RECORDS / f"{scan.name}.json", scan.output)
+    return []
+
+
+def _is_done(scan: Scan) -> bool:
+    try:
+        record = json.loads((scan.output / _RECORDS / f"{scan.name}.json").read_text())
+        return record["source"] == scan.fingerprint() and (scan.output / f"{scan.name}_0000.nii.gz").is_file()
+    except (OSError, json.JSONDecodeError, KeyError):
+        return False
