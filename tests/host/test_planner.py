@@ -1,0 +1,121 @@
+"""EASUNetPlans through the real commands: plan, preprocess, train, predict, hand on."""
+
+import json
+import shutil
+
+import pytest
+from tiny_dataset import LABELS, agreement, read_labels, write_scans
+
+pytestmark = pytest.mark.slow
+
+PLANS = "EASUNetPlans_small"
+UNSEEN = "blob_000.nii.gz"
+CONFIGURATIONS = ("2d", "3d_fullres", "3d_lowres")
+
+
+def contents(folder):
+    return {path.name: (path.read_bytes(), path.stat().st_mtime_ns) for path in sorted(folder.iterdir())}
+
+
+@pytest.fixture(scope="module")
+def planned(blobs):
+    """The plans at a target so small that even these scans get a low resolution and a cascade."""
+    before = {name: contents(blobs.preprocessed / f"nnUNetPlans_{name}") for name in ("2d", "3d_fullres")}
+    options = ("-gpu_memory_target", 0.008, "-overwrite_plans_name", PLANS, "-np", 1, "-npfp", 1)
+    command = ("nnunet-eas", "plan_and_preprocess", "-d", blobs.id, "-c", *CONFIGURATIONS, *options)
+    done = blobs.host.run(*command, "--verify_dataset_integrity", nnUNet_n_proc_DA=1)
+    after = {name: contents(blobs.preprocessed / f"nnUNetPlans_{name}") for name in before}
+    plans = json.loads((blobs.preprocessed / f"{PLANS}.json").read_text(encoding="utf-8"))
+    return {"plans": plans["configurations"], "output": done.stdout, "before": before, "after": after}
+
+
+@pytest.fixture(scope="module")
+def trained(blobs, planned):
+    """Fold 0 of 2d and 3d_fullres by our trainer and 2d by nnU-Net's own; every case of the low resolution."""
+    ours, stock = "EASUNetTrainer_tiny", "nnUNetTrainer_tiny"
+    blobs.host.run_together(
+        blobs.train("2d", 0, "-p", PLANS, trainer=ours),
+        blobs.train("3d_fullres", 0, "-p", PLANS, trainer=ours),
+        blobs.train("2d", 0, "-p", PLANS, trainer=stock),
+        blobs.train("3d_lowres", "all", "-p", PLANS, trainer=ours),  # fold "all" predicts every case for the cascade
+    )
+    return blobs
+
+
+def test_the_data_of_the_default_plans_are_used_as_they_lie(blobs, planned):
+    assert planned["before"] == planned["after"]
+    for name in ("2d", "3d_fullres"):
+        assert planned["plans"][name]["data_identifier"] == f"nnUNetPlans_{name}"
+        assert f"Configuration {name}: nothing to do" in planned["output"]
+        assert not (blobs.preprocessed / f"{PLANS}_{name}").exists()
+    own = blobs.preprocessed / f"{PLANS}_3d_lowres"
+    assert planned["plans"]["3d_lowres"]["data_identifier"] == own.name
+    assert {path.name.split(".")[0] for path in own.glob("*.pkl")} == set(blobs.cases)
+    assert (blobs.preprocessed / "nnUNetPlans.json").read_text(encoding="utf-8") == blobs.plans
+
+
+@pytest.mark.parametrize(
+    ("configuration", "trainer"),
+    [("2d", "EASUNetTrainer_tiny"), ("3d_fullres", "EASUNetTrainer_tiny"), ("2d", "nnUNetTrainer_tiny")],
+)
+def test_train_and_predict(trained, planned, tmp_path, configuration, trainer):
+    more = ("-p", PLANS, "-f", 0)
+    trained.host.run(*trained.predict(trained.images_of_fold(0), tmp_path, configuration, *more, trainer=trainer))
+    model = trained.model(configuration, trainer, PLANS)
+    saved = json.loads((model / "plans.json").read_text(encoding="utf-8"))["configurations"]
+    assert saved[configuration]["architecture"] == planned["plans"][configuration]["architecture"]
+    assert json.loads((model / "fold_0" / "debug.json").read_text(encoding="utf-8"))["network"] == "EASUNet"
+    assert agreement(tmp_path / UNSEEN, model / "fold_0" / "validation" / UNSEEN) >= 0.9999
+    assert read_labels(tmp_path / UNSEEN).any()
+
+
+def test_cascade(trained, tmp_path):
+    trained.host.run(*trained.train("3d_cascade_fullres", 0, "-p", PLANS))
+    stage_1 = trained.model("3d_lowres", plans=PLANS) / "fold_all" / "validation"
+    more = ("-p", PLANS, "-f", 0, "-prev_stage_predictions", stage_1)
+    trained.host.run(*trained.predict(trained.images_of_fold(0), tmp_path, "3d_cascade_fullres", *more))
+    # nearly equal only: the validation got the first stage's probabilities resampled, the prediction its labels
+    validation = trained.model("3d_cascade_fullres", plans=PLANS) / "fold_0" / "validation"
+    assert agreement(tmp_path / UNSEEN, validation / UNSEEN) >= 0.98
+
+
+def test_plans_move_to_another_dataset(blobs, planned):
+    host = blobs.host
+    other = write_scans(host.raw / "Dataset911_Other", labels=LABELS)
+    host.run("nnUNetv2_extract_fingerprint", "-d", "911", "-np", 1)
+    host.run("nnUNetv2_move_plans_between_datasets", "-s", blobs.id, "-t", "911", "-sp", PLANS, "-tp", "Moved")
+    folder = host.preprocessed / other.name
+    shutil.copy(blobs.preprocessed / "splits_final.json", folder)
+    shutil.copy(other / "dataset.json", folder)
+    host.run("nnUNetv2_preprocess", "-d", "911", "-plans_name", "Moved", "-c", "2d", "-np", 1)
+    host.run("nnUNetv2_train", "911", "2d", 0, "-tr", "EASUNetTrainer_standstill", "-p", "Moved", "-device", "cpu")
+    saved = host.model(other.name, "EASUNetTrainer_standstill", "Moved", "2d") / "plans.json"
+    moved = json.loads(saved.read_text(encoding="utf-8"))["configurations"]["2d"]
+    assert moved["architecture"] == planned["plans"]["2d"]["architecture"]
+    assert moved["data_identifier"] == "Moved_nnUNetPlans_2d"
+
+
+def test_plan_info_shows_the_cascade(blobs, planned, tmp_path):
+    done = blobs.host.run("nnunet-eas", "plan_info", "-d", blobs.id, "-p", PLANS, "--png", tmp_path)
+    for name in (*CONFIGURATIONS, "3d_cascade_fullres"):
+        assert f"{name} of {blobs.name}" in done.stdout
+        assert (tmp_path / f"{blobs.name}_{PLANS}_{name}.png").read_bytes().startswith(b"\x89PNG")
+
+
+@pytest.mark.parametrize(
+    ("more", "said"),
+    [
+        (("-d", 999), "-d must be the id of one dataset"),
+        (("-d", 901, "-c", "3d"), "-c must name configurations"),
+        (("-d", 901, "-gpu_memory_target", 0.0001), "gpu_memory_target must be at least"),
+    ],
+)
+def test_bad_input_is_one_line_and_leaves_the_plans(blobs, planned, more, said):
+    before = {path: path.read_bytes() for path in blobs.preprocessed.glob("*.json")}
+    done = blobs.host.run("nnunet-eas", "plan_and_preprocess", *more, "-overwrite_plans_name", PLANS, check=False)
+    assert done.returncode == 1
+    assert done.stderr.startswith("error: ")
+    assert said in done.stderr
+    assert len(done.stderr.splitlines()) == 1
+    assert {path: path.read_bytes() for path in blobs.preprocessed.glob("*.json")} == before
+    assert not list(blobs.preprocessed.glob("*.tmp"))
