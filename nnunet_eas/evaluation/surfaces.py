@@ -1,0 +1,106 @@
+"""How far two masks' surfaces lie from each other, voxel by voxel, in mm."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import numpy as np
+from scipy.spatial import cKDTree
+
+_LEAF = 32
+"""Points that a leaf of the search tree holds. On surfaces of knees this and an unbalanced tree are fastest."""
+
+
+def surface_distances_mm(
+    *, reference: np.ndarray, prediction: np.ndarray, spacing: Sequence[float]
+) -> tuple[np.ndarray, np.ndarray]:
+    """Distance from each surface voxel of one mask to the nearest surface voxel of the other, in mm, centre to centre.
+
+    A surface voxel is one of the mask's voxels with a face neighbour outside it; beyond the array's edge is outside.
+    Along an axis of one voxel there are no neighbours: a single slice has a contour, not two flat sides.
+
+    MONAI's surfaces are the same but for that single slice, all of which is surface there. DeepMind's surface-distance
+    puts points on the voxels' corners instead: any distance there can differ by up to one voxel's diagonal.
+
+    Args:
+        reference: Mask; non-zero means inside.
+        prediction: Mask of the same shape.
+        spacing: mm, in array order.
+
+    Returns:
+        (from the reference's surface to the prediction's, from the prediction's to the reference's), one-dimensional;
+        both of length 0 where a mask is empty.
+
+    Raises:
+        ValueError: Where the shapes differ or the spacing does not fit them.
+    """
+    reference, prediction = as_masks(reference, prediction)
+    check_spacing(spacing, reference.ndim)
+    if not reference.any() or not prediction.any():
+        return np.empty(0), np.empty(0)
+    axes = [axis for axis, edge in enumerate(reference.shape) if edge > 1] or [0]
+    shape = [reference.shape[axis] for axis in axes]
+    reference, prediction = reference.reshape(shape), prediction.reshape(shape)
+    # Both surfaces lie in the box around both masks, beyond which there is nothing.
+    box = _bounding_box(reference | prediction)
+    first, second = _surface(reference[box]), _surface(prediction[box])
+    step = np.asarray(spacing, dtype=float)[axes]
+    return _to_nearest(first, second, step), _to_nearest(second, first, step)
+
+
+def as_masks(reference: np.ndarray, prediction: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """Both as booleans, True inside.
+
+    Raises:
+        ValueError: Their shapes differ.
+    """
+    if reference.shape != prediction.shape:
+        raise ValueError(
+            f"prediction must have the reference's shape {reference.shape}, got {prediction.shape}. "
+            "Compare masks on the same grid."
+        )
+    return reference != 0, prediction != 0
+
+
+def check_spacing(spacing: Sequence[float], dimension: int) -> None:
+    """Raises ValueError unless there is a positive number of mm for each axis."""
+    if len(spacing) != dimension or not all(0 < s < np.inf for s in spacing):
+        raise ValueError(
+            f"spacing must hold {dimension} positive numbers, got {tuple(spacing)}. Give mm in the array's order."
+        )
+
+
+def _bounding_box(mask: np.ndarray) -> tuple[slice, ...]:
+    """The smallest box that holds every voxel of a mask that is not empty."""
+    axes = range(mask.ndim)
+    along = (np.flatnonzero(mask.any(axis=tuple(other for other in axes if other != axis))) for axis in axes)
+    return tuple(slice(int(inside[0]), int(inside[-1]) + 1) for inside in along)
+
+
+def _surface(mask: np.ndarray) -> np.ndarray:
+    """The mask's voxels that have a face neighbour outside; binary erosion says the same in five times the time."""
+    padded = np.pad(mask, 1)
+    surrounded = mask.copy()
+    for axis in range(mask.ndim):
+        for start in (0, 2):
+            neighbours = [slice(1, -1)] * mask.ndim
+            neighbours[axis] = slice(start, start + mask.shape[axis])
+            surrounded &= padded[tuple(neighbours)]
+    return mask & ~surrounded
+
+
+def _to_nearest(surface: np.ndarray, other: np.ndarray, spacing: np.ndarray) -> np.ndarray:
+    """From each voxel of a surface to the nearest one of the other, in mm.
+
+    A search tree over the surfaces' voxels takes a tenth of the time of a distance transform of the box, the less the
+    more the surfaces agree: where they coincide there is nothing to search.
+    """
+    points, targets = np.argwhere(surface), np.argwhere(other)
+    distances = np.zeros(len(points))
+    apart = ~other[surface]
+    tree = cKDTree(targets * spacing, leafsize=_LEAF, balanced_tree=False, compact_nodes=False)
+    _, nearest = tree.query(points[apart] * spacing)
+    # from whole steps, so that it does not depend on where in the image the two voxels lie
+    steps = points[apart] - targets[nearest]
+    distances[apart] = np.sqrt(((steps * spacing) ** 2).sum(axis=1))
+    return distances
