@@ -14,9 +14,7 @@ import statistics
 from pathlib import Path
 
 import environment
-from host_commands import BENCHMARK_TRAINERS, by_configuration, call, plan, with_trainers, write_json
-
-TRAINERS = {"default": "nnUNetTrainer_short", "eas": "EASUNetTrainer_short"}
+from host_commands import BENCHMARK_TRAINERS, by_name, call, plan, with_trainers, write_json
 
 
 def main() -> None:
@@ -33,18 +31,25 @@ def main() -> None:
         "--length", nargs="+", default=["2d=12x50", "3d_fullres=10x100"], help="CONFIGURATION=EPOCHSxITER"
     )
     parser.add_argument("--patch", nargs="*", default=[], help="CONFIGURATION=EDGExEDGE..., where not the plan's own")
+    parser.add_argument(
+        "--networks",
+        nargs="+",
+        default=["default=nnUNetTrainer_short", "eas=EASUNetTrainer_short"],
+        help="NAME=TRAINER, a trainer of trainers/short.py; the others are compared with the first",
+    )
     parser.add_argument("--device", default="cpu")
     args = parser.parse_args()
-    batches = {k: int(v) for k, v in by_configuration(args.batch).items()}
-    lengths = {k: tuple(map(int, v.split("x"))) for k, v in by_configuration(args.length).items()}
-    patches = {k: list(map(int, v.split("x"))) for k, v in by_configuration(args.patch).items()}
+    trainers = by_name(args.networks)
+    batches = {k: int(v) for k, v in by_name(args.batch).items()}
+    lengths = {k: tuple(map(int, v.split("x"))) for k, v in by_name(args.length).items()}
+    patches = {k: list(map(int, v.split("x"))) for k, v in by_name(args.patch).items()}
     plan(args.work, args.dataset, batches, patches)
     results = []
     for run in range(args.runs):
         for configuration in batches:
-            for network, trainer in TRAINERS.items():
+            for network, trainer in trainers.items():
                 results.append(train(args, run, configuration, network, trainer, *lengths[configuration]))
-                write(args, batches, patches, lengths, results)
+                write(args, trainers, batches, patches, lengths, results)
 
 
 def train(
@@ -79,7 +84,9 @@ def train(
     }
 
 
-def write(args: argparse.Namespace, batches: dict, patches: dict, lengths: dict, results: list[dict]) -> None:
+def write(
+    args: argparse.Namespace, trainers: dict, batches: dict, patches: dict, lengths: dict, results: list[dict]
+) -> None:
     """Results and their comparison, complete or so far."""
     comparison = {}
     for configuration in batches:
@@ -89,11 +96,13 @@ def write(args: argparse.Namespace, batches: dict, patches: dict, lengths: dict,
                 for r in results
                 if r["configuration"] == configuration and r["network"] == network
             ]
-            for network in TRAINERS
+            for network in trainers
         }
         if all(of.values()):
             means = {network: statistics.mean(values) for network, values in of.items()}
-            comparison[configuration] = {**means, "eas_minus_default": means["eas"] - means["default"]}
+            first, *others = means
+            differences = {f"{other}_minus_{first}": means[other] - means[first] for other in others}
+            comparison[configuration] = {**means, **differences}
     content = {
         "dataset": args.dataset.name,
         "fold": 0,

@@ -27,6 +27,9 @@ done
 python "$here/equal_iterations.py" --dataset "$dataset" --work "$work/equal_iterations" --device cuda \
     --batch 2d=281 3d_fullres=7 --length 2d=20x100 3d_fullres=20x100 --out "$work/equal_iterations.json"
 
+# the planner's count against the memory that CUDA's allocator hands out, for plans of 8 to 80 GB that fit this GPU
+python "$here/training_memory.py" --work "$work/training_memory" --device cuda --out "$work/training_memory_cuda.json"
+
 if [ "$(python -c 'import torch; print(torch.cuda.device_count())')" -gt 1 ]; then
     nnUNet_raw="$work/walkthrough_compile1/raw" nnUNet_preprocessed="$work/walkthrough_compile1/preprocessed" \
         nnUNet_results="$work/ddp" nnUNetv2_train "$(basename "$dataset")" 3d_fullres 0 -tr EASUNetTrainer_5epochs -num_gpus 2

@@ -47,9 +47,15 @@ def with_trainers(folder: Path) -> dict[str, str]:
 
 
 def plan(
-    work: Path, dataset: Path, batch_sizes: dict[str, int], patch_sizes: dict[str, list[int]] | None = None
+    work: Path,
+    dataset: Path,
+    batch_sizes: dict[str, int],
+    patch_sizes: dict[str, list[int]] | None = None,
+    plans_name: str = "nnUNetPlans",
 ) -> list[list[str]]:
     """Plans and preprocesses once, then edits the plan's batch sizes, and patch sizes, as nnU-Net lets users do.
+
+    `plans_name` is nnUNetPlans, by nnU-Net's default planner, or EASUNetPlans, by ours.
 
     Returns:
         The commands that were, or had been, run.
@@ -57,12 +63,14 @@ def plan(
     if not (dataset / "dataset.json").is_file():
         raise SystemExit(f"--dataset must hold dataset.json, got {dataset}. Give a DatasetXXX_NAME folder, raw layout.")
     number = str(int(dataset.name[7:10]))
-    command = ["nnUNetv2_plan_and_preprocess", "-d", number, "-c", *batch_sizes, "--verify_dataset_integrity"]
-    if not (work / "planned").is_file():
+    commands = {"nnUNetPlans": ["nnUNetv2_plan_and_preprocess"], "EASUNetPlans": ["nnunet-eas", "plan_and_preprocess"]}
+    command = [*commands[plans_name], "-d", number, "-c", *batch_sizes, "--verify_dataset_integrity"]
+    plans_file = work / "preprocessed" / dataset.name / f"{plans_name}.json"
+    planned = work / ("planned" if plans_name == "nnUNetPlans" else f"planned_{plans_name}")
+    if not planned.is_file():
         shutil.copytree(dataset, work / "raw" / dataset.name, dirs_exist_ok=True)
         call(work, [*command, "-np", "2"])
-        (work / "planned").touch()
-    plans_file = work / "preprocessed" / dataset.name / "nnUNetPlans.json"
+        planned.touch()
     plans = json.loads(plans_file.read_text())
     for configuration, size in batch_sizes.items():
         plans["configurations"][configuration]["batch_size"] = size
@@ -72,7 +80,7 @@ def plan(
     return [command]
 
 
-def by_configuration(items: list[str]) -> dict[str, str]:
+def by_name(items: list[str]) -> dict[str, str]:
     """`["2d=48", ...]` from a command line as a dictionary."""
     return dict(item.split("=", 1) for item in items)
 

@@ -18,7 +18,7 @@ from pathlib import Path
 
 import environment
 import SimpleITK as sitk
-from host_commands import by_configuration, call, plan, with_trainers, write_json
+from host_commands import by_name, call, plan, with_trainers, write_json
 
 import nnunet_eas
 
@@ -37,12 +37,13 @@ def main() -> None:
     parser.add_argument("--out", type=Path, required=True, help="the JSON to write")
     parser.add_argument("--batch", nargs="+", default=["2d=12", "3d_fullres=2"], help="CONFIGURATION=SIZE")
     parser.add_argument("--iterations", nargs="*", default=["3d_fullres=25"], help="CONFIGURATION=ITERATIONS an epoch")
+    parser.add_argument("--plans", choices=("nnUNetPlans", "EASUNetPlans"), default="nnUNetPlans")
     parser.add_argument("--device", default="cpu")
     args = parser.parse_args()
 
-    batches = {k: int(v) for k, v in by_configuration(args.batch).items()}
-    iterations = by_configuration(args.iterations)
-    commands = plan(args.work, args.dataset, batches)
+    batches = {k: int(v) for k, v in by_name(args.batch).items()}
+    iterations = by_name(args.iterations)
+    commands = plan(args.work, args.dataset, batches, plans_name=args.plans)
     found = [walk(args, configuration, iterations.get(configuration)) for configuration in batches]
     content = {
         "dataset": args.dataset.name,
@@ -58,9 +59,10 @@ def main() -> None:
 def walk(args: argparse.Namespace, configuration: str, iterations: str | None) -> dict:
     """Trains, predicts and compares one configuration."""
     variables = {} if iterations is None else with_trainers(shorter_trainer(args.work / "trainers", iterations))
-    model = args.work / "results" / args.dataset.name / f"{TRAINER}__nnUNetPlans__{configuration}"
+    model = args.work / "results" / args.dataset.name / f"{TRAINER}__{args.plans}__{configuration}"
     train = ["nnUNetv2_train", str(int(args.dataset.name[7:10])), configuration, "0", "-tr", TRAINER]
-    train += ["-device", args.device]
+    more = [] if args.plans == "nnUNetPlans" else ["-p", args.plans]
+    train += [*more, "-device", args.device]
     start = time.time()
     if not (model / "fold_0" / "validation" / "summary.json").is_file():
         call(args.work, train, **variables)
@@ -69,14 +71,14 @@ def walk(args: argparse.Namespace, configuration: str, iterations: str | None) -
     raw = args.work / "raw" / args.dataset.name
     ending = json.loads((raw / "dataset.json").read_text())["file_ending"]
     validation = sorted((model / "fold_0" / "validation").glob(f"*{ending}"))
-    scans, masks = args.work / f"scans_{configuration}", args.work / f"masks_{configuration}"
+    scans, masks = (args.work / f"{what}_{args.plans}_{configuration}" for what in ("scans", "masks"))
     shutil.rmtree(scans, ignore_errors=True)
     scans.mkdir(parents=True)
     for case in validation:
         for channel in (raw / "imagesTr").glob(f"{case.name[: -len(ending)]}_????{ending}"):
             os.symlink(channel.resolve(), scans / channel.name)
     predict = ["nnUNetv2_predict", "-i", "SCANS", "-o", "MASKS", "-d", train[1], "-c", configuration, "-tr", TRAINER]
-    predict += ["-f", "0", "-device", args.device]
+    predict += [*more, "-f", "0", "-device", args.device]
     call(args.work, [{"SCANS": str(scans), "MASKS": str(masks)}.get(part, part) for part in predict], **variables)
 
     summary = json.loads((model / "fold_0" / "validation" / "summary.json").read_text())

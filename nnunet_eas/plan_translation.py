@@ -12,8 +12,26 @@ from nnunetv2.utilities.plans_handling.plans_handler import PlansManager
 from nnunet_eas.network.eas_unet import ARCH_FORMAT, EASUNet
 
 NETWORK_CLASS_NAME = f"{EASUNet.__module__}.{EASUNet.__name__}"
+
+PLANS_FORMAT = 1
+"""What a plans file of our planner means as a whole. It grows when an older version would misread a newer file."""
+
 # what a plan says of the network's shape; equal topologies give networks with the same weights
 TOPOLOGY = ("n_stages", "features_per_stage", "conv_op", "kernel_sizes", "strides")
+
+
+def refuse_later_plans(plans: Mapping[str, Any]) -> None:
+    """Raises where plans come from a version of nnunet-eas whose plans this one does not know.
+
+    Raises:
+        ValueError: The plans' format is newer than `PLANS_FORMAT`.
+    """
+    plans_format = plans.get("nnunet_eas", {}).get("plans_format", PLANS_FORMAT)
+    if plans_format > PLANS_FORMAT:
+        raise ValueError(
+            f"{plans.get('plans_name')} must have a plans_format of at most {PLANS_FORMAT} for this version of nnunet-"
+            f"eas, got {plans_format}. The plans come from a later version: run pip install --upgrade nnunet-eas."
+        )
 
 
 def names_eas_unet(architecture: Mapping[str, Any]) -> bool:
@@ -137,6 +155,7 @@ def translate_plans(plans: Mapping[str, Any], trained: Mapping[str, Any] | None 
     Raises:
         ValueError: A configuration can't be translated; the message begins with its name.
     """
+    refuse_later_plans(plans)
     planned = _resolved_configurations(plans)
     recorded = {} if trained is None else _resolved_configurations(trained)
     translated = deepcopy(dict(plans))

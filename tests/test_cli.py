@@ -8,6 +8,8 @@ import pytest
 import nnunet_eas
 from nnunet_eas.cli import main as cli
 
+PLAN_COMMANDS = ("plan_experiment", "plan_and_preprocess", "plan_info")
+
 
 def raising(error):
     def run(args):
@@ -34,7 +36,9 @@ def test_wrong_usage_exits_with_2(argv, capsys):
 @pytest.mark.parametrize("name", sorted(cli.COMMANDS))
 def test_every_command_is_offered_under_its_name_and_its_status_is_returned(monkeypatch, name):
     monkeypatch.setattr(cli.COMMANDS[name], "run", lambda args: 7 if args.command == name else 0)
-    assert cli.main([name]) == 7
+    evaluate = ["-pred", "PRED", "-o", "OUT.json"]
+    arguments = {"convert": ["verify", "FOLDER"], "evaluate": evaluate, **{plan: ["-d", "4"] for plan in PLAN_COMMANDS}}
+    assert cli.main([name, *arguments.get(name, [])]) == 7
 
 
 @pytest.mark.parametrize("error", [ValueError("x must y"), FileNotFoundError("no file"), RuntimeError("host")])

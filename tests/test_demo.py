@@ -14,9 +14,10 @@ import numpy as np
 import pytest
 import SimpleITK as sitk
 
+from dataset_conversion.scans import read_table
 from nnunet_eas.cli.main import main
 from nnunet_eas.demo.commands import Commands, command_line
-from nnunet_eas.demo.dataset import write_dataset
+from nnunet_eas.demo.knees import write_knees
 from nnunet_eas.demo.report import table
 from nnunet_eas.demo.scores import means, score
 from nnunet_eas.demo.settings import DATASET_NAME, DemoSettings
@@ -31,34 +32,32 @@ STRUCTURES = ["femur", "femoral_cartilage", "tibia", "tibial_cartilage"]
 
 
 @pytest.mark.parametrize("make", [DemoSettings.full, DemoSettings.quick])
-def test_no_knee_is_used_twice(make):
-    seeds = [seed for demo in (0, 1, 2) for part in make(demo).seeds().values() for seed in part]
-    assert len(seeds) == len(set(seeds))
-
-
-@pytest.mark.parametrize("make", [DemoSettings.full, DemoSettings.quick])
 def test_slices_are_sagittal(make):
     # nnU-Net's 2d configuration slices across the axis of largest spacing; x, the last one, is from right to left
     assert np.argmax(make(0).spacing) == 2
     assert len(set(make(0).spacing)) == len(set(make(0).shape)) == 3
 
 
-def test_the_dataset_is_nnunet_s(tmp_path):
-    settings = DemoSettings.quick(0)
-    counts = []
-    write_dataset(tmp_path / "data", settings, counts.append)
-    assert counts == [1, 2, 3, 4, 5]
-    description = json.loads((tmp_path / "data" / "dataset.json").read_text())
-    assert description["numTraining"] == 3 == len(list((tmp_path / "data" / "imagesTr").iterdir()))
-    for end, number in (("Tr", 3), ("Ts", 2)):
-        images = sorted((tmp_path / "data" / f"images{end}").iterdir())
-        labels = sorted((tmp_path / "data" / f"labels{end}").iterdir())
-        assert len(images) == len(labels) == number
-        for image_file, label_file in zip(images, labels):
-            assert image_file.name == label_file.name.replace(".nii.gz", "_0000.nii.gz")
-            image, label = sitk.ReadImage(str(image_file)), sitk.ReadImage(str(label_file))
-            assert image.GetSize() == label.GetSize() == settings.shape[::-1]
-            assert image.GetSpacing() == label.GetSpacing() == pytest.approx(settings.spacing[::-1])
+def test_the_knees_lie_as_real_ones_do_and_none_is_learned_from_and_tested(tmp_path):
+    folders = [tmp_path / str(seed) for seed in (0, 1)]
+    for seed, folder in enumerate(folders):
+        write_knees(folder, DemoSettings.quick(seed))
+    (split,) = json.loads((folders[0] / "split.json").read_text())
+    masks = sorted((folders[0] / "archive" / "segmentation" / "segmentation_masks").glob("*.mhd"))
+    assert [mask.name.split(".")[0] for mask in masks] == split["train"] + split["val"]
+    assert (len(split["train"]), len(split["val"])) == (2, 1)
+    series = [f for f in (folders[0] / "scans").rglob("*") if f.is_dir() and any(g.is_file() for g in f.iterdir())]
+    cases = json.loads((folders[0] / "cases.json").read_text())
+    assert sorted(cases) == sorted(f"oai_{f.parts[-3]}_{f.parts[-1]}" for f in series)
+    assert {f.name for f in (folders[0] / "truth").iterdir()} == {
+        f"{c}{e}.nii.gz" for c in cases for e in ("", "_0000")
+    }
+    everyone = [f.read_bytes() for folder in folders for f in (folder / "archive/segmentation").rglob("*.raw")]
+    for folder in folders:
+        for case in json.loads((folder / "cases.json").read_text()):
+            truth = sitk.ReadImage(str(folder / "truth" / f"{case}.nii.gz"))
+            everyone.append(sitk.GetArrayFromImage(truth).tobytes())
+    assert len(set(everyone)) == len(everyone) == 10
 
 
 # ------------------------------------------------------------------------------------------------------ the workspace
@@ -247,14 +246,16 @@ def test_the_whole_way(finished):
     folder, output = finished
     assert "kept from an earlier run" not in output
     results = json.loads((folder / "results.json").read_text())
-    assert set(results["seconds"]) == {"knees", "plan", "train", "predict", "score"}
+    assert set(results["seconds"]) == {"knees", "convert", "plan", "train", "predict", "score"}
     assert len(results["per_case"]) == 2 * 4
     assert set(results["per_case"][0]) == {"case", "label", "structure", "dice", "precision", "recall", "hd_mm"}
     assert results["environment"]["device"] == "cpu"
     assert set(results["definitions"]) == {"dice", "precision", "recall", "hd_mm"}
     assert table(results["mean"], cases=2) == printed_table(output)
     pictures = {path.name for path in (folder / "pictures").iterdir()}
-    assert pictures == {"knee_00003.png", "knee_00004.png", "training.png"}
+    cases = json.loads((folder / "knees" / "cases.json").read_text())
+    assert pictures == {f"{cases[0]}.png", f"{cases[1]}.png", "training.png"}
+    assert (folder / "nnUNet_raw" / DATASET_NAME / "conversion" / "report.html").is_file()
     model = folder / "nnUNet_results" / DATASET_NAME / "EASUNetTrainer_demo_quick__nnUNetPlans__2d"
     assert str(model) in output
     plans = json.loads((model / "plans.json").read_text())
@@ -271,12 +272,16 @@ def test_the_printed_command_predicts(finished, tmp_path):
     folder, output = finished
     printed = next(line for line in output.splitlines() if line.startswith("Predict with it"))
     arguments = shlex.split(printed.removeprefix("Predict with it"))
-    places = {"IMAGES": str(folder / "nnUNet_raw" / DATASET_NAME / "imagesTs"), "PREDICTIONS": str(tmp_path / "out")}
+    places = {"IMAGES": str(folder / "new_scans"), "PREDICTIONS": str(tmp_path / "out")}
     arguments = [places.get(argument, argument) for argument in arguments]
     subprocess.run(command_line(*arguments), check=True, capture_output=True)
-    for path in (folder / "predictions").glob("*.nii.gz"):
-        first, second = (sitk.GetArrayFromImage(sitk.ReadImage(str(p))) for p in (path, tmp_path / "out" / path.name))
-        assert np.array_equal(first, second)
+    for name, row in read_table(folder / "new_scans" / "series.csv").items():
+        first, second = (
+            sitk.GetArrayFromImage(sitk.ReadImage(str(place / f"{name}.nii.gz")))
+            for place in (folder / "predictions", tmp_path / "out")
+        )
+        # the demo has taken the masks of mirrored scans home
+        assert np.array_equal(first, second[:, :, ::-1] if row["mirrored"] == "yes" else second)
 
 
 @pytest.mark.slow
@@ -285,7 +290,7 @@ def test_the_second_run_keeps_everything(finished):
     before = {path: path.stat().st_mtime_ns for path in folder.rglob("*") if path.is_file()}
     again = demo(folder)
     assert again.returncode == 0, again.stderr
-    assert again.stdout.count("kept from an earlier run") == 5
+    assert again.stdout.count("kept from an earlier run") == 6
     assert printed_table(again.stdout) == printed_table(output)
     after = {path: path.stat().st_mtime_ns for path in folder.rglob("*") if path.is_file()}
     assert {path.name for path in before if before[path] != after.get(path)} <= {"results.json"}
@@ -313,7 +318,7 @@ def test_killed_in_the_middle_of_training_and_run_again(finished, tmp_path):
 
     again = demo(folder)
     assert again.returncode == 0, again.stderr
-    assert again.stdout.count("kept from an earlier run") == 2
+    assert again.stdout.count("kept from an earlier run") == 3
     assert "going on where an earlier run was stopped" in again.stdout
     assert "epoch 1 of 2" not in again.stdout
     assert "epoch 2 of 2" in again.stdout

@@ -6,6 +6,7 @@ from pathlib import Path, PurePosixPath
 
 import pytest
 
+import dataset_conversion
 import nnunet_eas
 
 PACKAGE = Path(nnunet_eas.__file__).resolve().parent
@@ -23,8 +24,10 @@ ROOMS = (
     ("network", 1, {"torch"}),
     ("plan_translation.py", 3, None),
     ("phantom", 4, ARRAYS),
-    ("evaluation", 4, ARRAYS),
+    ("phantom_archive", 4, ARRAYS | {"SimpleITK", "pydicom"}),
+    ("evaluation", 4, ARRAYS | {"SimpleITK", "PIL"}),
     ("trainer", 4, None),
+    ("planner", 4, None),
     ("demo", 4, None),
     ("lookup", 5, None),
     ("startup.py", 5, set()),
@@ -74,9 +77,13 @@ def violations(source, path):
     for name in imported_names(source, path):
         top = name.split(".")[0]
         if top == "nnunet_eas":
-            other_layer = room_of(file_of(name))[1]
+            other_room, other_layer, _ = room_of(file_of(name))
             if other_layer > layer:
                 found.append(f"{path} (layer {layer}) imports {name} (layer {other_layer})")
+            if {room, other_room} == {"planner", "trainer"}:
+                found.append(f"{path} imports {name}; planner and trainers do not know each other")
+        elif top == "dataset_conversion" and room != "cli":
+            found.append(f"{path} imports {name}; only the command line knows the conversion")
         elif top not in STANDARD_LIBRARY and allowed is not None and top not in allowed:
             found.append(f"{path} imports {name}; the room {room} may import only {sorted(allowed)}")
     return found
@@ -111,7 +118,10 @@ def test_imports_point_downwards(path):
         ("evaluation/anything.py", "import torch"),
         ("phantom/anything.py", "import SimpleITK"),
         ("trainer/anything.py", "import nnunet_eas.cli.main"),
+        ("trainer/anything.py", "from nnunet_eas.planner import EASUNetPlanner"),
+        ("planner/anything.py", "from nnunet_eas.trainer import EASUNetTrainer"),
         ("startup.py", "import torch"),
+        ("demo/anything.py", "from dataset_conversion import scans"),
     ],
 )
 def test_the_rule_bites(path, source):
@@ -130,3 +140,16 @@ def test_the_rule_bites(path, source):
 )
 def test_the_rule_lets_pass(path, source):
     assert violations(source, path) == []
+
+
+CONVERSION = Path(dataset_conversion.__file__).resolve().parent
+CONVERSION_MAY_IMPORT = {
+    *("dataset_conversion", "numpy", "scipy", "SimpleITK", "pydicom", "nibabel", "PIL", "sklearn", "tqdm", "isal"),
+    *("h5py", "openpyxl", "highdicom"),
+}
+
+
+@pytest.mark.parametrize("path", sorted(CONVERSION.rglob("*.py")), ids=lambda path: path.name)
+def test_the_conversion_needs_neither_torch_nor_the_plugin(path):
+    tops = {name.split(".")[0] for name in imported_names(path.read_text(encoding="utf-8"), path.name)}
+    assert tops - set(STANDARD_LIBRARY) <= CONVERSION_MAY_IMPORT

@@ -1,14 +1,23 @@
 """Entry point of the command `nnunet-eas`."""
 
 import argparse
+import signal
 import sys
 import traceback
 from collections.abc import Sequence
 
 import nnunet_eas
-from nnunet_eas.cli import demo, doctor
+from nnunet_eas.cli import convert, demo, doctor, evaluate, plan_and_preprocess, plan_experiment, plan_info
 
-COMMANDS = {"demo": demo, "doctor": doctor}
+COMMANDS = {
+    "demo": demo,
+    "doctor": doctor,
+    "convert": convert,
+    "plan_experiment": plan_experiment,
+    "plan_and_preprocess": plan_and_preprocess,
+    "plan_info": plan_info,
+    "evaluate": evaluate,
+}
 
 # What a user can mend. Anything else is a mistake of ours and keeps its traceback.
 EXPECTED_ERRORS = (ValueError, RuntimeError, OSError)
@@ -47,5 +56,12 @@ def main(argv: Sequence[str] | None = None) -> int:
         return 130
 
 
+def script() -> None:
+    """The console script: `main`, and then nothing that an interruption could still spoil."""
+    status = main()
+    signal.signal(signal.SIGINT, signal.SIG_IGN)  # the work is done; Python's own clean-up would end in a traceback
+    sys.exit(status)
+
+
 if __name__ == "__main__":
-    sys.exit(main())
+    script()

@@ -9,6 +9,7 @@ from nnunet_eas.trainer.lengths import (
     EASUNetTrainer_100epochs,
     EASUNetTrainer_250epochs,
 )
+from nnunet_eas.trainer.no_mirror_lr import EASUNetTrainer_noMirrorLR
 from nnunet_eas.trainer.paper import EASUNetTrainer_paper
 
 __all__ = [
@@ -20,5 +21,6 @@ __all__ = [
     "EASUNetTrainer_250epochs",
     "EASUNetTrainer_demo",
     "EASUNetTrainer_demo_quick",
+    "EASUNetTrainer_noMirrorLR",
     "EASUNetTrainer_paper",
 ]

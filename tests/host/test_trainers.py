@@ -11,7 +11,7 @@ from nnunetv2.training.nnUNetTrainer.nnUNetTrainer import nnUNetTrainer
 
 import nnunet_eas.trainer
 from nnunet_eas.network.eas_unet import ARCH_FORMAT
-from nnunet_eas.trainer import EASUNetTrainer, EASUNetTrainer_paper
+from nnunet_eas.trainer import EASUNetTrainer, EASUNetTrainer_noMirrorLR, EASUNetTrainer_paper
 
 pytestmark = pytest.mark.slow  # the planned data set comes from a command
 
@@ -253,3 +253,20 @@ def test_commands_end_with_the_message(blobs):
         assert completed.returncode != 0
         assert completed.stderr.rstrip().splitlines()[-1].startswith(beginning)
     assert not list((blobs.host.results / blobs.name).glob("EASUNetTrainer__*"))
+
+
+@pytest.mark.parametrize(
+    ("configuration", "transpose", "axes"),
+    [
+        ("2d", [2, 0, 1], (0, 1)),  # sagittal slices: left-right is across them
+        ("2d", [0, 1, 2], (0,)),
+        ("3d_fullres", [2, 0, 1], (1, 2)),
+        ("3d_fullres", [0, 1, 2], (0, 1)),
+        ("3d_fullres", [1, 2, 0], (0, 2)),
+    ],
+)
+def test_left_and_right_are_not_mirrored(new_trainer, plans, configuration, transpose, axes):
+    plans["transpose_forward"] = transpose
+    trainer = new_trainer(EASUNetTrainer_noMirrorLR, configuration, plans=plans)
+    *_, mirrored = trainer.configure_rotation_dummyDA_mirroring_and_inital_patch_size()
+    assert mirrored == trainer.inference_allowed_mirroring_axes == axes

@@ -164,11 +164,11 @@ def test_the_fusion_starts_as_a_mean_whatever_initialisation_follows():
     torch.testing.assert_close(network.decoder.seg_layers.fusion.weight.data, start)
 
 
-def test_initialisation_is_uniform_within_the_inverse_root_of_the_fan_in():
+def test_initialisation_is_uniform_within_half_the_inverse_root_of_the_fan_in():
     network = build(KWARGS_2D, features_per_stage=[64] * 4)
     weight = network.encoder.stages[2][2].pointwise.conv.weight
-    assert weight.abs().max() <= 64**-0.5
-    assert weight.abs().max() > 0.9 * 64**-0.5
+    assert weight.abs().max() <= 0.5 * 64**-0.5
+    assert weight.abs().max() > 0.9 * 0.5 * 64**-0.5
 
 
 @pytest.mark.parametrize("channels", [1, 2])
