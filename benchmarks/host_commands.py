@@ -60,17 +60,8 @@ def plan(
     Returns:
         The commands that were, or had been, run.
     """
-    if not (dataset / "dataset.json").is_file():
-        raise SystemExit(f"--dataset must hold dataset.json, got {dataset}. Give a DatasetXXX_NAME folder, raw layout.")
-    number = str(int(dataset.name[7:10]))
-    commands = {"nnUNetPlans": ["nnUNetv2_plan_and_preprocess"], "EASUNetPlans": ["nnunet-eas", "plan_and_preprocess"]}
-    command = [*commands[plans_name], "-d", number, "-c", *batch_sizes, "--verify_dataset_integrity"]
+    command = preprocess(work, dataset, list(batch_sizes), plans_name)
     plans_file = work / "preprocessed" / dataset.name / f"{plans_name}.json"
-    planned = work / ("planned" if plans_name == "nnUNetPlans" else f"planned_{plans_name}")
-    if not planned.is_file():
-        shutil.copytree(dataset, work / "raw" / dataset.name, dirs_exist_ok=True)
-        call(work, [*command, "-np", "2"])
-        planned.touch()
     plans = json.loads(plans_file.read_text())
     for configuration, size in batch_sizes.items():
         plans["configurations"][configuration]["batch_size"] = size
@@ -78,6 +69,22 @@ def plan(
         plans["configurations"][configuration]["patch_size"] = patch_size
     plans_file.write_text(json.dumps(plans, indent=4))
     return [command]
+
+
+def preprocess(work: Path, dataset: Path, configurations: list[str], plans_name: str = "nnUNetPlans") -> list[str]:
+    """Plans and preprocesses a dataset of nnU-Net's raw layout, unless it is done; returns the command."""
+    if not (dataset / "dataset.json").is_file():
+        raise SystemExit(f"--dataset must hold dataset.json, got {dataset}. Give a DatasetXXX_NAME folder, raw layout.")
+    commands = {"nnUNetPlans": ["nnUNetv2_plan_and_preprocess"], "EASUNetPlans": ["nnunet-eas", "plan_and_preprocess"]}
+    command = [*commands[plans_name], "-d", str(int(dataset.name[7:10])), "-c", *configurations]
+    command.append("--verify_dataset_integrity")
+    done = work / "_".join(["planned", plans_name, *configurations])
+    if not done.is_file():
+        print(f"planning and preprocessing {dataset.name}: {', '.join(configurations)}", flush=True)
+        shutil.copytree(dataset, work / "raw" / dataset.name, dirs_exist_ok=True)
+        call(work, [*command, "-np", "2"])
+        done.touch()
+    return command
 
 
 def by_name(items: list[str]) -> dict[str, str]:

@@ -1,13 +1,11 @@
 """Trainers of a length that the benchmark chooses, the same for every network; nnUNet_extTrainer points here."""
 
-import os
-import random
 from collections.abc import Callable
 
-import numpy as np
-import torch
 from dynamic_network_architectures.initialization.weight_init import InitWeights_He
 from nnunetv2.training.nnUNetTrainer.nnUNetTrainer import nnUNetTrainer
+from rivals import AttentionUNetTrainer, DeepLabV3PlusTrainer, SegNetTrainer, UNetPlusPlusTrainer, UNetTrainer
+from schedule import Short
 from torch import nn
 
 from nnunet_eas.trainer import EASUNetTrainer
@@ -34,23 +32,15 @@ def _pytorch_s(module: nn.Module) -> None:
 
 
 def _shortened(trainer: type[nnUNetTrainer]) -> type[nnUNetTrainer]:
-    def __init__(self, plans, configuration, fold, dataset_json, device):
-        # nnU-Net takes all cores on the CPU; threads that wait for a busy core cost far more than they bring
-        torch.set_num_threads(int(os.environ.get("BENCHMARK_THREADS", torch.get_num_threads())))
-        if "BENCHMARK_SEED" in os.environ:
-            random.seed(int(os.environ["BENCHMARK_SEED"]))
-            np.random.seed(int(os.environ["BENCHMARK_SEED"]))
-            torch.manual_seed(int(os.environ["BENCHMARK_SEED"]))
-        super(shortened, self).__init__(plans, configuration, fold, dataset_json, device)
-        self.num_epochs = int(os.environ["BENCHMARK_EPOCHS"])
-        self.num_iterations_per_epoch = int(os.environ["BENCHMARK_ITERATIONS"])
-        self.num_val_iterations_per_epoch = int(os.environ["BENCHMARK_VAL_ITERATIONS"])
-
-    shortened = type(f"{trainer.__name__}_short", (trainer,), {"__init__": __init__, "__module__": __name__})
-    return shortened
+    return type(f"{trainer.__name__}_short", (Short, trainer), {"__module__": __name__})
 
 
 nnUNetTrainer_short = _shortened(nnUNetTrainer)
 EASUNetTrainer_short = _shortened(EASUNetTrainer)
 EASUNetTrainer_he_short = _shortened(_initialised("EASUNetTrainer_he", InitWeights_He(1e-2)))
 EASUNetTrainer_pytorch_short = _shortened(_initialised("EASUNetTrainer_pytorch", _pytorch_s))
+UNetTrainer_short = _shortened(UNetTrainer)
+UNetPlusPlusTrainer_short = _shortened(UNetPlusPlusTrainer)
+AttentionUNetTrainer_short = _shortened(AttentionUNetTrainer)
+DeepLabV3PlusTrainer_short = _shortened(DeepLabV3PlusTrainer)
+SegNetTrainer_short = _shortened(SegNetTrainer)

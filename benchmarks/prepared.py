@@ -1,0 +1,100 @@
+"""A dataset made ready for a comparison: preprocessed once, a split, the same batch for all, a plans file per arm."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from arms import Arm
+from host_commands import call, preprocess, write_json
+
+PLANS = {"ExperimentPlanner": "nnUNetPlans", "nnUNetPlannerResEncM": "nnUNetResEncUNetMPlans"}
+
+
+@dataclass(frozen=True)
+class Sizes:
+    """What a step takes, for all arms; None is the plan's own."""
+
+    batch_size: int | None = None
+    patch_size: tuple[int, ...] | None = None
+
+
+class Prepared:
+    """nnU-Net's folders for one dataset below `work`, with everything that its trainings share.
+
+    Args:
+        dataset: A folder in nnU-Net's raw layout.
+        work: Where raw, preprocessed and results go.
+        sizes: Per configuration.
+    """
+
+    def __init__(self, dataset: Path, work: Path, sizes: dict[str, Sizes]) -> None:
+        self.dataset = dataset
+        self.work = work / dataset.name
+        self.sizes = sizes
+        for configuration in sizes:
+            preprocess(self.work, dataset, [configuration])
+        self._split_file()
+        self.data = self._data_fingerprint()
+
+    @property
+    def preprocessed(self) -> Path:
+        """The dataset's preprocessed folder."""
+        return self.work / "preprocessed" / self.dataset.name
+
+    @property
+    def references(self) -> Path:
+        """The masks of all training cases."""
+        return self.preprocessed / "gt_segmentations"
+
+    @property
+    def split(self) -> list[dict[str, list[str]]]:
+        """The folds."""
+        return json.loads((self.preprocessed / "splits_final.json").read_text())
+
+    def configuration(self, name: str, arm: Arm, configuration: str) -> dict[str, Any]:
+        """Writes an arm's plans file under the arm's name, unless it is there, and returns its configuration."""
+        plans = json.loads(self._planned_by(arm.planner).read_text())
+        if arm.switches:
+            from nnunet_eas.plan_translation import translate_plans
+
+            plans = translate_plans(plans)
+        plans["plans_name"] = name
+        for of, sizes in self.sizes.items():
+            one = plans["configurations"][of]
+            one["batch_size"] = sizes.batch_size or one["batch_size"]
+            one["patch_size"] = list(sizes.patch_size or one["patch_size"])
+            dimension = len(one["patch_size"])
+            for switch, value in arm.switches.items():
+                one["architecture"]["arch_kwargs"][switch] = value[dimension] if isinstance(value, dict) else value
+        file = self.preprocessed / f"{name}.json"
+        if not file.is_file() or json.loads(file.read_text()) != plans:
+            write_json(file, plans)
+        return plans["configurations"][configuration]
+
+    def _planned_by(self, planner: str) -> Path:
+        file = self.preprocessed / f"{PLANS[planner]}.json"
+        if not file.is_file():
+            call(self.work, ["nnUNetv2_plan_experiment", "-d", self.dataset.name[7:10], "-pl", planner])
+        return file
+
+    def _split_file(self) -> None:
+        """nnU-Net's own split, which it would write at the first training: part of what tells results apart."""
+        file = self.preprocessed / "splits_final.json"
+        if not file.is_file():
+            from nnunetv2.utilities.crossval_split import generate_crossval_split
+
+            cases = sorted(path.name.split(".")[0] for path in self.references.iterdir())
+            write_json(file, generate_crossval_split(cases))
+
+    def _data_fingerprint(self) -> str:
+        """Of every file of the raw dataset, and of the split."""
+        digest = hashlib.sha256()
+        for file in sorted(path for path in self.dataset.rglob("*") if path.is_file()):
+            digest.update(file.relative_to(self.dataset).as_posix().encode())
+            digest.update(hashlib.sha256(file.read_bytes()).digest())
+        digest.update(json.dumps(self.split).encode())
+        return digest.hexdigest()[:16]
