@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from arms import Arm
-from host_commands import call, preprocess, write_json
+from host_commands import by_name, call, preprocess, write_json
 
 PLANS = {"ExperimentPlanner": "nnUNetPlans", "nnUNetPlannerResEncM": "nnUNetResEncUNetMPlans"}
 
@@ -20,6 +20,18 @@ class Sizes:
 
     batch_size: int | None = None
     patch_size: tuple[int, ...] | None = None
+
+
+def sizes_of(configurations: list[str], batches: list[str], patches: list[str]) -> dict[str, Sizes]:
+    """Per configuration, from a command line's CONFIGURATION=SIZE and CONFIGURATION=EDGExEDGE."""
+    batch, patch = by_name(batches), by_name(patches)
+    return {
+        name: Sizes(
+            int(batch[name]) if name in batch else None,
+            tuple(map(int, patch[name].split("x"))) if name in patch else None,
+        )
+        for name in configurations
+    }
 
 
 class Prepared:

@@ -28,8 +28,8 @@ from typing import Any
 import environment
 import results_files
 from arms import ARMS, NETWORKS, TRAINERS
-from host_commands import by_name, with_trainers
-from prepared import Prepared, Sizes
+from host_commands import with_trainers
+from prepared import Prepared, sizes_of
 
 IN_USE = "in use"
 FOLDS_SHARE = ("fold",)
@@ -126,15 +126,7 @@ def parse() -> argparse.Namespace:
 
 def runs_of(dataset: Path, schedule: dict[str, Any], args: argparse.Namespace) -> list[Run]:
     """All runs on one dataset, seeds and folds outermost, so that what is done first is complete."""
-    batches, patches = by_name(args.batch), by_name(args.patch)
-    sizes = {
-        name: Sizes(
-            int(batches[name]) if name in batches else None,
-            tuple(map(int, patches[name].split("x"))) if name in patches else None,
-        )
-        for name in args.configurations
-    }
-    prepared = Prepared(dataset, args.work, sizes)
+    prepared = Prepared(dataset, args.work, sizes_of(args.configurations, args.batch, args.patch))
     beyond = [fold for fold in args.folds if fold >= len(prepared.split)]
     if beyond:
         raise SystemExit(

@@ -1,0 +1,102 @@
+"""A comparison as Markdown."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from compared import ALL
+
+SCORES = (("dice", "DSC %", 100, 2), ("precision", "prec. %", 100, 2), ("recall", "recall %", 100, 2))
+LENGTHS = (("hd_mm", "HD mm", 1, 2), ("hd95_mm", "HD95 mm", 1, 2))
+
+
+def markdown(tables: list[dict[str, Any]], figures: list[str]) -> str:
+    """All tables, each with its figure."""
+    parts = [_table(table, figure) for table, figure in zip(tables, figures, strict=True)]
+    return "\n".join(parts)
+
+
+def _table(table: dict[str, Any], figure: str) -> str:
+    structures = [s for s in next(iter(table["networks"].values()), {"structures": []})["structures"] if s != ALL]
+    lines = [f"### {table['dataset']}, {table['configuration']}", "", _length(table), ""]
+    for structure in structures:
+        heads = [head for _, head, _, _ in SCORES + LENGTHS]
+        lines += _rows([structure, *heads])
+        for arm in table["networks"].values():
+            of = arm["structures"][structure]
+            lines += [
+                _row([arm["title"], *(_spread(of[key], arm["cases"], *how) for key, _, *how in SCORES + LENGTHS)])
+            ]
+        lines.append("")
+    title = table["networks"].get(table["reference"], {"title": table["reference"]})["title"]
+    lines += _rows(
+        ["mean over structures", "cases", "DSC %", "each seed's", f"difference to {title}", "p", "better in"]
+    )
+    lines += [_row(_difference(arm)) for arm in table["networks"].values()]
+    lines.append("")
+    if any("cost" in arm for arm in table["networks"].values()):
+        heads = ["parameters", "GFLOPs a patch", "training step s", "prediction s a scan", "peak memory MB"]
+        lines += _rows(["cost", *heads])
+        lines += [_row([arm["title"], *_cost(arm["cost"])]) for arm in table["networks"].values() if "cost" in arm]
+        lines.append("")
+    lines += [f"![accuracy against cost]({figure})", ""]
+    return "\n".join(lines)
+
+
+def _length(table: dict[str, Any]) -> str:
+    schedule, arms = table["schedule"], list(table["networks"].values())
+    sizes = sorted({(a["plan"]["batch_size"], tuple(a["plan"]["patch_size"])) for a in arms})
+    steps = "; ".join(f"batch {batch}, patch {' x '.join(map(str, patch))}" for batch, patch in sizes)
+    if schedule.get("seconds"):
+        length = f"Equal time: {schedule['seconds']:g} s of training each in {schedule['epochs']} epochs"
+    else:
+        iterations = schedule["epochs"] * schedule["iterations"]
+        length = f"Equal iterations: {iterations} each ({schedule['epochs']} epochs of {schedule['iterations']})"
+    devices = "; ".join(sorted({device for arm in arms for device in arm["devices"]}))
+    return (
+        f"{length}; {steps}. {devices}. Mean ± standard deviation over cases, each case the mean of its seeds. The "
+        "difference is paired by case, with its 95 % bootstrap interval; p is Wilcoxon's, corrected for the number of "
+        "rivals (Holm). A number in brackets: of so many cases only, undefined in the others."
+    )
+
+
+def _difference(arm: dict[str, Any]) -> list[str]:
+    seeds = arm["folds"]
+    cells = [
+        arm["title"],
+        f"{arm['cases']}" if len({tuple(f) for f in seeds.values()}) == 1 else f"{arm['cases']} (uneven seeds)",
+        _spread(arm["structures"][ALL]["dice"], arm["cases"], 100, 2),
+        ", ".join(f"{100 * dice:.2f}" for dice in arm["mean_dice_of_seeds"].values()),
+    ]
+    found = arm.get("difference", {}).get(ALL)
+    if found is None or found["mean"] is None:
+        return [*cells, "", "", ""]
+    mean, low, high = (100 * found[key] for key in ("mean", "low", "high"))
+    p = "< 0.0001" if found["p_holm"] < 1e-4 else f"{found['p_holm']:.4f}"
+    return [*cells, f"{mean:+.2f} [{low:+.2f}, {high:+.2f}]", p, f"{found['folds_better']} of {found['folds']} folds"]
+
+
+def _cost(cost: dict[str, Any]) -> list[str]:
+    return [
+        f"{cost['parameters'] / 1e6:.2f} M",
+        f"{cost['flops'] / 1e9:.2f}",
+        f"{cost['step_seconds']['median']:.3f}",
+        f"{cost['scan_seconds']['median']:.2f}",
+        f"{cost['peak_bytes'] / 1e6:.0f}",
+    ]
+
+
+def _spread(number: dict[str, Any], cases: int, factor: float, digits: int) -> str:
+    if number["mean"] is None:
+        return "undefined"
+    sd = "" if number["sd"] is None else f" ± {factor * number['sd']:.{digits}f}"
+    of = f" ({number['n']})" if number["n"] < cases else ""
+    return f"{factor * number['mean']:.{digits}f}{sd}{of}"
+
+
+def _rows(heads: list[str]) -> list[str]:
+    return [_row(heads), _row(["---"] * len(heads))]
+
+
+def _row(cells: list[str]) -> str:
+    return f"| {' | '.join(cells)} |"
