@@ -37,7 +37,13 @@ def test_wrong_usage_exits_with_2(argv, capsys):
 def test_every_command_is_offered_under_its_name_and_its_status_is_returned(monkeypatch, name):
     monkeypatch.setattr(cli.COMMANDS[name], "run", lambda args: 7 if args.command == name else 0)
     evaluate = ["-pred", "PRED", "-o", "OUT.json"]
-    arguments = {"convert": ["verify", "FOLDER"], "evaluate": evaluate, **{plan: ["-d", "4"] for plan in PLAN_COMMANDS}}
+    report = ["MODEL", "-o", "OUT.html"]
+    arguments = {
+        "convert": ["verify", "FOLDER"],
+        "evaluate": evaluate,
+        "report": report,
+        **{plan: ["-d", "4"] for plan in PLAN_COMMANDS},
+    }
     assert cli.main([name, *arguments.get(name, [])]) == 7
 
 

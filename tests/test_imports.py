@@ -26,6 +26,7 @@ ROOMS = (
     ("phantom", 4, ARRAYS),
     ("phantom_archive", 4, ARRAYS | {"SimpleITK", "pydicom"}),
     ("evaluation", 4, ARRAYS | {"SimpleITK", "PIL"}),
+    ("report", 4, {"numpy", "SimpleITK", "PIL"}),
     ("trainer", 4, None),
     ("planner", 4, None),
     ("demo", 4, None),

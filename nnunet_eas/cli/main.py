@@ -7,7 +7,7 @@ import traceback
 from collections.abc import Sequence
 
 import nnunet_eas
-from nnunet_eas.cli import convert, demo, doctor, evaluate, plan_and_preprocess, plan_experiment, plan_info
+from nnunet_eas.cli import convert, demo, doctor, evaluate, plan_and_preprocess, plan_experiment, plan_info, report
 
 COMMANDS = {
     "demo": demo,
@@ -17,6 +17,7 @@ COMMANDS = {
     "plan_and_preprocess": plan_and_preprocess,
     "plan_info": plan_info,
     "evaluate": evaluate,
+    "report": report,
 }
 
 # What a user can mend. Anything else is a mistake of ours and keeps its traceback.

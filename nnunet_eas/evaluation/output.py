@@ -15,7 +15,7 @@ from nnunet_eas.evaluation.summary import COLUMNS
 
 def write_json(path: Path, content: Mapping[str, Any]) -> None:
     """Writes the whole content."""
-    _write(path, json.dumps(content, indent=2, allow_nan=False) + "\n")
+    write_text(path, json.dumps(content, indent=2, allow_nan=False) + "\n")
 
 
 def write_csv(path: Path, content: Mapping[str, Any]) -> None:
@@ -24,10 +24,10 @@ def write_csv(path: Path, content: Mapping[str, Any]) -> None:
     writer = csv.DictWriter(text, COLUMNS, lineterminator="\n")
     writer.writeheader()
     writer.writerows(content["per_case"])
-    _write(path, text.getvalue())
+    write_text(path, text.getvalue())
 
 
-def _write(path: Path, text: str) -> None:
+def write_text(path: Path, text: str) -> None:
     """Writes beside and renames, so that no half file ever bears the name."""
     partial = path.with_name(f"{path.name}.partial")
     try:

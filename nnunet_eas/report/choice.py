@@ -1,0 +1,59 @@
+"""Which cases the report compares, and which of them it shows."""
+
+from __future__ import annotations
+
+import statistics
+from collections.abc import Collection, Iterable, Mapping, Sequence
+
+from nnunet_eas.evaluation.case_scores import Record
+from nnunet_eas.evaluation.cases import Faults
+
+RULE = (
+    "A case's score is the mean over its structures of Dice, averaged over the models; structures that are empty in "
+    "truth and prediction are left out. Cases are ordered by score, equal ones by name; of an even number of cases the "
+    "median one is the lower of the two in the middle."
+)
+
+
+def common_cases(cases: Mapping[str, Collection[str]], faults: Mapping[str, Faults]) -> tuple[list[str], Faults]:
+    """The cases that all models have, and which models lack each of the others.
+
+    Args:
+        cases: Per model, those that can be compared.
+        faults: Per model, those that can't, and why. They are not named once more.
+    """
+    everywhere = sorted(set.intersection(*map(set, cases.values())))
+    missing: Faults = {}
+    for case in sorted(set().union(*cases.values()) - set(everywhere)):
+        without = [model for model, of_model in cases.items() if case not in of_model and case not in faults[model]]
+        if without:
+            missing[case] = [f"{model} has no prediction of it" for model in without]
+    return everywhere, missing
+
+
+def case_scores(records: Iterable[Sequence[Record]]) -> dict[str, float]:
+    """Per case the mean over its structures of Dice, averaged over the models; cases without any Dice are not there.
+
+    Args:
+        records: Of each model, as in a summary's `per_case`: what is undefined is None.
+    """
+    of_models: dict[str, list[float]] = {}
+    for of_model in records:
+        dice: dict[str, list[float]] = {}
+        for record in of_model:
+            if record["dice"] is not None:
+                dice.setdefault(record["case"], []).append(record["dice"])
+        for case, values in dice.items():
+            of_models.setdefault(case, []).append(statistics.fmean(values))
+    return {case: statistics.fmean(values) for case, values in of_models.items()}
+
+
+def shown_cases(scores: Mapping[str, float]) -> dict[str, str]:
+    """Best, median and worst case with what they are; of fewer than three cases one is several of them."""
+    if not scores:
+        return {}
+    falling = sorted(scores, key=lambda case: (-scores[case], case))
+    roles: dict[str, list[str]] = {}
+    for role, position in (("best", 0), ("median", len(falling) // 2), ("worst", len(falling) - 1)):
+        roles.setdefault(falling[position], []).append(role)
+    return {case: " and ".join(", ".join(of_case).rsplit(", ", 1)) for case, of_case in roles.items()}

@@ -1,0 +1,51 @@
+"""The numbers that the page shows, with their heads and units."""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+
+
+@dataclass(frozen=True)
+class Column:
+    """One number.
+
+    Attributes:
+        key: Its name in `metrics.DEFINED_BY`.
+        head: Above the column, with the unit.
+        factor: From the number to the unit.
+        digits: Behind the point.
+        floor: The least it can be, in the unit.
+        ceiling: The most.
+    """
+
+    key: str
+    head: str
+    factor: float
+    digits: int
+    floor: float = 0.0
+    ceiling: float = math.inf
+
+    def shown(self, value: float) -> float:
+        """In the unit."""
+        return value * self.factor
+
+    def text(self, value: float | None) -> str:
+        """In the unit, rounded; a dash where it is undefined."""
+        if value is None:
+            return "\u2013"
+        rounded = round(self.shown(value), self.digits) + 0.0  # no -0
+        return f"{rounded:.{self.digits}f}".replace("-", "\u2212")
+
+
+COLUMNS = (
+    Column("dice", "Dice %", 100, 2, ceiling=100.0),
+    Column("hd95_mm", "HD95 mm", 1, 2),
+    Column("assd_mm", "ASSD mm", 1, 3),
+    Column("nsd", "NSD %", 100, 2, ceiling=100.0),
+    Column("precision", "Precision %", 100, 2, ceiling=100.0),
+    Column("recall", "Recall %", 100, 2, ceiling=100.0),
+    Column("volume_difference_mm3", "Volume difference mm³", 1, 0, floor=-math.inf),
+)
+DRAWN = COLUMNS[:4]
+"""Those whose distribution is drawn."""

@@ -1,0 +1,141 @@
+"""The page, put together from its parts; its style and script are files of their own beside this one."""
+
+from __future__ import annotations
+
+import base64
+import hashlib
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from html import escape
+from importlib import resources
+from string import Template
+
+from nnunet_eas.evaluation.cases import Faults
+from nnunet_eas.report.case_viewer import case_viewer, structure_legend
+from nnunet_eas.report.choice import RULE
+from nnunet_eas.report.columns import COLUMNS, DRAWN, Column
+from nnunet_eas.report.curves import model_legend, training_charts
+from nnunet_eas.report.distributions import distribution
+from nnunet_eas.report.model import Model
+from nnunet_eas.report.pictures import Pictures
+from nnunet_eas.report.settings import measured_with, settings, settings_table
+from nnunet_eas.report.tables import Content, cases_table, filters, means_table
+from nnunet_eas.report.training_log import Curve
+
+
+@dataclass(frozen=True)
+class Findings:
+    """All that the page says.
+
+    Attributes:
+        models: In their order on the page.
+        contents: Per model, what `summarise` gives of the cases that all have.
+        folds: Per model and case, the fold that predicted it.
+        curves: Per model and fold.
+        scores: Per case, what best and worst go by.
+        roles: The cases that are shown, and as what.
+        pictures: Of these, in the same order.
+        left_out: Cases that are not compared, and why.
+        notes: What else a reader must know, a sentence each.
+    """
+
+    models: Sequence[Model]
+    contents: Mapping[str, Content]
+    folds: Mapping[str, Mapping[str, str]]
+    curves: Mapping[str, Mapping[str, Curve]]
+    scores: Mapping[str, float]
+    roles: Mapping[str, str]
+    pictures: Sequence[Pictures]
+    left_out: Faults
+    notes: Sequence[str]
+
+
+def page(findings: Findings) -> str:
+    """The whole HTML document. The same findings give the same bytes."""
+    style, script = _file("page.css"), _file("page.js")
+    models = [model.name for model in findings.models]
+    structures = list(findings.models[0].structures.values)
+    first = findings.contents[models[0]]
+    dataset = findings.models[0].dataset_name
+    return Template(_file("page.html")).substitute(
+        style=style,
+        style_hash=_hash(style),
+        script=script,
+        script_hash=_hash(script),
+        dataset=escape(dataset),
+        overview=_overview(findings),
+        models=model_legend(models),
+        curves=training_charts(findings.curves),
+        means=means_table(findings.contents, structures),
+        distributions="".join(_distributions(column, findings.contents, structures) for column in DRAWN),
+        filters=filters(structures, models),
+        cases=cases_table(findings.contents, findings.folds),
+        rule=escape(RULE),
+        structures=structure_legend(structures),
+        viewers="".join(_viewer(findings, number) for number in range(len(findings.pictures))),
+        settings=settings_table(
+            {model.name: settings(model, findings.curves[model.name]) for model in findings.models}
+        ),
+        versions=escape(measured_with()),
+        definitions=_definitions(first["definitions"]),
+    )
+
+
+def _overview(findings: Findings) -> str:
+    cases = findings.contents[findings.models[0].name]["cases"]
+    count = "1 case" if cases == 1 else f"{cases} cases"
+    models = "1 model" if len(findings.models) == 1 else f"{len(findings.models)} models, on the cases that all have"
+    parts = [f"<p><strong>{count}</strong> of cross-validation, {models}.</p>"]
+    parts += [f'<p class="fault">{escape(note)}</p>' for note in findings.notes]
+    if findings.left_out:
+        items = "".join(f"<li>{escape(case)}: {escape('; '.join(why))}</li>" for case, why in findings.left_out.items())
+        parts.append(f"<details><summary>{len(findings.left_out)} left out</summary><ul>{items}</ul></details>")
+    return "".join(parts)
+
+
+def _distributions(column: Column, contents: Mapping[str, Content], structures: Sequence[str]) -> str:
+    charts = []
+    for structure in structures:
+        values = {
+            model: [
+                (record["case"], record[column.key])
+                for record in content["per_case"]
+                if record["label"] == structure and record[column.key] is not None
+            ]
+            for model, content in contents.items()
+        }
+        charts.append(distribution(structure, column, values))
+    is_open = " open" if column is DRAWN[0] else ""
+    summary = f"<summary>{escape(column.head)}</summary>"
+    return f'<details{is_open}>{summary}<div class="charts">{"".join(charts)}</div></details>'
+
+
+def _viewer(findings: Findings, number: int) -> str:
+    pictures = findings.pictures[number]
+    case = pictures.case
+    dice = {
+        model: {record["label"]: record["dice"] for record in content["per_case"] if record["case"] == case}
+        for model, content in findings.contents.items()
+    }
+    return case_viewer(pictures, findings.roles[case], findings.scores[case], dice, number)
+
+
+def _definitions(sentences: Mapping[str, str]) -> str:
+    """Of the numbers on the page, by their heads there, and of what these go back to."""
+    heads = {column.key: column.head for column in COLUMNS}
+    heads |= {"surface_distances_mm": "surface_distances_mm", "ignore_label": "Ignore label"}
+    entries = "".join(
+        f"<dt>{escape(head)}</dt><dd>{escape(sentences[key].replace('``', ''))}</dd>"
+        for key, head in heads.items()
+        if key in sentences
+    )
+    return f"<dl>{entries}</dl>"
+
+
+def _file(name: str) -> str:
+    return resources.files(__package__).joinpath(name).read_text(encoding="utf-8")
+
+
+def _hash(content: str) -> str:
+    """What the page's content security policy knows its own style and script by: nothing else may run."""
+    return f"sha256-{base64.b64encode(hashlib.sha256(content.encode()).digest()).decode()}"

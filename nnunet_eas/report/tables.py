@@ -1,0 +1,113 @@
+"""The numbers as tables: means of every model and structure, and a line for each case, structure and model."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from html import escape
+from typing import Any
+
+from nnunet_eas.report.columns import COLUMNS, Column
+
+_FOREGROUND = "mean of the structures"
+
+Content = Mapping[str, Any]
+"""What `evaluation.summary.summarise` gives of one model."""
+
+
+def means_table(contents: Mapping[str, Content], structures: list[str]) -> str:
+    """Mean and standard deviation, the models of one structure below each other.
+
+    Args:
+        contents: Per model.
+        structures: Their names.
+    """
+    groups = []
+    for structure in structures:
+        rows = [(model, _means(content, structure)) for model, content in contents.items()]
+        groups.append(_group(structure, rows))
+    if len(structures) > 1:
+        foreground = [
+            (model, [column.text(content["mean"]["foreground"][column.key]) for column in COLUMNS])
+            for model, content in contents.items()
+        ]
+        groups.append(_group(_FOREGROUND, foreground))
+    heads = "".join(f'<th scope="col" class="number">{escape(column.head)}</th>' for column in COLUMNS)
+    return (
+        '<div class="scroll" tabindex="0" role="region" aria-label="Means"><table><caption>Mean ± sample standard '
+        "deviation over the cases; of the structures, the mean of their means. Cases in which a number is undefined "
+        "are left out of its mean, which then says how many it is over.</caption>"
+        f'<thead><tr><th scope="col">Structure</th><th scope="col">Model</th>{heads}</tr>'
+        f"</thead>{''.join(groups)}</table></div>"
+    )
+
+
+def cases_table(contents: Mapping[str, Content], folds: Mapping[str, Mapping[str, str]]) -> str:
+    """A row for each case, structure and model; the page's script makes it sortable.
+
+    Args:
+        contents: Per model.
+        folds: Per model and case, the fold that predicted it.
+    """
+    rows = [
+        (record["case"], place, record["label"], order, model, record)
+        for order, (model, content) in enumerate(contents.items())
+        for place, record in enumerate(content["per_case"])
+    ]
+    # a case's rows stay together, and in it a structure's, so that models can be compared at a glance
+    places = {(record["case"], record["label"]): place for _, place, _, _, _, record in rows}
+    rows.sort(key=lambda row: (places[row[0], row[2]], row[3]))
+    body = "".join(
+        f'<tr><th scope="row">{escape(case)}</th><td>{escape(structure)}</td><td>{escape(model)}</td>'
+        f"<td>{escape(folds[model][case])}</td>{''.join(_number_cell(column, record) for column in COLUMNS)}</tr>"
+        for case, _, structure, _, model, record in rows
+    )
+    texts = "".join(f'<th scope="col">{name}</th>' for name in ("Case", "Structure", "Model", "Fold"))
+    numbers = "".join(f'<th scope="col" class="number">{escape(column.head)}</th>' for column in COLUMNS)
+    return (
+        '<div class="scroll tall" tabindex="0" role="region" aria-label="Every case"><table id="cases"><caption>Every '
+        f"case. A dash: undefined there.</caption><thead><tr>{texts}{numbers}</tr></thead><tbody>{body}</tbody>"
+        "</table></div>"
+    )
+
+
+def filters(structures: list[str], models: list[str]) -> str:
+    """What narrows the table of all cases down; hidden until the script is there to do it."""
+    selects = "".join(
+        f'<label>{name} <select data-column="{column}"><option value="">all</option>'
+        f"{''.join(f'<option>{escape(value)}</option>' for value in values)}</select></label>"
+        for name, column, values in (("Structure", 1, structures), ("Model", 2, models))
+        if len(values) > 1
+    )
+    return (
+        '<form id="filters" hidden><label>Case contains <input type="search" data-column="0" autocomplete="off">'
+        f'</label>{selects}<output aria-live="polite"></output></form>'
+    )
+
+
+def _group(structure: str, rows: list[tuple[str, list[str]]]) -> str:
+    lines = []
+    for number, (model, cells) in enumerate(rows):
+        head = f'<th scope="rowgroup" rowspan="{len(rows)}">{escape(structure)}</th>' if number == 0 else ""
+        numbers = "".join(f'<td class="number">{cell}</td>' for cell in cells)
+        lines.append(f'<tr>{head}<th scope="row">{escape(model)}</th>{numbers}</tr>')
+    return f"<tbody>{''.join(lines)}</tbody>"
+
+
+def _means(content: Content, structure: str) -> list[str]:
+    cells = []
+    for column in COLUMNS:
+        mean = content["mean"]["labels"][structure][column.key]
+        spread = content["standard_deviation"][structure][column.key]
+        left_out = content["left_out"][structure][column.key]
+        text = column.text(mean) + (f" ± {column.text(spread)}" if spread is not None else "")
+        some = (
+            f' <span class="of">({content["cases"] - left_out} cases)</span>' if left_out and mean is not None else ""
+        )
+        cells.append(text + some)
+    return cells
+
+
+def _number_cell(column: Column, record: Mapping[str, Any]) -> str:
+    value = record[column.key]
+    sort_by = "" if value is None else f"{value:.6g}"
+    return f'<td class="number" data-value="{sort_by}">{column.text(value)}</td>'

@@ -1,0 +1,92 @@
+"""Training curves out of nnU-Net's training_log_*.txt: text, where a checkpoint would have to be unpickled."""
+
+from __future__ import annotations
+
+import math
+import re
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+
+_NUMBER = re.compile(r"[-+]?(?:\d+\.?\d*(?:e[-+]?\d+)?|nan|inf)")
+_EPOCH = re.compile(r": Epoch (\d+)\s*$")
+
+
+@dataclass(frozen=True)
+class Epoch:
+    """What nnU-Net logs of an epoch.
+
+    Attributes:
+        train_loss: Mean over its iterations.
+        val_loss: Likewise, on the fold's validation cases.
+        pseudo_dice: Mean over the structures of the Dice of random validation patches.
+        seconds: How long it took; NaN where the log ends before it says so.
+    """
+
+    train_loss: float
+    val_loss: float
+    pseudo_dice: float
+    seconds: float = math.nan
+
+
+Curve = dict[int, Epoch]
+"""From the epoch's number, from 0, in rising order."""
+
+
+def read_curve(fold: Path) -> Curve:
+    """The finished epochs of a fold; empty where it has no log, or none with an epoch.
+
+    A training that was resumed has several logs. Where one begins at an epoch, nothing counts that an earlier one says
+    of this epoch and of later ones: the training went back to a checkpoint from before them.
+    """
+    curve: Curve = {}
+    for log in sorted(fold.glob("training_log_*.txt"), key=_date):
+        with log.open(encoding="utf-8", errors="replace") as lines:
+            _add(curve, lines)
+    return curve
+
+
+def mean_curve(curves: Sequence[Curve]) -> Curve:
+    """The mean over the folds, of the epochs that all of them have: else it would jump where a fold ends."""
+    if not curves:
+        return {}
+    common = sorted(set.intersection(*(set(curve) for curve in curves)))
+    return {epoch: _mean([curve[epoch] for curve in curves]) for epoch in common}
+
+
+def _mean(epochs: Sequence[Epoch]) -> Epoch:
+    columns = ("train_loss", "val_loss", "pseudo_dice", "seconds")
+    return Epoch(*(sum(getattr(epoch, column) for epoch in epochs) / len(epochs) for column in columns))
+
+
+def _date(log: Path) -> list[int]:
+    """By numbers: nnU-Net writes the 9th as 9, which as text comes after 10."""
+    return [int(digits) for digits in re.findall(r"\d+", log.stem)]
+
+
+def _add(curve: Curve, lines: Iterable[str]) -> None:
+    epoch: int | None = None
+    losses: dict[str, float] = {}
+    for line in lines:
+        if match := _EPOCH.search(line):
+            epoch, losses = int(match[1]), {}
+            for later in [known for known in curve if known >= epoch]:
+                del curve[later]
+        elif epoch is None:
+            continue
+        elif match := re.search(r": (train_loss|val_loss) (.*)", line):
+            losses[match[1]] = _number(match[2])
+        elif ": Pseudo dice " in line and len(losses) == 2:
+            dice = [number for number in _numbers(line.split("Pseudo dice", 1)[1]) if not math.isnan(number)]
+            curve[epoch] = Epoch(losses["train_loss"], losses["val_loss"], sum(dice) / len(dice) if dice else math.nan)
+        elif epoch in curve and (match := re.search(r": Epoch time: (\S+) s", line)):
+            curve[epoch] = replace(curve[epoch], seconds=_number(match[1]))
+
+
+def _numbers(text: str) -> list[float]:
+    """NumPy 2 writes np.float32(0.9) where NumPy 1 writes 0.9."""
+    return [float(number) for number in _NUMBER.findall(re.sub(r"np\.float\d+", "", text))]
+
+
+def _number(text: str) -> float:
+    return next(iter(_numbers(text)), math.nan)
