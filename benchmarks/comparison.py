@@ -19,8 +19,10 @@ from typing import Any
 import compared
 from arms import ARMS, NETWORKS
 from comparison_figure import draw
-from comparison_text import markdown
+from comparison_text import markdown, summary
 from host_commands import write_json
+
+MARKS = ("<!-- comparison -->", "<!-- /comparison -->")
 
 
 def main() -> int:
@@ -29,6 +31,7 @@ def main() -> int:
     parser.add_argument("--results", type=Path, required=True, help="the runner's folder")
     parser.add_argument("--costs", type=Path, help="the JSON of costs.py")
     parser.add_argument("--out", type=Path, required=True, help="of the files to write, without an ending")
+    parser.add_argument("--readme", type=Path, help="a Markdown file whose block between the marks gets the summary")
     parser.add_argument("--networks", nargs="+", default=list(NETWORKS), choices=ARMS, metavar="NAME")
     parser.add_argument("--reference", default="default", choices=ARMS, metavar="NAME", help="compare with this one")
     args = parser.parse_args()
@@ -48,12 +51,29 @@ def main() -> int:
     text = markdown(tables, [figure.name for figure in figures])
     args.out.with_suffix(".md").write_text(text, encoding="utf-8")
     print(text)
+    if args.readme:
+        put_between_marks(args.readme, summary(tables))
     faults += of_costs + of_tables
     if not tables:
         faults.append(f"--results must hold results of {', '.join(names)}, got none in {args.results}. Run runner.py.")
     for fault in faults:
         print(f"left out: {fault}", file=sys.stderr)
     return 1 if faults else 0
+
+
+def put_between_marks(path: Path, text: str) -> None:
+    """Replaces what stands between the two marks.
+
+    Raises:
+        SystemExit: The file has not both.
+    """
+    before, begin, rest = path.read_text(encoding="utf-8").partition(MARKS[0])
+    _, end, after = rest.partition(MARKS[1])
+    if not end:
+        raise SystemExit(f"--readme must hold {MARKS[0]} and {MARKS[1]}, got {path} without. Put them in.")
+    part = path.with_name(f"{path.name}.part")
+    part.write_text(f"{before}{begin}\n\n{text}\n{end}{after}", encoding="utf-8")
+    part.replace(path)
 
 
 def read_costs(path: Path | None) -> tuple[list[dict[str, Any]], list[str]]:

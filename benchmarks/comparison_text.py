@@ -16,6 +16,22 @@ def markdown(tables: list[dict[str, Any]], figures: list[str]) -> str:
     return "\n".join(parts)
 
 
+def summary(tables: list[dict[str, Any]]) -> str:
+    """One row a network: what a README has room for."""
+    parts = []
+    for table in tables:
+        title = table["networks"].get(table["reference"], {"title": table["reference"]})["title"]
+        heads = ["cases", "mean DSC %", f"difference to {title}", "p", "parameters", "GFLOPs", "step s", "scan s"]
+        parts += [f"**{table['dataset']}, {table['configuration']}.** {_length(table)}", ""]
+        parts += _rows(["network", *heads])
+        for arm in table["networks"].values():
+            name, cases, dice, _, difference, p, _ = _difference(arm)
+            cost = _cost(arm["cost"])[:4] if "cost" in arm else [""] * 4
+            parts.append(_row([name, cases, dice, difference, p, *cost]))
+        parts.append("")
+    return "\n".join(parts)
+
+
 def _table(table: dict[str, Any], figure: str) -> str:
     structures = [s for s in next(iter(table["networks"].values()), {"structures": []})["structures"] if s != ALL]
     lines = [f"### {table['dataset']}, {table['configuration']}", "", _length(table), ""]

@@ -1,6 +1,6 @@
 #!/usr/bin/env bash
-# What needs a GPU, in one run: the gpu tests, the walk-through eager and compiled, two networks at equal iterations, and,
-# with more than one GPU, DDP. Needs an environment with the project and its [test] extra installed.
+# What needs a GPU, in one run: the gpu tests, the walk-through eager and compiled, two networks at equal iterations, the
+# planner's memory, the comparison with the rivals in short, and, with more than one GPU, DDP. Needs an environment with the project and its [test] extra installed.
 #
 # Usage: benchmarks/gpu_check.sh DATASET_FOLDER WORK_FOLDER
 #   DATASET_FOLDER  a dataset in nnU-Net's raw layout, DatasetXXX_NAME
@@ -29,6 +29,15 @@ python "$here/equal_iterations.py" --dataset "$dataset" --work "$work/equal_iter
 
 # the planner's count against the memory that CUDA's allocator hands out, for plans of 8 to 80 GB that fit this GPU
 python "$here/training_memory.py" --work "$work/training_memory" --device cuda --out "$work/training_memory_cuda.json"
+
+# all rivals side by side, and what they cost; a look, not the full comparison (five folds, more seeds, longer)
+compare=(--datasets "$dataset" --work "$work/comparison" --configurations 2d 3d_fullres --device cuda)
+python "$here/costs.py" "${compare[@]}" --out "$work/costs.json" --networks default eas resenc_m
+python "$here/costs.py" "${compare[@]}" --out "$work/costs.json" --configurations 2d
+python "$here/runner.py" "${compare[@]}" --results "$work/runs" --networks default eas resenc_m --folds 0 \
+    --epochs 20 --iterations 100
+python "$here/runner.py" "${compare[@]}" --results "$work/runs" --configurations 2d --folds 0 --epochs 20 --iterations 100
+python "$here/comparison.py" --results "$work/runs" --costs "$work/costs.json" --out "$work/comparison"
 
 if [ "$(python -c 'import torch; print(torch.cuda.device_count())')" -gt 1 ]; then
     nnUNet_raw="$work/walkthrough_compile1/raw" nnUNet_preprocessed="$work/walkthrough_compile1/preprocessed" \
