@@ -12,7 +12,7 @@ from typing import Any
 import results_files
 from arms import ARMS
 from paired import holm, mean_and_spread, paired_difference
-from results_files import Result
+from results_files import OF_A_CASE, Result
 
 PER_TABLE = ("dataset", "data", "configuration", "schedule")
 """Results that differ here are not compared at all; each combination is a table of its own."""
@@ -22,8 +22,6 @@ PER_ARM = ("trainer", "plan", "code")
 
 ALL = "all structures"
 """In the place of a structure: the mean over all of a case; undefined where one of them is."""
-
-OF_A_CASE = ("dice", "iou", "precision", "recall", "hd_mm", "hd95_mm", "assd_mm", "nsd")
 
 
 def tables(results: Iterable[Result], reference: str, names: Sequence[str]) -> tuple[list[dict[str, Any]], list[str]]:
@@ -90,7 +88,7 @@ def _arm(name: str, results: list[Result]) -> dict[str, Any]:
     return {
         "title": ARMS[name].title,
         "folds": {str(s): sorted(r["recipe"]["fold"] for r in results if r["recipe"]["seed"] == s) for s in seeds},
-        "cases": len(values["dice"].get(ALL, {})),
+        "cases": len({record["case"] for result in results for record in result["per_case"]}),
         "structures": {
             s: {m: mean_and_spread(list(values[m].get(s, {}).values())) for m in OF_A_CASE} for s in (*structures, ALL)
         },
@@ -99,6 +97,7 @@ def _arm(name: str, results: list[Result]) -> dict[str, Any]:
         "code": first["recipe"]["code"],
         "plan": {key: first["recipe"]["plan"][key] for key in ("batch_size", "patch_size")},
         "devices": sorted({_device(result) for result in results}),
+        "device_kinds": sorted({result["device"] for result in results}),
         "_dice": {s: values["dice"].get(s, {}) for s in (*structures, ALL)},
         "_fold_of": {record["case"]: result["recipe"]["fold"] for result in results for record in result["per_case"]},
     }

@@ -44,12 +44,14 @@ def main() -> int:
     for table in tables:
         of_tables += add_costs(table, costs)
     args.out.parent.mkdir(parents=True, exist_ok=True)
-    write_json(args.out.with_suffix(".json"), rounded({"definitions": definitions(results), "tables": tables}))
+    write_json(
+        args.out.with_name(f"{args.out.name}.json"), rounded({"definitions": definitions(results), "tables": tables})
+    )
     figures = [args.out.with_name(f"{args.out.name}_{number}.png") for number in range(1, len(tables) + 1)]
     for table, figure in zip(tables, figures, strict=True):
         draw(table, figure)
     text = markdown(tables, [figure.name for figure in figures])
-    args.out.with_suffix(".md").write_text(text, encoding="utf-8")
+    args.out.with_name(f"{args.out.name}.md").write_text(text, encoding="utf-8")
     print(text)
     if args.readme:
         put_between_marks(args.readme, summary(tables))
@@ -81,7 +83,11 @@ def read_costs(path: Path | None) -> tuple[list[dict[str, Any]], list[str]]:
     if path is None:
         return [], []
     try:
-        return json.loads(path.read_text(encoding="utf-8"))["costs"], []
+        costs = json.loads(path.read_text(encoding="utf-8"))["costs"]
+        for cost in costs:
+            for key in ("dataset", "configuration", "arm", "device", "code", "plan", "cost"):
+                cost[key]
+        return costs, []
     except (OSError, ValueError, KeyError, TypeError) as error:
         return [], [f"--costs must be a JSON of costs.py, got {path} ({type(error).__name__}). Run costs.py."]
 
@@ -95,7 +101,11 @@ def add_costs(table: dict[str, Any], costs: list[dict[str, Any]]) -> list[str]:
             for cost in costs
             if (cost["dataset"], cost["configuration"], cost["arm"]) == (table["dataset"], table["configuration"], name)
         ]
-        fitting = [cost for cost in of_arm if (cost["code"], cost["plan"]) == (arm["code"], arm["plan"])]
+        fitting = [
+            cost
+            for cost in of_arm
+            if (cost["code"], cost["plan"]) == (arm["code"], arm["plan"]) and cost["device"] in arm["device_kinds"]
+        ]
         if fitting:
             arm["cost"] = fitting[-1]["cost"]
         elif of_arm:

@@ -82,7 +82,7 @@ def preprocess(work: Path, dataset: Path, configurations: list[str], plans_name:
     if not done.is_file():
         print(f"planning and preprocessing {dataset.name}: {', '.join(configurations)}", flush=True)
         shutil.copytree(dataset, work / "raw" / dataset.name, dirs_exist_ok=True)
-        call(work, [*command, "-np", "2"])
+        call(work, [*command, "-np", "2", "-npfp", "2"])
         done.touch()
     return command
 

@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+import fcntl
 import hashlib
 import json
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -47,9 +50,15 @@ class Prepared:
         self.dataset = dataset
         self.work = work / dataset.name
         self.sizes = sizes
-        for configuration in sizes:
-            preprocess(self.work, dataset, [configuration])
-        self._split_file()
+        with self._alone():
+            for configuration in sizes:
+                preprocess(self.work, dataset, [configuration])
+            if _of_files(dataset).digest() != _of_files(self.work / "raw" / dataset.name).digest():
+                raise SystemExit(
+                    f"--work must have been made from {dataset} as it is, got {self.work}, whose data differ. "
+                    "Give another folder, or remove that one."
+                )
+            self._split_file()
         self.data = self._data_fingerprint()
 
     @property
@@ -83,8 +92,9 @@ class Prepared:
             for switch, value in arm.switches.items():
                 one["architecture"]["arch_kwargs"][switch] = value[dimension] if isinstance(value, dict) else value
         file = self.preprocessed / f"{name}.json"
-        if not file.is_file() or json.loads(file.read_text()) != plans:
-            write_json(file, plans)
+        with self._alone():
+            if not file.is_file() or json.loads(file.read_text()) != plans:
+                write_json(file, plans)
         return plans["configurations"][configuration]
 
     def _planned_by(self, planner: str) -> Path:
@@ -104,9 +114,22 @@ class Prepared:
 
     def _data_fingerprint(self) -> str:
         """Of every file of the raw dataset, and of the split."""
-        digest = hashlib.sha256()
-        for file in sorted(path for path in self.dataset.rglob("*") if path.is_file()):
-            digest.update(file.relative_to(self.dataset).as_posix().encode())
-            digest.update(hashlib.sha256(file.read_bytes()).digest())
+        digest = _of_files(self.dataset)
         digest.update(json.dumps(self.split).encode())
         return digest.hexdigest()[:16]
+
+    @contextmanager
+    def _alone(self) -> Iterator[None]:
+        """No other process prepares the same folder meanwhile."""
+        self.work.mkdir(parents=True, exist_ok=True)
+        with (self.work / "prepared.lock").open("w") as held:
+            fcntl.flock(held, fcntl.LOCK_EX)
+            yield
+
+
+def _of_files(folder: Path) -> hashlib._Hash:
+    digest = hashlib.sha256()
+    for file in sorted(path for path in folder.rglob("*") if path.is_file()):
+        digest.update(file.relative_to(folder).as_posix().encode())
+        digest.update(hashlib.sha256(file.read_bytes()).digest())
+    return digest

@@ -15,6 +15,10 @@ RECIPE = ("dataset", "data", "configuration", "arm", "trainer", "plan", "fold", 
 """All that a result depends on but the machine; two results of one recipe are the same run."""
 
 
+CONTENT = {"recipe", "key", "device", "step_seconds_median", "epochs", "definitions", "environment", "per_case"}
+OF_A_CASE = ("dice", "iou", "precision", "recall", "hd_mm", "hd95_mm", "assd_mm", "nsd")
+
+
 def key(recipe: dict[str, Any], without: tuple[str, ...] = ()) -> str:
     """A short name for a recipe, or for what it has in common with others."""
     content = {name: value for name, value in recipe.items() if name not in without}
@@ -46,8 +50,10 @@ def read(path: Path) -> Result:
     """
     try:
         result = json.loads(path.read_text(encoding="utf-8"))
+        assert set(result) >= CONTENT
         assert set(result["recipe"]) == set(RECIPE)
         assert result["per_case"]
+        assert all(set(record) >= {"case", "label", *OF_A_CASE} for record in result["per_case"])
         named = file_name(result["recipe"])
     except (ValueError, KeyError, TypeError, AssertionError) as error:
         raise ValueError(
@@ -60,8 +66,13 @@ def read(path: Path) -> Result:
 
 def read_all(folder: Path) -> Iterator[tuple[Path, Result | ValueError]]:
     """Every file of a folder of results, or what is wrong with it."""
+    there: dict[str, Path] = {}
     for path in sorted(folder.rglob("*.json")):
         try:
-            yield path, read(path)
+            result = read(path)
+            first = there.setdefault(path.name, path)
+            if first != path:
+                raise ValueError(f"{path} must be there once, got {first} as well. Remove one of them.")
+            yield path, result
         except ValueError as error:
             yield path, error

@@ -84,7 +84,7 @@ def main() -> int:
             run = jobs[job]
             try:
                 said = job.result()
-            except (RuntimeError, OSError, ValueError) as error:
+            except (RuntimeError, OSError, ValueError, LookupError, TypeError) as error:
                 failed.append(run)
                 said = f"FAILED: {error}"
             in_use += [run] if said == IN_USE else []
@@ -127,10 +127,11 @@ def parse() -> argparse.Namespace:
 def runs_of(dataset: Path, schedule: dict[str, Any], args: argparse.Namespace) -> list[Run]:
     """All runs on one dataset, seeds and folds outermost, so that what is done first is complete."""
     prepared = Prepared(dataset, args.work, sizes_of(args.configurations, args.batch, args.patch))
-    beyond = [fold for fold in args.folds if fold >= len(prepared.split)]
+    beyond = [fold for fold in args.folds if not 0 <= fold < len(prepared.split)]
     if beyond:
         raise SystemExit(
-            f"--folds must be below {len(prepared.split)}, the folds of {dataset.name}'s split, got {beyond}. "
+            f"--folds must be 0 to {len(prepared.split) - 1}, the {len(prepared.split)} folds of {dataset.name}'s "
+            f"split, got {beyond}. "
             "nnU-Net would draw a random one."
         )
     runs = []

@@ -56,7 +56,10 @@ class UNetTrainer(RivalTrainer):
 
 
 class UNetPlusPlusTrainer(RivalTrainer):
-    """U-Net++ (MONAI's BasicUNetPlusPlus). Differs in: no deep supervision over its four nested outputs."""
+    """U-Net++ (MONAI's BasicUNetPlusPlus).
+
+    Differs in: no deep supervision over its four nested outputs. MONAI computes the three that are not used as well.
+    """
 
     @classmethod
     def network(cls, configuration: ConfigurationManager, input_channels: int, num_classes: int) -> nn.Module:

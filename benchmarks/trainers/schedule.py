@@ -26,8 +26,9 @@ class Short:
     is left, so that the learning rate falls over the whole time. BENCHMARK_SEED is that of weights and sampling,
     BENCHMARK_THREADS PyTorch's threads.
 
-    Samples are the same for all networks with nnUNet_n_proc_DA=0; with several processes, whose batches come as they
-    are ready, almost. A resumed training draws other samples than one that was not cut.
+    Samples are the same for all networks with nnUNet_n_proc_DA=0, but for a network that draws itself (on a CPU,
+    DeepLabV3+ with its dropout); with several processes, whose batches come as they are ready, almost. A resumed
+    training draws other samples than one that was not cut.
 
     Beside the model lies `epochs.json`: of each epoch the iterations, seconds of a step (median), losses, pseudo Dice.
     """

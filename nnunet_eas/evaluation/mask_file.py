@@ -2,10 +2,7 @@
 
 from __future__ import annotations
 
-import gzip
 import json
-import math
-import zlib
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -14,6 +11,7 @@ import SimpleITK as sitk
 from PIL import Image, ImageSequence
 
 from nnunet_eas.evaluation.grid import Grid
+from nnunet_eas.evaluation.whole_file import check_whole
 
 PICTURES = (".png", ".bmp", ".tif", ".tiff")
 """Endings of files without millimetres: nnU-Net counts 1 mm a pixel, or takes a 3-D TIFF's spacing from a JSON file."""
@@ -23,8 +21,8 @@ ENDINGS = (".nii.gz", ".nii", ".mha", ".mhd", ".nrrd", *PICTURES)
 
 LARGEST_LABEL = 65535
 
-# what SimpleITK, gzip and PIL raise at a damaged file
-_UNREADABLE = (RuntimeError, OSError, EOFError, ValueError, SyntaxError, zlib.error)
+# what SimpleITK, check_whole and PIL raise at a damaged file
+_UNREADABLE = (RuntimeError, OSError, ValueError, SyntaxError)
 
 
 @dataclass(frozen=True)
@@ -66,29 +64,10 @@ def read_mask(path: Path) -> Mask:
 
 
 def _read_image(path: Path) -> tuple[np.ndarray, Grid]:
-    is_nifti = path.name.endswith((".nii", ".nii.gz"))
-    length = _unpacked_length(path) if is_nifti else 0
+    check_whole(path)
     image = sitk.ReadImage(str(path))
-    if is_nifti:
-        _check_length(length, image)
     grid = Grid(image.GetSize(), image.GetSpacing(), image.GetOrigin(), image.GetDirection())
     return sitk.GetArrayFromImage(image), grid
-
-
-def _unpacked_length(path: Path) -> int:
-    """In bytes. Python compares gzip's checksum with the content, which SimpleITK does not."""
-    if path.suffix != ".gz":
-        return path.stat().st_size
-    with gzip.open(path) as unpacked:
-        return sum(len(block) for block in iter(lambda: unpacked.read(1 << 20), b""))
-
-
-def _check_length(length: int, image: sitk.Image) -> None:
-    """SimpleITK fills what a cut NIfTI lacks with zeros and says nothing."""
-    bytes_a_voxel = int(image.GetMetaData("bitpix")) // 8
-    expected = int(float(image.GetMetaData("vox_offset"))) + math.prod(image.GetSize()) * bytes_a_voxel
-    if length < expected:
-        raise EOFError(f"it ends after {length} of {expected} bytes")
 
 
 def _read_picture(path: Path) -> tuple[np.ndarray, Grid]:

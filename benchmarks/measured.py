@@ -1,0 +1,140 @@
+"""One network with nnU-Net's own trainer and predictor around it, on random data: what a step and a scan take."""
+
+from __future__ import annotations
+
+import statistics
+import time
+from collections.abc import Callable
+from typing import Any
+
+import torch
+from torch.utils.flop_counter import FlopCounterMode
+
+
+class Measured:
+    """A trainer ready for a step, a predictor ready for a scan.
+
+    nnU-Net's three folders must be set, and `nnUNet_extTrainer` must lead to trainers/.
+
+    Args:
+        plans: Content of a plans file.
+        configuration: One of it.
+        dataset_json: Content of dataset.json.
+        trainer: Class name.
+        device: Where.
+        scan_shape: Voxels of the scan to predict, after preprocessing (z, y, x). None predicts none.
+    """
+
+    def __init__(
+        self,
+        plans: dict[str, Any],
+        configuration: str,
+        dataset_json: dict[str, Any],
+        trainer: str,
+        device: torch.device,
+        scan_shape: list[int] | None,
+    ) -> None:
+        from nnunetv2.utilities.find_objects import recursive_find_trainer_class_by_name
+
+        self.device, self.dataset_json = device, dataset_json
+        made = recursive_find_trainer_class_by_name(trainer)
+        self.trainer = made({**plans, "continue_training": False}, configuration, 0, dataset_json, device)
+        self.trainer.initialize()
+        self.trainer.network.train()
+        self.channels = self.trainer.num_input_channels
+        self.classes = self.trainer.label_manager.num_segmentation_heads
+        self.patch_size = list(self.trainer.configuration_manager.patch_size)
+        self.batch = self._batch(torch.Generator().manual_seed(0))
+        self.predictor = self._predictor()
+        self.scan = None if scan_shape is None else torch.randn(self.channels, *scan_shape)
+        self.step_seconds: list[float] = []
+        self.scan_seconds: list[float] = []
+
+    def step(self) -> None:
+        """One of the trainer's training steps."""
+        self.trainer.train_step(self.batch)
+
+    def predict(self) -> None:
+        """The logits of one scan, mirrored views included."""
+        self.predictor.predict_sliding_window_return_logits(self.scan)
+
+    def take_turn(self) -> None:
+        """A step and a scan, timed."""
+        self.step_seconds.append(seconds(self.step, self.device))
+        if self.scan is not None:
+            self.scan_seconds.append(seconds(self.predict, self.device))
+
+    def size(self) -> dict[str, int]:
+        """Parameters, and FLOPs of one patch forward."""
+        network = self.predictor.network
+        patch = torch.zeros(1, self.channels, *self.patch_size, device=self.device)
+        with FlopCounterMode(display=False) as counter, torch.no_grad():
+            network(patch)
+        parameters = sum(parameter.numel() for parameter in network.parameters())
+        return {"parameters": parameters, "flops": counter.get_total_flops()}
+
+    def peak_bytes(self) -> int:
+        """The most in one training step, with what is there before it: network, momentum, gradients."""
+        if self.device.type == "cuda":
+            torch.cuda.reset_peak_memory_stats()
+            self.step()
+            return torch.cuda.max_memory_allocated()
+        self.trainer.optimizer.zero_grad()
+        network = self.trainer.network
+        parameters = sum(p.numel() * p.element_size() for p in network.parameters())
+        buffers = sum(b.numel() * b.element_size() for b in network.buffers())
+        with torch.profiler.profile(activities=[torch.profiler.ProfilerActivity.CPU], profile_memory=True) as profile:
+            self.step()
+        events = profile.profiler.kineto_results.events()
+        now = peak = 0
+        for _, size in sorted((e.start_ns(), e.nbytes()) for e in events if e.name() == "[memory]"):
+            now += size
+            peak = max(peak, now)
+        return 2 * parameters + buffers + peak
+
+    def _batch(self, generator: torch.Generator) -> dict[str, Any]:
+        size, patch = self.trainer.configuration_manager.batch_size, self.patch_size
+        target = torch.randint(0, self.classes, (size, 1, *patch), generator=generator)
+        scales = self.trainer._get_deep_supervision_scales()
+        resized = [torch.nn.functional.interpolate(target.float(), scale_factor=tuple(s)).long() for s in scales or []]
+        data = torch.randn(size, self.channels, *patch, generator=generator)
+        return {"data": data, "target": resized or target}
+
+    def _predictor(self):
+        from nnunetv2.inference.predict_from_raw_data import nnUNetPredictor
+
+        trainer = self.trainer
+        network = trainer.build_network_architecture(
+            trainer.plans_manager,
+            trainer.configuration_manager,
+            self.channels,
+            self.classes,
+            enable_deep_supervision=False,
+        )
+        predictor = nnUNetPredictor(
+            device=self.device, perform_everything_on_device=self.device.type == "cuda", allow_tqdm=False
+        )
+        predictor.manual_initialization(
+            network.to(self.device).eval(),
+            trainer.plans_manager,
+            trainer.configuration_manager,
+            [network.state_dict()],
+            self.dataset_json,
+            type(trainer).__name__,
+            trainer.configure_rotation_dummyDA_mirroring_and_inital_patch_size()[3],
+        )
+        return predictor
+
+
+def seconds(action: Callable[[], None], device: torch.device) -> float:
+    """Wall time of one call, to the end of what the device does."""
+    start = time.perf_counter()
+    action()
+    if device.type == "cuda":
+        torch.cuda.synchronize()
+    return time.perf_counter() - start
+
+
+def spread(values: list[float]) -> dict[str, Any]:
+    """Median, least, most and number."""
+    return {"median": statistics.median(values), "least": min(values), "most": max(values), "rounds": len(values)}

@@ -1,0 +1,123 @@
+"""What is compared: every arm can be trained, and tells one version of its code from another."""
+
+import inspect
+
+import arms
+import pytest
+from arms import ABLATION, ARMS, NETWORKS
+
+SOURCE = '''"""A module."""
+import os
+
+
+class Thing:
+    """A class."""
+
+    rate = 0.5
+
+    def double(self, x):
+        """A function."""
+        return 2 * x  # twice
+'''
+
+
+@pytest.fixture
+def fingerprint(tmp_path):
+    def of(text, name="thing.py"):
+        (tmp_path / name).write_text(text)
+        return arms._fingerprint([tmp_path / name])
+
+    return of
+
+
+class TestFingerprint:
+    @pytest.mark.parametrize(
+        ("old", "new"),
+        [
+            ("# twice", "# two times"),
+            ('"""A module."""', '"""Another module."""'),
+            ('"""A class."""', '"""Another class."""'),
+            ('"""A function."""', '"""Another function."""'),
+            ('        """A function."""\n', ""),
+            ('"""A module."""\n', ""),
+            ("2 * x", "(2  *  x)"),
+            ("\n\n\n", "\n"),
+        ],
+    )
+    def test_comments_docstrings_and_layout_do_not_count(self, fingerprint, old, new):
+        changed = SOURCE.replace(old, new)
+        assert changed != SOURCE
+        assert fingerprint(changed) == fingerprint(SOURCE)
+
+    @pytest.mark.parametrize(
+        ("old", "new"), [("2 * x", "3 * x"), ("0.5", "0.25"), ("def double", "def triple"), ("import os\n", "")]
+    )
+    def test_code_does(self, fingerprint, old, new):
+        changed = SOURCE.replace(old, new)
+        assert changed != SOURCE
+        assert fingerprint(changed) != fingerprint(SOURCE)
+
+    def test_a_body_of_a_docstring_alone(self, fingerprint):
+        assert fingerprint('class Empty:\n    """Nothing."""\n') == fingerprint("class Empty:\n    pass\n")
+
+    def test_all_sources_of_a_folder(self, tmp_path):
+        for name in ("a.py", "inner/b.py", "notes.txt"):
+            (tmp_path / name).parent.mkdir(exist_ok=True)
+            (tmp_path / name).write_text("x = 1\n")
+        before = arms._fingerprint([tmp_path])
+        (tmp_path / "notes.txt").write_text("other")
+        assert arms._fingerprint([tmp_path]) == before
+        (tmp_path / "inner" / "b.py").write_text("x = 2\n")
+        assert arms._fingerprint([tmp_path]) != before
+
+    def test_another_line_is_another_key_of_the_arm(self, tmp_path):
+        source = tmp_path / "network.py"
+        source.write_text(SOURCE)
+        arm = arms.Arm("Something", "SomeTrainer", sources=(source,))
+        before = arm.code()
+        source.write_text(SOURCE.replace("# twice", "# two times"))
+        assert arm.code() == before
+        source.write_text(SOURCE.replace("2 * x", "3 * x"))
+        assert arm.code()["sources"] != before["sources"]
+        assert arm.code()["versions"] == before["versions"]
+
+    def test_what_all_arms_depend_on(self, tmp_path, monkeypatch):
+        shared = tmp_path / "schedule.py"
+        shared.write_text("x = 1\n")
+        monkeypatch.setattr(arms, "OF_ALL", (shared,))
+        before = {name: arm.code()["sources"] for name, arm in ARMS.items()}
+        shared.write_text("x = 2\n")
+        assert all(arm.code()["sources"] != before[name] for name, arm in ARMS.items())
+
+    def test_another_version_of_a_package(self, monkeypatch):
+        before = ARMS["unet"].code()
+        installed = arms.importlib.metadata.version
+
+        def version(name):
+            return "another" if name == "monai" else installed(name)
+
+        monkeypatch.setattr(arms.importlib.metadata, "version", version)
+        assert ARMS["unet"].code() != before
+        assert "monai" not in ARMS["eas"].code()["versions"]
+
+
+@pytest.mark.parametrize("name", ARMS)
+class TestArms:
+    def test_its_trainer_is_there(self, trainer_module, name):
+        trainer = getattr(trainer_module("short"), f"{ARMS[name].trainer}_short")
+        assert trainer.__name__ == f"{ARMS[name].trainer}_short"  # under which nnU-Net looks for it
+
+    def test_its_packages_and_sources_are_there(self, name):
+        code = ARMS[name].code()
+        assert len(code["sources"]) == 16
+        assert {"torch", "nnunetv2", *ARMS[name].packages} <= set(code["versions"])
+        assert all(path.exists() for path in ARMS[name].sources)
+
+    def test_what_is_turned_is_an_argument_of_the_network(self, name):
+        from nnunet_eas.network.eas_unet import EASUNet
+
+        assert set(ARMS[name].switches) <= set(inspect.signature(EASUNet.__init__).parameters)
+
+
+def test_rows_are_told_apart():
+    assert len({arm.title for arm in ARMS.values()}) == len(ARMS) == len(NETWORKS) + len(ABLATION)

@@ -1,0 +1,237 @@
+"""From result files to the numbers of a comparison, on three networks whose numbers one can work out."""
+
+import json
+import statistics
+
+import compared
+import pytest
+import results_files
+from benchmarks.made_results import CODE, FOLDS, PLAN, SCHEDULE, TITLES, result, results, write_results
+from compared import ALL
+
+ARMS = ("default", "eas", "unet")
+
+
+def table_of(made, reference="default", names=ARMS):
+    tables, faults = compared.tables(made, reference, names)
+    assert faults == []
+    (table,) = tables
+    return table
+
+
+@pytest.fixture(scope="module")
+def networks():
+    return table_of(results(*ARMS))["networks"]
+
+
+class TestNumbers:
+    def test_networks_and_titles(self, networks):
+        assert {name: arm["title"] for name, arm in networks.items()} == TITLES
+
+    def test_mean_over_seeds_then_over_cases(self, networks):
+        core = networks["default"]["structures"]["core"]["dice"]
+        over_seeds = [0.85, 0.6, 0.7, 0.5]  # of a, b, c, d
+        assert core == {"mean": pytest.approx(0.6625), "sd": pytest.approx(statistics.stdev(over_seeds)), "n": 4}
+
+    def test_an_undefined_number_is_left_out_of_its_structure_and_of_the_mean_over_all(self, networks):
+        structures = networks["default"]["structures"]
+        assert structures["shell"]["dice"]["mean"] == pytest.approx((0.6 + 0.7 + 0.7) / 3)
+        assert structures[ALL]["dice"]["mean"] == pytest.approx((0.725 + 0.65 + 0.6) / 3)
+        numbers = {(s, m): structures[s][m]["n"] for s in ("core", "shell", ALL) for m in ("dice", "hd_mm")}
+        of_dice = {("core", "dice"): 4, ("shell", "dice"): 3, (ALL, "dice"): 3}
+        assert numbers == {**of_dice, ("core", "hd_mm"): 2, ("shell", "hd_mm"): 3, (ALL, "hd_mm"): 1}
+
+    def test_dice_of_each_seed(self, networks):
+        of_seed = {"0": (0.7 + 0.6 + 0.6) / 3, "1": (0.75 + 0.7 + 0.6) / 3}  # of a, b, d
+        assert networks["default"]["mean_dice_of_seeds"] == pytest.approx(of_seed)
+        assert networks["default"]["folds"] == {"0": [0, 1], "1": [0, 1]}
+
+    def test_difference_to_the_reference(self, networks):
+        assert "difference" not in networks["default"]
+        core = networks["eas"]["difference"]["core"]  # 0.04, -0.02, 0.01, 0.06: 3 of 16 ways have a sum of at most 2
+        assert (core["cases"], core["mean"], core["p"]) == (4, pytest.approx(0.0225), pytest.approx(2 * 3 / 16))
+        both = networks["eas"]["difference"][ALL]  # 0.04, -0.02, 0.06
+        assert (both["cases"], both["mean"], both["p"]) == (3, pytest.approx(0.08 / 3), pytest.approx(0.5))
+        assert -0.0201 < both["low"] < both["mean"] < both["high"] < 0.0601
+
+    def test_p_is_corrected_for_the_number_of_rivals(self, networks):
+        core = {name: networks[name]["difference"]["core"] for name in ("eas", "unet")}
+        assert {name: d["p"] for name, d in core.items()} == pytest.approx({"eas": 0.375, "unet": 0.125})
+        assert {name: d["p_holm"] for name, d in core.items()} == pytest.approx({"eas": 0.375, "unet": 0.25})
+
+    @pytest.mark.parametrize(("name", "better"), [("eas", 2), ("unet", 0)])
+    def test_folds_in_which_it_is_better(self, networks, name, better):
+        found = networks[name]["difference"]["core"]
+        assert (found["folds_better"], found["folds"]) == (better, 2)
+
+    def test_what_it_was_made_of(self, networks):
+        arm = networks["eas"]
+        assert (arm["code"], arm["plan"]) == (CODE, {"batch_size": 12, "patch_size": [56, 40]})
+        assert arm["devices"] == ["Some CPU, PyTorch 2.15.0"]
+        assert arm["step_seconds_in_training"] == 0.25
+
+    def test_the_order_of_the_results_does_not_matter(self, networks):
+        assert table_of(results(*ARMS)[::-1])["networks"] == networks
+
+
+def test_only_cases_of_both_are_compared():
+    made = [*results("default"), *[result("eas", 0, seed) for seed in (0, 1)]]  # fold 1 of eas is not yet there
+    found = table_of(made)["networks"]["eas"]
+    assert found["folds"] == {"0": [0], "1": [0]}
+    assert (found["difference"]["core"]["cases"], found["difference"]["core"]["folds"]) == (2, 1)
+    assert found["difference"]["core"]["mean"] == pytest.approx(0.01)
+
+
+def test_the_reference_may_be_any_network():
+    networks = table_of(results("eas", "unet"), reference="eas", names=("eas", "unet"))["networks"]
+    difference = networks["unet"]["difference"]["core"]  # -0.05, 0, -0.04, -0.1
+    assert difference["mean"] == pytest.approx(-0.19 / 4)
+    assert "difference" not in networks["eas"]
+
+
+def test_only_the_networks_that_were_asked_for():
+    assert set(table_of(results(*ARMS), names=("default", "unet"))["networks"]) == {"default", "unet"}
+
+
+class TestWhatMustNotBeMixed:
+    @pytest.mark.parametrize(
+        "other",
+        [
+            {"code": {**CODE, "sources": "another"}},
+            {"code": {**CODE, "versions": {"torch": "2.14.0"}}},
+            {"plan": {**PLAN, "batch_size": 2}},
+            {"trainer": "AnotherTrainer"},
+        ],
+        ids=["our code", "a package", "plan", "trainer"],
+    )
+    def test_two_versions_of_a_network_leave_it_out(self, other):
+        made = [*results("default", "unet"), result("eas", 0, 0), result("eas", 1, 0, **other)]
+        tables, faults = compared.tables(made, "default", ARMS)
+        (table,) = tables
+        assert set(table["networks"]) == {"default", "unet"}
+        assert table["networks"]["unet"]["difference"]["core"]["cases"] == 4
+        (fault,) = faults
+        assert fault.startswith("Dataset901_Blobs, 2d, eas: results must be of one version of plan and code, got 2")
+        for one in made[-2:]:
+            assert one["key"] in fault
+
+    def test_two_versions_of_the_data_have_a_table_each(self):
+        made = [*results("default", "eas"), *results("default", data="data2")]
+        tables, faults = compared.tables(made, "default", ARMS)
+        assert [(t["data"], set(t["networks"])) for t in tables] == [
+            ("data1", {"default", "eas"}),
+            ("data2", {"default"}),
+        ]
+        (fault,) = faults
+        assert fault.startswith("Dataset901_Blobs, 2d: data must be the same in all results, got data1, data2.")
+
+    @pytest.mark.parametrize(
+        "other",
+        [
+            {"schedule": {**SCHEDULE, "epochs": 40}},
+            {"schedule": {**SCHEDULE, "iterations": None, "seconds": 60.0}},
+            {"configuration": "3d_fullres"},
+            {"dataset": "Dataset902_Others"},
+        ],
+        ids=["epochs", "time", "configuration", "dataset"],
+    )
+    def test_other_trainings_have_a_table_of_their_own(self, other):
+        made = [*results("default", "eas"), *results("default", "unet", **other)]
+        tables, faults = compared.tables(made, "default", ARMS)
+        assert faults == []
+        assert sorted(sorted(t["networks"]) for t in tables) == [["default", "eas"], ["default", "unet"]]
+
+    def test_a_missing_reference_is_named_and_the_rest_shown(self):
+        tables, faults = compared.tables(results("eas", "unet"), "default", ARMS)
+        (table,) = tables
+        assert set(table["networks"]) == {"eas", "unet"}
+        assert all("difference" not in arm for arm in table["networks"].values())
+        assert faults == ["Dataset901_Blobs, 2d: results of default must be there to compare with, got none. Run it."]
+
+    def test_nothing(self):
+        assert compared.tables([], "default", ARMS) == ([], [])
+
+
+class TestFiles:
+    @pytest.fixture
+    def paths(self, tmp_path):
+        return write_results(tmp_path, "default", "eas")
+
+    def test_what_was_written_is_read(self, tmp_path, paths):
+        found, faults = compared.read(tmp_path)
+        assert faults == []
+        assert sorted(r["key"] for r in found) == sorted(r["key"] for r in results("default", "eas"))
+        assert results_files.read(paths[0]) == result("default", 0, 0)
+
+    def test_a_line_for_each_case_and_structure(self, paths):
+        lines = paths[0].read_text(encoding="utf-8").splitlines()
+        cases = [json.loads(line.rstrip(","))["case"] for line in lines if line.startswith('{"case"')]
+        assert cases == ["a", "a", "b", "b"]
+
+    def test_the_name_says_which_run_it_is(self, tmp_path, paths):
+        key = results_files.key(result("default", 0, 0)["recipe"])
+        assert paths[0] == tmp_path / "Dataset901_Blobs" / f"2d_default_seed0_fold0_{key}.json"
+        assert len(set(paths)) == len(paths) == len(FOLDS) * 2 * 2
+
+    def test_the_key_goes_by_the_content_and_not_by_the_order(self):
+        recipe = result("eas", 0, 0)["recipe"]
+        assert results_files.key(dict(reversed(recipe.items()))) == results_files.key(recipe)
+        assert results_files.key({**recipe, "fold": 1}) != results_files.key(recipe)
+        of_all_folds = results_files.key(recipe, without=("fold",))
+        assert results_files.key({**recipe, "fold": 1}, without=("fold",)) == of_all_folds
+
+    def test_nothing_but_the_result_is_left_behind(self, tmp_path, paths):
+        assert sorted(p for p in tmp_path.rglob("*") if p.is_file()) == sorted(paths)
+
+    @pytest.mark.parametrize(
+        "content",
+        [
+            b"",
+            b"not JSON",
+            b"[]",
+            b"null",
+            b"{}",
+            b'{"recipe": null}',
+            b'{"recipe": {"arm": "eas"}, "per_case": [1]}',
+            b"\xff\xfe\x00",
+            json.dumps({**result("eas", 0, 0), "per_case": []}).encode(),
+        ],
+    )
+    def test_what_is_no_result_is_named(self, tmp_path, paths, content):
+        paths[0].write_bytes(content)
+        found, faults = compared.read(tmp_path)
+        assert len(found) == len(paths) - 1
+        assert faults == [f"{paths[0]} must be a result of runner.py, got something else. Remove it and run again."]
+
+    def test_a_truncated_file_is_named(self, tmp_path, paths):
+        whole = paths[0].read_bytes()
+        for size in range(0, len(whole) - 1, 97):
+            paths[0].write_bytes(whole[:size])
+            found, faults = compared.read(tmp_path)
+            assert (len(found), len(faults)) == (len(paths) - 1, 1)
+            assert str(paths[0]) in faults[0]
+
+    @pytest.mark.parametrize("name", ["2d_eas_seed0_fold0_0000000000.json", "../Other/{}"])
+    def test_a_renamed_file_is_named(self, tmp_path, paths, name):
+        right = paths[0].name
+        other = paths[0].parent / name.format(right)
+        other.parent.mkdir(exist_ok=True)
+        paths[0].rename(other)
+        found, faults = compared.read(tmp_path)
+        assert len(found) == len(paths) - 1
+        assert faults == [
+            f"{other.resolve()} must bear the name of its content, Dataset901_Blobs/{right}. Rename it, or remove it."
+        ]
+
+    def test_other_files_are_nobody_s_business(self, tmp_path, paths):
+        (tmp_path / "notes.txt").write_text("anything")
+        paths[0].with_suffix(".part").write_text("half")
+        assert compared.read(tmp_path)[1] == []
+
+    def test_a_copy_is_named(self, tmp_path, paths):
+        copy = tmp_path / "old" / paths[0].relative_to(tmp_path)
+        copy.parent.mkdir(parents=True)
+        copy.write_bytes(paths[0].read_bytes())
+        found, faults = compared.read(tmp_path)
+        assert (len(found), len(faults)) == (len(paths), 1)
+        assert str(copy) in faults[0]
