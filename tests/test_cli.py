@@ -42,6 +42,8 @@ def test_every_command_is_offered_under_its_name_and_its_status_is_returned(monk
         "convert": ["verify", "FOLDER"],
         "evaluate": evaluate,
         "report": report,
+        "export": ["MODEL", "--to", "onnx", "-o", "OUT"],
+        "predict": ["-i", "SCANS", "-o", "MASKS", "-m", "MODEL"],
         **{plan: ["-d", "4"] for plan in PLAN_COMMANDS},
     }
     assert cli.main([name, *arguments.get(name, [])]) == 7

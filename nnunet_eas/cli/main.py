@@ -7,7 +7,18 @@ import traceback
 from collections.abc import Sequence
 
 import nnunet_eas
-from nnunet_eas.cli import convert, demo, doctor, evaluate, plan_and_preprocess, plan_experiment, plan_info, report
+from nnunet_eas.cli import (
+    convert,
+    demo,
+    doctor,
+    evaluate,
+    export,
+    plan_and_preprocess,
+    plan_experiment,
+    plan_info,
+    predict,
+    report,
+)
 
 COMMANDS = {
     "demo": demo,
@@ -16,12 +27,14 @@ COMMANDS = {
     "plan_experiment": plan_experiment,
     "plan_and_preprocess": plan_and_preprocess,
     "plan_info": plan_info,
+    "predict": predict,
     "evaluate": evaluate,
     "report": report,
+    "export": export,
 }
 
 # What a user can mend. Anything else is a mistake of ours and keeps its traceback.
-EXPECTED_ERRORS = (ValueError, RuntimeError, OSError)
+EXPECTED_ERRORS = (ValueError, RuntimeError, OSError, ModuleNotFoundError)
 
 
 def build_parser() -> argparse.ArgumentParser:

@@ -1,0 +1,102 @@
+"""What runs a trained network: PyTorch, or OpenVINO on a CPU."""
+
+from __future__ import annotations
+
+import importlib.util
+import time
+from collections.abc import Callable
+from typing import Literal
+
+import numpy as np
+import torch
+from torch import nn
+
+from nnunet_eas.inference.batched_predictor import Forward
+from nnunet_eas.inference.quiet import quiet
+from nnunet_eas.inference.trained_model import TrainedModel
+from nnunet_eas.inference.verification import Agreement, compare
+
+Engine = Literal["auto", "torch", "openvino"]
+PASSES = 3
+"""How many are timed to find the faster engine; the first of them is not counted."""
+
+
+def forwards_of(model: TrainedModel, device: torch.device, engine: Engine, views: int) -> tuple[list[Forward], str]:
+    """A forward pass for each fold, and what runs it.
+
+    "auto" takes OpenVINO where it is installed, the device is the CPU, it gives PyTorch's labels, and a pass takes less
+    time than PyTorch's; PyTorch otherwise.
+
+    Args:
+        model: The folds' networks.
+        device: Where patches and logits are.
+        engine: Which one.
+        views: Mirrored views of a patch that go through the network together: the batch that is timed.
+
+    Raises:
+        ModuleNotFoundError: OpenVINO is asked for and not installed.
+        ValueError: It is asked for and gives other labels than PyTorch, or the device is not the CPU.
+    """
+    if engine == "torch" or (engine == "auto" and (device.type != "cpu" or not _has_openvino())):
+        return [_torch_forward(network, device) for network in model.networks], f"PyTorch on {device.type}"
+    if device.type != "cpu":
+        raise ValueError(f"--engine openvino must run on the CPU, got -device {device.type}. Give -device cpu.")
+    if not _has_openvino():
+        raise ModuleNotFoundError("--engine openvino needs OpenVINO, got none. Install nnunet-eas[export].")
+    in_openvino = [_openvino_forward(network, model) for network in model.networks]
+    with torch.inference_mode():
+        agreement = _agreement(in_openvino[0], model)
+    in_torch = [_torch_forward(network, device) for network in model.networks]
+    if engine == "openvino":
+        if not agreement.is_good:
+            raise ValueError(f"--engine openvino must give PyTorch's labels, got {agreement}. Give --engine torch.")
+    elif not agreement.is_good:
+        return in_torch, f"PyTorch on the CPU, as OpenVINO does not agree ({agreement})"
+    elif _seconds(in_openvino[0], model, views) > _seconds(in_torch[0], model, views):
+        return in_torch, "PyTorch on the CPU, which is faster than OpenVINO here"
+    return in_openvino, f"OpenVINO on the CPU ({agreement})"
+
+
+def _has_openvino() -> bool:
+    from nnunet_eas.inference.openvino_graph import NEEDS
+
+    return all(importlib.util.find_spec(name) is not None for name in NEEDS)
+
+
+def _torch_forward(network: nn.Module, device: torch.device) -> Forward:
+    network = network.to(device).eval()
+    return lambda patches: network(patches)
+
+
+def _openvino_forward(network: nn.Module, model: TrainedModel) -> Forward:
+    from nnunet_eas.inference import openvino_graph
+
+    with quiet():
+        graph = openvino_graph.convert(network, model.input_channels, model.patch_size)
+    # its own choice is bfloat16 where the CPU has it
+    run = openvino_graph.runtime().Core().compile_model(graph, "CPU", {"INFERENCE_PRECISION_HINT": "f32"})
+    return lambda patches: torch.from_numpy(run(patches.numpy())["logits"])
+
+
+def _agreement(forward: Forward, model: TrainedModel) -> Agreement:
+    return compare(
+        lambda image: forward(torch.from_numpy(image)).numpy(),
+        model.networks[0],
+        model.label_manager,
+        input_channels=model.input_channels,
+        patch_size=model.patch_size,
+    )
+
+
+def _seconds(forward: Callable[[torch.Tensor], torch.Tensor], model: TrainedModel, views: int) -> float:
+    """Of the quickest pass: whatever else the machine does only adds to it."""
+    patches = torch.from_numpy(
+        np.random.default_rng(0).standard_normal((views, model.input_channels, *model.patch_size), dtype=np.float32)
+    )
+    times = []
+    with torch.inference_mode():
+        for _ in range(PASSES):
+            start = time.perf_counter()
+            forward(patches)
+            times.append(time.perf_counter() - start)
+    return min(times[1:])

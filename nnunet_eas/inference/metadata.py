@@ -1,0 +1,74 @@
+"""What an exported file says about itself: all that predicting with it takes."""
+
+from __future__ import annotations
+
+from importlib import metadata as installed
+from typing import Any
+
+from nnunet_eas.inference.trained_model import TrainedModel
+
+FORMAT = 1
+"""Grows when an entry changes its meaning or goes; a new entry alone does not change it."""
+
+PACKAGES = ("nnunet-eas", "nnunetv2", "dynamic-network-architectures", "torch")
+
+
+def describe(model: TrainedModel, folds: tuple[int | str, ...]) -> dict[str, Any]:
+    """The metadata of a file with some of the model's folds; JSON can hold it all.
+
+    It is the same for the same model and versions: no dates, paths, host or user names. Axes are those of an array as
+    SimpleITK gives it (z, y, x) for `transpose_forward`, and the transposed ones for everything behind it: patch,
+    spacing (mm; a 2-D model's is that within a slice, slices are along the first axis) and mirroring.
+
+    Args:
+        model: The loaded model.
+        folds: Whose logits the file gives, averaged if there are several.
+    """
+    plans, configuration, labels = model.plans_manager, model.configuration, model.label_manager
+    dataset = model.dataset_json
+    content = configuration.configuration
+    return {
+        "format": FORMAT,
+        "dataset": plans.dataset_name,
+        "trainer": model.trainer_name,
+        "plans": plans.plans_name,
+        "configuration": model.configuration_name,
+        "folds": list(folds),
+        "versions": {name: installed.version(name) for name in PACKAGES},
+        # from a file to the graph's input
+        "file_ending": dataset["file_ending"],
+        "image_reader_writer": plans.plans["image_reader_writer"],
+        "preprocessor": configuration.preprocessor_name,
+        "channel_names": dataset.get("channel_names") or dataset["modality"],
+        "transpose_forward": list(plans.transpose_forward),
+        "spacing": [float(edge) for edge in configuration.spacing],
+        "normalization_schemes": list(configuration.normalization_schemes),
+        "use_mask_for_norm": list(configuration.use_mask_for_norm),
+        "foreground_intensity_properties_per_channel": plans.foreground_intensity_properties_per_channel,
+        "resampling_data": _resampling(content, "data"),
+        "previous_stage": configuration.previous_stage_name,
+        "previous_stage_labels": _plain(labels.foreground_labels) if configuration.previous_stage_name else [],
+        # the sliding window
+        "input_channels": model.input_channels,
+        "patch_size": list(model.patch_size),
+        "tile_step_size": 0.5,
+        "gaussian": {"sigma_of_patch": 1 / 8, "centre": "patch_size // 2", "peak": 10.0, "dtype": "float16"},
+        "mirroring_axes": None if model.mirroring_axes is None else list(model.mirroring_axes),
+        # from the graph's output to a mask
+        "labels": dataset["labels"],
+        "heads": _plain(labels.foreground_regions if labels.has_regions else labels.all_labels),
+        "regions_class_order": dataset.get("regions_class_order") if labels.has_regions else None,
+        "ignore_label": labels.ignore_label,
+        "resampling_probabilities": _resampling(content, "probabilities"),
+        "transpose_backward": list(plans.transpose_backward),
+    }
+
+
+def _resampling(configuration: dict[str, Any], what: str) -> dict[str, Any]:
+    name = f"resampling_fn_{what}"
+    return {"function": configuration[name], "kwargs": configuration[f"{name}_kwargs"]}
+
+
+def _plain(value: Any) -> Any:
+    """Labels and regions without tuples and NumPy's integers, which JSON does not know."""
+    return [_plain(v) for v in value] if isinstance(value, (list, tuple)) else int(value)

@@ -1,0 +1,86 @@
+"""A network as an ONNX file."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable, Mapping, Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import torch
+from torch import nn
+
+from nnunet_eas.inference.quiet import quiet
+
+if TYPE_CHECKING:
+    import onnx
+
+SUFFIX = ".onnx"
+NEEDS = ("onnx", "onnxscript", "onnxruntime")
+OPSET = 18  # what PyTorch's exporter writes without converting; every runtime of the last years reads it
+LARGEST = 2**31 - 2**20  # bytes: protobuf's limit less what is not weights
+
+
+def convert(network: nn.Module, input_channels: int, patch_size: Sequence[int]) -> onnx.ModelProto:
+    """The graph `image` (batch, channels, *patch) -> `logits` (batch, heads, *patch), with any batch.
+
+    Args:
+        network: In evaluation mode, on the CPU.
+        input_channels: Of the image.
+        patch_size: Spatial shape in voxels.
+
+    Raises:
+        ValueError: The weights are too many for one file.
+    """
+    size = sum(tensor.numel() * tensor.element_size() for tensor in network.state_dict().values())
+    if size > LARGEST:
+        raise ValueError(
+            f"--to onnx must get a network of less than 2 GB, got {size / 2**30:.1f} GB. Give --apart, or fewer folds."
+        )
+    image = torch.zeros(2, input_channels, *patch_size)  # a batch of 1 would be taken for a constant
+    with quiet(), torch.no_grad():
+        program = torch.onnx.export(
+            network,
+            (image,),
+            dynamo=True,
+            opset_version=OPSET,
+            input_names=["image"],
+            output_names=["logits"],
+            dynamic_shapes=({0: torch.export.Dim("batch")},),
+            verbose=False,
+        )
+    assert program is not None  # only the exporter that is not used returns None
+    graph = program.model_proto
+    # The exporter notes the stack of Python calls, with the paths on this machine, at every node.
+    inside = graph.graph
+    for part in (inside, *inside.node, *inside.value_info, *inside.input, *inside.output, *inside.initializer):
+        part.ClearField("metadata_props")
+    return graph
+
+
+def write(
+    path: Path, network: nn.Module, input_channels: int, patch_size: Sequence[int], metadata: Mapping[str, Any]
+) -> list[Path]:
+    """Writes the file, with each entry of the metadata as JSON in `metadata_props`; returns what it wrote."""
+    import onnx
+
+    graph = convert(network, input_channels, patch_size)
+    onnx.helper.set_model_props(graph, {key: json.dumps(value) for key, value in metadata.items()})
+    path.write_bytes(graph.SerializeToString(deterministic=True))
+    return [path]
+
+
+def load(path: Path) -> Callable[[np.ndarray], np.ndarray]:
+    """The file in ONNX Runtime on the CPU: patches to logits."""
+    import onnxruntime
+
+    session = onnxruntime.InferenceSession(path, providers=["CPUExecutionProvider"])
+    return lambda image: session.run(["logits"], {"image": image})[0]
+
+
+def read_metadata(path: Path) -> dict[str, Any]:
+    """What `write` was given."""
+    import onnx
+
+    return {entry.key: json.loads(entry.value) for entry in onnx.load(path).metadata_props}

@@ -1,0 +1,43 @@
+"""Trained models that several tests look at and none changes."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+from inference.tiny_models import write_model
+from nnunetv2.training.nnUNetTrainer.nnUNetTrainer import nnUNetTrainer
+
+from nnunet_eas.inference.trained_model import TrainedModel, load_trained_model
+from nnunet_eas.trainer import EASUNetTrainer
+
+TRAINERS = {"eas": EASUNetTrainer, "stock": nnUNetTrainer}
+
+
+@pytest.fixture(scope="session")
+def trained(tmp_path_factory):
+    """Gives the folder of a model of "eas" or "stock" in a configuration, with folds 0 and 1."""
+    made: dict[tuple[str, str], Path] = {}
+
+    def folder(which: str, configuration: str = "2d") -> Path:
+        key = (which, configuration)
+        if key not in made:
+            parent = tmp_path_factory.mktemp("models")
+            made[key] = write_model(parent, configuration, trainer=TRAINERS[which], folds=(0, 1))
+        return made[key]
+
+    return folder
+
+
+@pytest.fixture(scope="session")
+def loaded(trained):
+    """Gives the same models, loaded."""
+    made: dict[tuple[str, str], TrainedModel] = {}
+
+    def model(which: str, configuration: str = "2d") -> TrainedModel:
+        key = (which, configuration)
+        if key not in made:
+            made[key] = load_trained_model(trained(*key))
+        return made[key]
+
+    return model

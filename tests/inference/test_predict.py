@@ -1,0 +1,297 @@
+"""`nnunet-eas predict` gives nnUNetv2_predict's masks, also where something is wrong with a scan."""
+
+import importlib.util
+import json
+import os
+import pickle
+import shutil
+import subprocess
+import sys
+
+import numpy as np
+import pytest
+import SimpleITK as sitk
+import torch
+from inference.tiny_models import SPACING, write_model
+from nnunetv2.inference.predict_from_raw_data import nnUNetPredictor
+from tiny_dataset import SHAPE, scan
+
+from nnunet_eas.cli.main import main
+from nnunet_eas.inference import engines
+from nnunet_eas.inference.batched_predictor import BatchedPredictor
+from nnunet_eas.trainer import EASUNetTrainer
+
+ENGINES = [
+    "torch",
+    pytest.param(
+        "openvino",
+        marks=pytest.mark.skipif(importlib.util.find_spec("openvino") is None, reason="needs the extra `export`"),
+    ),
+]
+
+
+def write_scan(path, seed, spacing=SPACING, shape=SHAPE):
+    image = sitk.GetImageFromArray(scan(seed=seed, shape=shape)[0])
+    image.SetSpacing(spacing[::-1])
+    image.SetOrigin((-12.5, 40.25, 7.0))
+    sitk.WriteImage(image, str(path))
+
+
+@pytest.fixture
+def scans(tmp_path):
+    """Three scans; the last has other spacings, so that it is resampled."""
+    folder = tmp_path / "scans"
+    folder.mkdir()
+    for seed, name in enumerate(("a", "b")):
+        write_scan(folder / f"{name}_0000.nii.gz", seed)
+    write_scan(folder / "c_0000.nii.gz", 2, spacing=(2.5, 1.4, 1.0), shape=(17, 19, 33))
+    return folder
+
+
+def stock(model, scans, output, folds, **options):
+    predictor = nnUNetPredictor(device=torch.device("cpu"), allow_tqdm=False)
+    predictor.initialize_from_trained_model_folder(str(model), folds)
+    output.mkdir()
+    predictor.predict_from_files_sequential(str(scans), str(output), **options)
+
+
+def predict(model, scans, output, *more):
+    return main(["predict", "-m", str(model), "-i", str(scans), "-o", str(output), "-device", "cpu", *more])
+
+
+def mask(path):
+    return sitk.GetArrayFromImage(sitk.ReadImage(str(path)))
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("engine", ENGINES)
+@pytest.mark.parametrize(("which", "configuration"), [("eas", "2d"), ("eas", "3d_fullres"), ("stock", "2d")])
+def test_the_masks_are_the_host_s(trained, scans, tmp_path, which, configuration, engine):
+    model = trained(which, configuration)
+    stock(model, scans, tmp_path / "stock", (0, 1))
+    assert predict(model, scans, tmp_path / "ours", "--engine", engine, "--batch", "3") == 0
+    equal = total = 0
+    for name in ("a", "b", "c"):
+        theirs, ours = (sitk.ReadImage(str(tmp_path / side / f"{name}.nii.gz")) for side in ("stock", "ours"))
+        for of_image in ("GetSpacing", "GetOrigin", "GetDirection", "GetSize", "GetPixelID"):
+            assert getattr(theirs, of_image)() == getattr(ours, of_image)()
+        arrays = [sitk.GetArrayFromImage(image) for image in (theirs, ours)]
+        assert len(np.unique(arrays[0])) > 1
+        equal += (arrays[0] == arrays[1]).sum()
+        total += arrays[0].size
+    assert equal / total >= 0.9999
+    assert {p.name for p in (tmp_path / "ours").iterdir()} == {p.name for p in (tmp_path / "stock").iterdir()}
+
+
+def test_probabilities_and_what_ensembling_needs(trained, scans, tmp_path):
+    model = trained("eas")
+    stock(model, scans, tmp_path / "stock", (0,), save_probabilities=True)
+    assert predict(model, scans, tmp_path / "ours", "-f", "0", "--save_probabilities", "--engine", "torch") == 0
+    for name in ("a", "b", "c"):
+        theirs, ours = (np.load(tmp_path / side / f"{name}.npz")["probabilities"] for side in ("stock", "ours"))
+        np.testing.assert_allclose(ours, theirs, atol=1e-3)
+        kept = [pickle.loads((tmp_path / side / f"{name}.pkl").read_bytes()) for side in ("stock", "ours")]
+        assert kept[0].keys() == kept[1].keys()
+    for name in ("plans.json", "dataset.json"):
+        assert json.loads((tmp_path / "stock" / name).read_text()) == json.loads((tmp_path / "ours" / name).read_text())
+
+
+@pytest.mark.parametrize("options", [["--disable_tta"], ["-step_size", "0.9"]])
+def test_options_of_the_sliding_window_reach_it(trained, scans, tmp_path, options):
+    model = trained("eas")
+    write_scan(scans / "a_0000.nii.gz", 0, shape=(40, 50, 6))  # several tiles a slice
+    for output, more in (("plain", []), ("other", options)):
+        predict(model, scans, tmp_path / output, "-f", "0", "--save_probabilities", "--engine", "torch", *more)
+    plain, other = (np.load(tmp_path / side / "a.npz")["probabilities"] for side in ("plain", "other"))
+    assert np.abs(plain - other).max() > 1e-3
+
+
+def test_a_bad_scan_is_named_and_the_others_are_predicted(trained, scans, tmp_path, capsys):
+    whole = (scans / "a_0000.nii.gz").read_bytes()
+    (scans / "aa_0000.nii.gz").write_bytes(whole[: len(whole) // 2])
+    (scans / "bb_0000.nii.gz").write_bytes(b"")
+    empty = sitk.GetImageFromArray(np.full(SHAPE, np.nan, dtype=np.float32))
+    sitk.WriteImage(empty, str(scans / "d_0000.nii.gz"))
+    write_scan(scans / "e_0001.nii.gz", 5)
+
+    assert predict(trained("eas"), scans, tmp_path / "masks", "--engine", "torch") == 1
+
+    said = capsys.readouterr().err
+    assert "got faulty ones: e, aa, bb, d." in said
+    assert "e: its channels must be 0000, got 0001" in said
+    assert "Traceback" not in said
+    written = {path.name for path in (tmp_path / "masks").glob("*.nii.gz")}
+    assert written == {"a.nii.gz", "b.nii.gz", "c.nii.gz"}
+    assert not list((tmp_path / "masks").glob(".partial*"))
+
+
+def test_continue_and_parts(trained, scans, tmp_path):
+    output = tmp_path / "masks"
+    predict(trained("eas"), scans, output, "-num_parts", "2", "-part_id", "1", "--engine", "torch")
+    assert [path.name for path in output.glob("*.nii.gz")] == ["b.nii.gz"]
+    before = (output / "b.nii.gz").stat().st_mtime_ns
+    predict(trained("eas"), scans, output, "--continue_prediction", "--engine", "torch")
+    assert len(list(output.glob("*.nii.gz"))) == 3
+    assert (output / "b.nii.gz").stat().st_mtime_ns == before
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        (["-i", "absent"], "-i must be a folder"),
+        (["-i", "empty"], "-i must hold scans named CASE_0000.nii.gz"),
+        (["-step_size", "0"], "-step_size must be above 0"),
+        (["-part_id", "1"], "-part_id must be"),
+        (["--batch", "0"], "--batch must be at least 1"),
+        (["-d", "4", "-c", "2d"], "a model must be given"),
+        (["-f", "3"], "-f must name folds"),
+        (["-m", "absent"], "MODEL must be a trained model's folder"),
+        (["-o", "scans/a_0000.nii.gz"], "-o must be a folder"),
+    ],
+)
+def test_bad_arguments_are_one_line(trained, scans, tmp_path, monkeypatch, capsys, arguments, message):
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "empty").mkdir()
+    assert predict(trained("eas"), scans, tmp_path / "masks", "--engine", "torch", *arguments) == 1
+    said = capsys.readouterr().err.strip()
+    assert message in said
+    assert len(said.splitlines()) == 1
+
+
+@pytest.mark.skipif(os.geteuid() == 0, reason="root may write anywhere")
+def test_an_unwritable_folder_is_named(trained, scans, tmp_path, capsys):
+    locked = tmp_path / "locked"
+    locked.mkdir(mode=0o500)
+    assert predict(trained("eas"), scans, locked, "--engine", "torch") == 1
+    assert "locked" in capsys.readouterr().err
+
+
+def test_regions_the_ignore_label_and_two_channels(tmp_path):
+    labels = {"background": 0, "whole": [1, 2], "core": 1, "ignore": 3}
+    schemes = ("ZScoreNormalization", "CTNormalization")
+    model = write_model(
+        tmp_path, trainer=EASUNetTrainer, normalization=schemes, labels=labels, regions_class_order=[2, 1]
+    )
+    folder = tmp_path / "scans"
+    folder.mkdir()
+    for channel in (0, 1):
+        write_scan(folder / f"a_{channel:04d}.nii.gz", channel)
+    stock(model, folder, tmp_path / "stock", (0,))
+    assert predict(model, folder, tmp_path / "ours", "--engine", "torch") == 0
+    theirs, ours = (mask(tmp_path / side / "a.nii.gz") for side in ("stock", "ours"))
+    assert len(np.unique(theirs)) > 1
+    np.testing.assert_array_equal(theirs, ours)
+
+
+def test_a_cascade_s_second_stage_takes_the_first_one_s_masks(tmp_path, capsys):
+    model = write_model(tmp_path, "3d_cascade_fullres", trainer=EASUNetTrainer, mirroring_axes=None)
+    folder, before = tmp_path / "scans", tmp_path / "before"
+    for made in (folder, before):
+        made.mkdir()
+    for seed, name in enumerate("ab"):
+        write_scan(folder / f"{name}_0000.nii.gz", seed)
+        image = sitk.GetImageFromArray(scan(seed=seed)[1])
+        image.SetSpacing(SPACING[::-1])
+        image.SetOrigin((-12.5, 40.25, 7.0))
+        sitk.WriteImage(image, str(before / f"{name}.nii.gz"))
+    stock(model, folder, tmp_path / "stock", (0,), folder_with_segs_from_prev_stage=str(before))
+    ours = ["-prev_stage_predictions", str(before), "--engine", "torch"]
+    assert predict(model, folder, tmp_path / "ours", *ours) == 0
+    for name in "ab":
+        np.testing.assert_array_equal(*(mask(tmp_path / side / f"{name}.nii.gz") for side in ("stock", "ours")))
+
+    assert predict(model, folder, tmp_path / "without", "--engine", "torch") == 1
+    assert "-prev_stage_predictions must be given" in capsys.readouterr().err
+    (before / "b.nii.gz").unlink()
+    shutil.rmtree(tmp_path / "ours")
+    assert predict(model, folder, tmp_path / "ours", *ours) == 1
+    assert "b" in capsys.readouterr().err
+    assert [path.name for path in (tmp_path / "ours").glob("*.nii.gz")] == ["a.nii.gz"]
+
+
+def predictor_of(model, **more):
+    predictor = BatchedPredictor(device=torch.device("cpu"), allow_tqdm=False, **more)
+    host = model.networks[0], model.plans_manager, model.configuration, None, model.dataset_json, model.trainer_name
+    predictor.manual_initialization(*host, model.mirroring_axes)
+    return predictor
+
+
+def test_a_batch_that_does_not_fit_is_halved(loaded):
+    model = loaded("eas")
+    predictor = predictor_of(model, patches_at_once=8)
+    sizes = []
+
+    def forward(patches):
+        if len(patches) > 4 * 3:  # four views of three patches
+            raise torch.OutOfMemoryError
+        sizes.append(len(patches) // 4)
+        return model.networks[0](patches)
+
+    data = torch.from_numpy(scan(seed=0, shape=(5, 30, 40))[0][None]) / 500
+    predictor.forwards = [forward]
+    halved = predictor.predict_logits_from_preprocessed_data(data)
+    assert set(sizes) <= {1, 2}
+    assert max(sizes) == predictor.patches_at_once == 2
+    plain = predictor_of(model, patches_at_once=1)
+    plain.forwards = [model.networks[0]]
+    np.testing.assert_allclose(halved, plain.predict_logits_from_preprocessed_data(data), atol=2e-3)
+
+
+def test_one_patch_that_does_not_fit_is_an_error(loaded):
+    predictor = predictor_of(loaded("eas"))
+
+    def forward(patches):
+        raise torch.OutOfMemoryError("too large")
+
+    predictor.forwards = [forward]
+    with pytest.raises(torch.OutOfMemoryError):
+        predictor.predict_logits_from_preprocessed_data(torch.zeros(1, 2, 20, 30))
+
+
+def test_an_engine_that_does_not_agree_is_not_taken(loaded, monkeypatch):
+    model = loaded("eas")
+    monkeypatch.setattr(engines, "_has_openvino", lambda: True)
+    monkeypatch.setattr(engines, "_openvino_forward", lambda network, model: lambda patches: -network(patches))
+    _, said = engines.forwards_of(model, torch.device("cpu"), "auto", 4)
+    assert said.startswith("PyTorch")
+    assert "does not agree" in said
+    with pytest.raises(ValueError, match="must give PyTorch's labels"):
+        engines.forwards_of(model, torch.device("cpu"), "openvino", 4)
+
+
+def test_the_faster_engine_is_taken(loaded, monkeypatch):
+    model = loaded("eas")
+    monkeypatch.setattr(engines, "_has_openvino", lambda: True)
+    monkeypatch.setattr(engines, "_openvino_forward", lambda network, model: lambda patches: network(patches))
+    for faster, said in (("openvino", "OpenVINO"), ("torch", "PyTorch")):
+        seconds = iter([1.0, 2.0] if faster == "openvino" else [2.0, 1.0])
+        monkeypatch.setattr(engines, "_seconds", lambda *_, seconds=seconds: next(seconds))
+        assert engines.forwards_of(model, torch.device("cpu"), "auto", 4)[1].startswith(said)
+
+
+def test_without_openvino(loaded, monkeypatch):
+    monkeypatch.setattr(engines, "_has_openvino", lambda: False)
+    assert engines.forwards_of(loaded("eas"), torch.device("cpu"), "auto", 4)[1].startswith("PyTorch")
+    with pytest.raises(ModuleNotFoundError, match="nnunet-eas\\[export\\]"):
+        engines.forwards_of(loaded("eas"), torch.device("cpu"), "openvino", 4)
+
+
+@pytest.mark.slow
+def test_by_dataset_in_a_shell(trained, scans, tmp_path):
+    """As a user types it: dataset, configuration and trainer in the place of the folder."""
+    results = tmp_path / "results" / "Dataset906_Tiny"
+    shutil.copytree(trained("stock"), results / trained("stock").name)
+    env = {**os.environ, "nnUNet_results": str(tmp_path / "results")}
+    env |= {f"nnUNet_{name}": str(tmp_path / name) for name in ("raw", "preprocessed")}
+    model = ["-d", "Dataset906_Tiny", "-c", "2d", "-tr", "nnUNetTrainer", "-f", "0", "1", "-device", "cpu"]
+    command = [os.path.join(os.path.dirname(sys.executable), "nnunet-eas"), "predict", *model]
+    done = subprocess.run(
+        [*command, "-i", str(scans), "-o", str(tmp_path / "masks")],
+        env=env,
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert done.returncode == 0, done.stderr
+    assert "folds 0 1" in done.stdout
+    assert "3 masks written" in done.stdout
