@@ -19,6 +19,7 @@ def draw(table: dict[str, Any], path: Path) -> None:
 
     matplotlib.use("Agg")
     from matplotlib import pyplot as plt
+    from matplotlib.ticker import LogLocator, NullFormatter, ScalarFormatter
 
     arms = [arm for arm in table["networks"].values() if arm["structures"][ALL]["dice"]["mean"] is not None]
     with_cost = [arm for arm in arms if "cost" in arm]
@@ -42,6 +43,9 @@ def draw(table: dict[str, Any], path: Path) -> None:
         axis.set_xlabel(label)
         if with_cost:
             axis.set_xscale("log")
+            axis.xaxis.set_major_locator(LogLocator(subs=(1, 2, 5)))
+            axis.xaxis.set_major_formatter(ScalarFormatter())
+            axis.xaxis.set_minor_formatter(NullFormatter())
         axis.grid(alpha=0.3)
     axes[0].set_ylabel("mean DSC, %\n(bar: interval of the difference)")
     if with_cost:

@@ -72,15 +72,17 @@ def _length(table: dict[str, Any]) -> str:
     return (
         f"{length}; {steps}. {devices}. Mean ± standard deviation over cases, each case the mean of its seeds. The "
         "difference is paired by case, with its 95 % bootstrap interval; p is Wilcoxon's, corrected for the number of "
-        "rivals (Holm). A number in brackets: of so many cases only, undefined in the others."
+        "rivals (Holm). In brackets behind the cases: trained folds, seed by seed; behind another number: of so many "
+        "cases only, undefined in the others."
     )
 
 
 def _difference(arm: dict[str, Any]) -> list[str]:
-    seeds = arm["folds"]
+    numbers = [len(folds) for folds in arm["folds"].values()]
+    trainings = " + ".join(map(str, numbers)) + (" fold" if numbers == [1] else " folds")
     cells = [
         arm["title"],
-        f"{arm['cases']}" if len({tuple(f) for f in seeds.values()}) == 1 else f"{arm['cases']} (uneven seeds)",
+        f"{arm['cases']} ({trainings})",
         _spread(arm["structures"][ALL]["dice"], arm["cases"], 100, 2),
         ", ".join(f"{100 * dice:.2f}" for dice in arm["mean_dice_of_seeds"].values()),
     ]

@@ -123,7 +123,7 @@ class TestWhole:
         path.unlink()
         status, _, text, _ = compare()
         assert status == 0
-        assert "(uneven seeds)" in rows(text, "mean over structures")["U-Net"][0]
+        assert "(2 + 1 folds)" in rows(text, "mean over structures")["U-Net"][0]
         assert "(uneven seeds)" not in rows(text, "mean over structures")["EAS U-Net"][0]
 
     def test_the_ablation(self, compare, folder):
