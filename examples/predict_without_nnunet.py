@@ -10,6 +10,7 @@ import itertools
 import json
 import sys
 from functools import partial
+from pathlib import Path
 
 import numpy as np
 import onnxruntime
@@ -70,4 +71,5 @@ for region, label in enumerate(meta["regions_class_order"] or []):
     full[box][logits[region] > 0] = label
 mask = sitk.GetImageFromArray(full.transpose(meta["transpose_backward"]))
 mask.CopyInformation(files[0])
+Path(target).parent.mkdir(parents=True, exist_ok=True)
 sitk.WriteImage(mask, target)

@@ -126,14 +126,19 @@ def _find(args: argparse.Namespace, file_ending: str | None) -> tuple[list[Case]
         predictions = masks_in(args.pred, file_ending)
     if reference is None:
         raise ValueError(
-            "-ref must be a folder of masks, got nothing. Give it; only for a trained model's folder it is found, as "
-            "gt_segmentations of its dataset in nnUNet_preprocessed."
+            "-ref must be a folder of masks, got nothing. Give it, or give -pred a trained model's folder "
+            "(TRAINER__PLANS__CONFIGURATION) and set nnUNet_preprocessed to where its dataset has gt_segmentations."
         )
     if reference.resolve() == args.pred.resolve():
         raise ValueError(f"-pred must be another folder than -ref, got {args.pred} for both. Give the predictions.")
     references = masks_in(reference, file_ending)
     check_filled(references, "-ref", reference)
     check_filled(predictions, "-pred", args.pred)
+    if not set(references) & set(predictions):
+        raise ValueError(
+            f"-pred must hold masks named as those in -ref, got {min(predictions)} and so on where -ref has "
+            f"{min(references)}. Give the folder of the predicted masks, or rename them."
+        )
     cases, unmatched = matched(references, predictions, references if wanted is None else wanted)
     return cases, {**faults, **unmatched}
 

@@ -41,6 +41,8 @@ def add_parser(subparsers: argparse._SubParsersAction) -> None:
     parser.add_argument("-part_id", type=int, default=0, help="which of them this is, from 0")
     parser.add_argument("-device", choices=("cuda", "cpu", "mps"), default="cuda", help="(default: %(default)s)")
     parser.add_argument("--not_on_device", action="store_true", help="sum logits in the CPU's memory")
+    for flag in ("-npp", "-nps"):
+        parser.add_argument(flag, type=int, help="nnU-Net's number of processes; has no effect, as there are none")
     parser.add_argument("--batch", type=int, metavar="N", help="patches in a pass (default: by the free memory)")
     engines = ("auto", "torch", "openvino")
     parser.add_argument(
@@ -94,6 +96,8 @@ def _check(args: argparse.Namespace) -> None:
         raise ValueError(f"-part_id must be from 0 to -num_parts - 1, got {args.part_id} of {args.num_parts}.")
     if args.batch is not None and args.batch < 1:
         raise ValueError(f"--batch must be at least 1, got {args.batch}. Give a number of patches.")
+    if not args.i.is_dir():
+        raise FileNotFoundError(f"-i must be a folder, got {args.i}. Correct the path.")
     if args.o.exists() and not args.o.is_dir():
         raise NotADirectoryError(f"-o must be a folder, got the file {args.o}. Give another name.")
 
@@ -152,7 +156,14 @@ def _model_folder(args: argparse.Namespace) -> Path:
 
     if not nnUNet_results.is_set():
         raise RuntimeError("nnUNet_results must be set to a folder, got nothing. Set it, or give the model as -m.")
-    return Path(get_output_folder(args.d, args.tr, args.p, args.c))
+    folder = Path(get_output_folder(args.d, args.tr, args.p, args.c))
+    if not folder.is_dir():
+        trained = sorted(path.name for path in folder.parent.glob("*__*__*")) or ["nothing"]
+        raise FileNotFoundError(
+            f"-tr, -p and -c must name a trained model of {folder.parent.name}, got {folder.name}. Trained there: "
+            f"{', '.join(trained)}."
+        )
+    return folder
 
 
 def _describe(args: argparse.Namespace, predictor: BatchedPredictor) -> None:

@@ -295,3 +295,14 @@ def test_by_dataset_in_a_shell(trained, scans, tmp_path):
     assert done.returncode == 0, done.stderr
     assert "folds 0 1" in done.stdout
     assert "3 masks written" in done.stdout
+
+
+def test_a_model_that_is_not_there_is_said_with_those_that_are(trained, scans, tmp_path, monkeypatch, capsys):
+    results = tmp_path / "results" / "Dataset906_Tiny"
+    shutil.copytree(trained("stock"), results / trained("stock").name)
+    for name in ("raw", "preprocessed", "results"):
+        monkeypatch.setenv(f"nnUNet_{name}", str(tmp_path / name))
+    model = ["-d", "Dataset906_Tiny", "-c", "2d", "-i", str(scans), "-o", str(tmp_path / "masks"), "-device", "cpu"]
+    assert main(["predict", *model, "-npp", "1", "-nps", "1"]) == 1
+    said = capsys.readouterr().err
+    assert "got EASUNetTrainer__nnUNetPlans__2d. Trained there: nnUNetTrainer__nnUNetPlans__2d." in said
