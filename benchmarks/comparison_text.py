@@ -21,13 +21,23 @@ def summary(tables: list[dict[str, Any]]) -> str:
     parts = []
     for table in tables:
         title = table["networks"].get(table["reference"], {"title": table["reference"]})["title"]
-        heads = ["cases", "mean DSC %", f"difference to {title}", "p", "parameters", "GFLOPs", "step s", "scan s"]
+        heads = [
+            "cases",
+            "mean DSC %",
+            "each seed's",
+            f"difference to {title}",
+            "p",
+            "parameters",
+            "GFLOPs",
+            "step s",
+            "scan s",
+        ]
         parts += [f"**{table['dataset']}, {table['configuration']}.** {_length(table)}", ""]
         parts += _rows(["network", *heads])
         for arm in table["networks"].values():
-            name, cases, dice, _, difference, p, _ = _difference(arm)
+            name, cases, dice, seeds, difference, p, _ = _difference(arm)
             cost = _cost(arm["cost"])[:4] if "cost" in arm else [""] * 4
-            parts.append(_row([name, cases, dice, difference, p, *cost]))
+            parts.append(_row([name, cases, dice, seeds, difference, p, *cost]))
         parts.append("")
     return "\n".join(parts)
 
