@@ -110,10 +110,13 @@ def _predictor(args: argparse.Namespace) -> BatchedPredictor:
     from nnunet_eas.inference.engines import forwards_of
     from nnunet_eas.inference.quiet import quiet
     from nnunet_eas.inference.trained_model import load_trained_model
+    from nnunet_eas.network.kept_memory import keep_freed_memory
 
     if args.device == "cuda" and not torch.cuda.is_available():
         raise RuntimeError("-device must be one that this machine has, got cuda without a usable GPU. Use -device cpu.")
     device = torch.device(args.device)
+    if device.type == "cpu":
+        keep_freed_memory()
     folds = None if args.f is None else [int(fold) if fold.isdecimal() else fold for fold in args.f]
     model = load_trained_model(_model_folder(args), folds, args.chk)
     previous = model.configuration.previous_stage_name

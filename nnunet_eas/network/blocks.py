@@ -9,8 +9,16 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any
 
+import torch
 from torch import nn
 from torch.nn.modules.dropout import _DropoutNd
+from torch.nn.modules.pooling import _MaxPoolNd
+
+from nnunet_eas.network import recompute
+from nnunet_eas.network.depthwise_conv import DepthwiseConv3d
+from nnunet_eas.network.folded import Folded, activated, fold
+from nnunet_eas.network.instance_norm import keeping_layout
+from nnunet_eas.network.recompute import Behind
 
 
 class ConvNormNonlin(nn.Sequential):
@@ -42,6 +50,11 @@ class ConvNormNonlin(nn.Sequential):
     Raises:
         ValueError: A kernel edge is even, so that no padding keeps the map's size.
     """
+
+    conv: Any
+    norm: Any
+    dropout: Any
+    nonlin: Any
 
     def __init__(
         self,
@@ -75,13 +88,71 @@ class ConvNormNonlin(nn.Sequential):
             "dilation": tuple(rate),
         }
         bias = conv_bias and norm_op is None
-        self.conv = conv_op(input_channels, output_channels, groups=groups, bias=bias, **geometry)
+        depthwise_3d = dim == 3 and groups == input_channels == output_channels > 1
+        self.conv = (DepthwiseConv3d if depthwise_3d else conv_op)(
+            input_channels, output_channels, groups=groups, bias=bias, **geometry
+        )
         if dropout_op is not None:
             self.dropout = dropout_op(**(dropout_op_kwargs or {}))
+        norm_op = keeping_layout(norm_op)
         norm = {} if norm_op is None else {"norm": norm_op(output_channels, **(norm_op_kwargs or {}))}
         act = {} if nonlin is None else {"nonlin": nonlin(**(nonlin_kwargs or {}))}
         for name, module in ({**act, **norm} if nonlin_first else {**norm, **act}).items():
             self.add_module(name, module)
+        self.norm_first = bool(norm) and not nonlin_first
+        self.folded: Folded | None = None
+        self.register_load_state_dict_post_hook(_fold_after_loading)
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        if self.folded is not None and self.folded.applies(self.conv, self.norm, x):
+            x = self.folded(self.conv, x)
+            return activated(x, getattr(self, "nonlin", None))
+        return self.behind_conv(self.conv(x))
+
+    def behind_conv(self, x: torch.Tensor) -> torch.Tensor:
+        """What follows the convolution."""
+        x = self.dropped(x)
+        if self.behind is not None and recompute.recomputes(self, x):
+            return recompute.norm_nonlin(self.behind, x)
+        for name, module in self.named_children():
+            if name in ("norm", "nonlin"):
+                x = module(x)
+        return x
+
+    def dropped(self, x: torch.Tensor) -> torch.Tensor:
+        """Dropout, where there is any."""
+        return self.dropout(x) if "dropout" in self._modules else x
+
+    def up_to_norm(self, before: Behind | None, *maps: torch.Tensor) -> torch.Tensor:
+        """The output without its norm and activation, of maps to concatenate that still lack theirs, `before`."""
+        x = maps[0] if len(maps) == 1 else torch.cat(maps, dim=1)
+        return self.dropped(self.conv(x if before is None else recompute.norm_nonlin(before, x)))
+
+    @property
+    def behind(self) -> Behind | None:
+        """Norm and activation, if they can be made again in the backward pass."""
+        if not self.norm_first or "nonlin" not in self._modules:
+            return None
+        behind = Behind(self.norm, self.nonlin)
+        return behind if behind.can_be_made_again() else None
+
+    def train(self, mode: bool = True) -> ConvNormNonlin:
+        super().train(mode)
+        self.fold()
+        return self
+
+    def _apply(self, *args: Any, **kwargs: Any) -> ConvNormNonlin:
+        super()._apply(*args, **kwargs)  # to another device, say
+        self.fold()
+        return self
+
+    def fold(self) -> None:
+        """Merges a batch norm into the convolution, for passes without gradients in evaluation mode."""
+        self.folded = fold(self.conv, self.norm) if self.norm_first and not self.training else None
+
+
+def _fold_after_loading(module: ConvNormNonlin, _: Any) -> None:
+    module.fold()
 
 
 class DepthwiseSeparableConv(nn.Sequential):
@@ -149,3 +220,47 @@ class DepthwiseSeparableConv(nn.Sequential):
             nonlin_kwargs=nonlin_kwargs,
             **conv_kwargs,
         )
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        if self.behind is None or not recompute.recomputes(self, x):
+            return super().forward(x)
+        return recompute.norm_nonlin(self.behind, self.up_to_norm(None, x))
+
+    def up_to_norm(self, before: Behind | None, *maps: torch.Tensor) -> torch.Tensor:
+        """The output without its norm and activation, of maps to concatenate that still lack theirs, `before`."""
+        behind = self.depthwise.behind
+        assert behind is not None
+        x = recompute.depthwise_separable(before, self.depthwise.conv, behind, self.pointwise.conv, *maps)
+        return self.pointwise.dropped(x)
+
+    @property
+    def behind(self) -> Behind | None:
+        """The pointwise convolution's norm and activation, if the whole block can be made again."""
+        return None if self.depthwise.behind is None else self.pointwise.behind
+
+
+class Blocks(nn.Sequential):
+    """Blocks one behind the other, with or without a max pooling in front.
+
+    In training on the CPU only what a block gives before its norm and activation is kept; see `recompute`.
+
+    Shape:
+        One or several maps (B, C_i, *spatial), which are concatenated -> (B, output_channels, *spatial)
+    """
+
+    def forward(self, *maps: torch.Tensor) -> torch.Tensor:
+        if not recompute.recomputes(self, maps[0]):
+            return super().forward(maps[0] if len(maps) == 1 else torch.cat(maps, dim=1))
+        before: Behind | None = None  # what is still due on the maps
+        module: Any
+        for module in self:
+            behind = getattr(module, "behind", None)
+            if behind is not None:
+                maps = (module.up_to_norm(before, *maps),)
+            elif isinstance(module, _MaxPoolNd) and before is None:
+                maps = (recompute.max_pool(module, *maps),)
+            else:
+                x = maps[0] if len(maps) == 1 else torch.cat(maps, dim=1)
+                maps = (module(x if before is None else recompute.norm_nonlin(before, x)),)
+            before = behind
+        return maps[0] if before is None else recompute.norm_nonlin(before, *maps)

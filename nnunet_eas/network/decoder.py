@@ -8,6 +8,7 @@ import torch
 from dynamic_network_architectures.building_blocks.helper import get_matching_convtransp
 from torch import nn
 
+from nnunet_eas.network.blocks import Blocks
 from nnunet_eas.network.seg_layers import SegLayers
 
 
@@ -56,13 +57,15 @@ class EASDecoder(nn.Module):
             below, features, stride = features_per_stage[s + 1], features_per_stage[s], tuple(strides[s + 1])
             self.transpconvs.append(transposed(below, features, stride, stride, bias=conv_bias))
             channels = [2 * features] + [features] * (n_conv - 1)
-            self.stages.append(nn.Sequential(*[block(c, features, kernel_sizes[s]) for c in channels]))
+            self.stages.append(Blocks(*[block(c, features, kernel_sizes[s]) for c in channels]))
         self.seg_layers = SegLayers(conv_op, features_per_stage[:-1], num_classes, output_fusion)
 
     def forward(self, skips: Sequence[torch.Tensor]) -> torch.Tensor | list[torch.Tensor]:
         x = skips[-1]
-        maps = []
-        for transpconv, stage, skip in zip(self.transpconvs, self.stages, reversed(skips[:-1]), strict=True):
-            x = stage(torch.cat((transpconv(x), skip), dim=1))
-            maps.append(x)
-        return self.seg_layers(maps[::-1], self.deep_supervision)
+        logits = []
+        heads = reversed(self.seg_layers.heads)
+        for transpconv, stage, head, skip in zip(self.transpconvs, self.stages, heads, skips[-2::-1], strict=True):
+            x = stage(transpconv(x), skip)
+            # here, not behind the loop: gradients are computed in the reverse order, and this one then lives shortly
+            logits.append(head(x))
+        return self.seg_layers(logits[::-1], self.deep_supervision)

@@ -11,6 +11,7 @@ from torch.nn.modules.instancenorm import _InstanceNorm
 
 from nnunet_eas.network.blocks import ConvNormNonlin
 from nnunet_eas.network.eca import ECA
+from nnunet_eas.network.instance_norm import keeping_layout
 
 
 class EASModule(nn.Module):
@@ -78,6 +79,7 @@ class EASModule(nn.Module):
         self.pooled = nn.Sequential(conv_op(channels, channels, 1, bias=conv_bias), nonlin(**(nonlin_kwargs or {})))
         self.project = conv_op((1 + len(dilations)) * channels, channels, 1, bias=False)
         self.project_pooled = conv_op(channels, channels, 1, bias=False)
+        norm_op = keeping_layout(norm_op)
         self.norm = nn.Identity() if norm_op is None else norm_op(channels, **(norm_op_kwargs or {}))
         self.nonlin = nonlin(**(nonlin_kwargs or {}))
         self.pooled_behind_norm = isinstance(self.norm, _InstanceNorm)

@@ -8,6 +8,8 @@ import torch
 from dynamic_network_architectures.building_blocks.helper import get_matching_pool_op
 from torch import nn
 
+from nnunet_eas.network.blocks import Blocks
+
 
 class EASEncoder(nn.Module):
     """Stages of blocks with pooling between them, and the EAS module behind the last.
@@ -53,7 +55,7 @@ class EASEncoder(nn.Module):
                 build = stem if s == i == 0 else block
                 modules.append(build(channels, features, kernel, stride=stride if i == 0 else 1))
                 channels = features
-            stages.append(nn.Sequential(*modules))
+            stages.append(Blocks(*modules))
         self.stages = nn.ModuleList(stages)
         self.bottleneck = bottleneck
 

@@ -22,8 +22,8 @@ class SegLayers(nn.Module):
         output_fusion: Fuse; otherwise the prediction is the full-resolution head alone.
 
     Shape:
-        One map (B, features[i], *spatial_i) per stage, full resolution first -> the prediction (B, num_classes,
-        *spatial_0) and, if `deep_supervision`, behind it in a list the head of every further stage
+        What each head gives of its stage's map, (B, num_classes, *spatial_i), full resolution first -> the prediction
+        (B, num_classes, *spatial_0) and, if `deep_supervision`, behind it in a list the logits of every further stage
     """
 
     def __init__(
@@ -37,10 +37,6 @@ class SegLayers(nn.Module):
         self.heads = nn.ModuleList(conv_op(channels, num_classes, 1, bias=True) for channels in features)
         self.fusion = OutputFusion(conv_op, num_classes, len(features)) if output_fusion else None
 
-    def forward(self, maps: Sequence[torch.Tensor], deep_supervision: bool) -> torch.Tensor | list[torch.Tensor]:
-        if self.fusion is None and not deep_supervision:
-            return self.heads[0](maps[0])
-        outputs = [head(x) for head, x in zip(self.heads, maps, strict=True)]
-        if self.fusion is not None:
-            outputs[0] = self.fusion(outputs)
-        return outputs if deep_supervision else outputs[0]
+    def forward(self, logits: Sequence[torch.Tensor], deep_supervision: bool) -> torch.Tensor | list[torch.Tensor]:
+        prediction = logits[0] if self.fusion is None else self.fusion(logits)
+        return [prediction, *logits[1:]] if deep_supervision else prediction

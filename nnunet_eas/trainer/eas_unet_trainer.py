@@ -12,11 +12,12 @@ import torch
 from nnunetv2.paths import nnUNet_preprocessed, nnUNet_results
 from nnunetv2.training.nnUNetTrainer.nnUNetTrainer import nnUNetTrainer
 from nnunetv2.utilities.file_path_utilities import get_output_folder
-from nnunetv2.utilities.plans_handling.plans_handler import PlansManager
+from nnunetv2.utilities.plans_handling.plans_handler import ConfigurationManager, PlansManager
 from torch import nn
 from torch._dynamo import OptimizedModule
 from torch.nn.parallel import DistributedDataParallel
 
+from nnunet_eas.network.kept_memory import keep_freed_memory
 from nnunet_eas.plan_translation import architecture_differences, translate_plans
 
 
@@ -63,6 +64,21 @@ class EASUNetTrainer(nnUNetTrainer):
             # None yet, or half a one: the host writes it in place, and may be doing so for another fold, or was killed
             trained = None
         return translate_plans(plans, trained=trained)
+
+    @staticmethod
+    def build_network_architecture(
+        plans_manager: PlansManager,
+        configuration_manager: ConfigurationManager,
+        num_input_channels: int,
+        num_output_channels: int,
+        enable_deep_supervision: bool = True,
+    ) -> nn.Module:
+        """As the host, after one setting of this process, training or predicting, on a machine without CUDA."""
+        if not torch.cuda.is_available():
+            keep_freed_memory()
+        return nnUNetTrainer.build_network_architecture(
+            plans_manager, configuration_manager, num_input_channels, num_output_channels, enable_deep_supervision
+        )
 
     def save_checkpoint(self, filename: str) -> None:
         """As the host, but a run killed in the middle of writing leaves the previous checkpoint whole."""

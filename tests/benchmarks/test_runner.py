@@ -164,7 +164,9 @@ class TestResults:
         script = BENCHMARKS / "comparison.py"
         completed = run([sys.executable, script, "--results", story.results, "--out", tmp_path / "comparison"])
         assert completed.returncode == 0, completed.stderr
-        rows = [line for line in completed.stdout.splitlines() if line.startswith(f"| {TITLES['eas']} | 2 (2 folds) | ")]
+        rows = [
+            line for line in completed.stdout.splitlines() if line.startswith(f"| {TITLES['eas']} | 2 (2 folds) | ")
+        ]
         assert len(rows) == 1  # two cases
         assert rows[0].endswith("of 2 folds |")
 

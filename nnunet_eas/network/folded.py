@@ -1,0 +1,70 @@
+"""A batch norm merged into the convolution in front of it, for prediction."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any
+
+import torch
+from torch import nn
+from torch.nn import functional as F
+from torch.nn.utils.fusion import fuse_conv_bn_weights
+
+
+@dataclass(frozen=True)
+class Folded:
+    """A convolution and its batch norm as one convolution.
+
+    Attributes:
+        weight: Of the one convolution.
+        bias: Of the one convolution.
+        sources: What they were made of, each with its version: PyTorch counts a tensor's changes.
+    """
+
+    weight: torch.Tensor
+    bias: torch.Tensor
+    sources: tuple[tuple[torch.Tensor, int], ...]
+
+    def applies(self, conv: Any, norm: Any, x: torch.Tensor) -> bool:
+        """Whether to use them: without gradients, while they are what the modules hold, and not in an export.
+
+        Runtimes fold by themselves, and name the weights in their graphs as the network does.
+        """
+        if torch.is_grad_enabled() or torch.compiler.is_exporting() or torch.jit.is_tracing():
+            return False
+        if torch.compiler.is_compiling():
+            return True
+        now = _sources(conv, norm)
+        return x.device == self.weight.device and all(
+            a is b and a._version == version for (a, version), b in zip(self.sources, now, strict=True)
+        )
+
+    def __call__(self, conv: Any, x: torch.Tensor) -> torch.Tensor:
+        return conv._conv_forward(x, self.weight, self.bias)
+
+
+def fold(conv: Any, norm: Any) -> Folded | None:
+    """Merges them; None where the norm is no batch norm with running statistics."""
+    if type(norm) not in (nn.BatchNorm2d, nn.BatchNorm3d) or norm.running_mean is None:
+        return None
+    sources = _sources(conv, norm)
+    if any(tensor.is_inference() for tensor in sources):  # have no version
+        return None
+    weight, bias = fuse_conv_bn_weights(
+        conv.weight, conv.bias, norm.running_mean, norm.running_var, norm.eps, norm.weight, norm.bias
+    )
+    return Folded(weight.detach(), bias.detach(), tuple((tensor, tensor._version) for tensor in sources))
+
+
+def activated(x: torch.Tensor, nonlin: nn.Module | None) -> torch.Tensor:
+    """The activation, in the place of x where the class can, which nothing else holds."""
+    if isinstance(nonlin, nn.Hardswish):
+        return F.hardswish(x, inplace=True)
+    if isinstance(nonlin, nn.LeakyReLU):
+        return F.leaky_relu(x, nonlin.negative_slope, inplace=True)
+    return x if nonlin is None else nonlin(x)
+
+
+def _sources(conv: Any, norm: Any) -> list[torch.Tensor]:
+    found = (conv.weight, conv.bias, norm.weight, norm.bias, norm.running_mean, norm.running_var)
+    return [tensor for tensor in found if tensor is not None]
