@@ -44,7 +44,7 @@ def add_parser(subparsers: argparse._SubParsersAction) -> None:
     for flag in ("-npp", "-nps"):
         parser.add_argument(flag, type=int, help="nnU-Net's number of processes; has no effect, as there are none")
     parser.add_argument("--batch", type=int, metavar="N", help="patches in a pass (default: by the free memory)")
-    engines = ("auto", "torch", "openvino")
+    engines = ("auto", "torch", "openvino", "openvino-bf16")
     parser.add_argument(
         "--engine", choices=engines, default="auto", help="what runs the network (default: %(default)s)"
     )

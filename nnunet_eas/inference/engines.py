@@ -5,7 +5,7 @@ from __future__ import annotations
 import importlib.util
 import time
 from collections.abc import Callable
-from typing import Literal
+from typing import Any, Literal
 
 import numpy as np
 import torch
@@ -14,9 +14,9 @@ from torch import nn
 from nnunet_eas.inference.batched_predictor import Forward
 from nnunet_eas.inference.quiet import quiet
 from nnunet_eas.inference.trained_model import TrainedModel
-from nnunet_eas.inference.verification import Agreement, compare
+from nnunet_eas.inference.verification import Agreement, Precision, compare
 
-Engine = Literal["auto", "torch", "openvino"]
+Engine = Literal["auto", "torch", "openvino", "openvino-bf16"]
 PASSES = 3
 """How many are timed to find the faster engine; the first of them is not counted."""
 
@@ -25,7 +25,7 @@ def forwards_of(model: TrainedModel, device: torch.device, engine: Engine, views
     """A forward pass for each fold, and what runs it.
 
     "auto" takes OpenVINO where it is installed, the device is the CPU, it gives PyTorch's labels, and a pass takes less
-    time than PyTorch's; PyTorch otherwise.
+    time than PyTorch's: with bfloat16 where the CPU computes with it, or else in single precision. PyTorch otherwise.
 
     Args:
         model: The folds' networks.
@@ -37,24 +37,33 @@ def forwards_of(model: TrainedModel, device: torch.device, engine: Engine, views
         ModuleNotFoundError: OpenVINO is asked for and not installed.
         ValueError: It is asked for and gives other labels than PyTorch, or the device is not the CPU.
     """
-    if engine == "torch" or (engine == "auto" and (device.type != "cpu" or not _has_openvino())):
-        return [_torch_forward(network, device) for network in model.networks], f"PyTorch on {device.type}"
-    if device.type != "cpu":
-        raise ValueError(f"--engine openvino must run on the CPU, got -device {device.type}. Give -device cpu.")
-    if not _has_openvino():
-        raise ModuleNotFoundError("--engine openvino needs OpenVINO, got none. Install nnunet-eas[export].")
-    in_openvino = [_openvino_forward(network, model) for network in model.networks]
-    with torch.inference_mode():
-        agreement = _agreement(in_openvino[0], model)
     in_torch = [_torch_forward(network, device) for network in model.networks]
-    if engine == "openvino":
-        if not agreement.is_good:
-            raise ValueError(f"--engine openvino must give PyTorch's labels, got {agreement}. Give --engine torch.")
-    elif not agreement.is_good:
-        return in_torch, f"PyTorch on the CPU, as OpenVINO does not agree ({agreement})"
-    elif _seconds(in_openvino[0], model, views) > _seconds(in_torch[0], model, views):
-        return in_torch, "PyTorch on the CPU, which is faster than OpenVINO here"
-    return in_openvino, f"OpenVINO on the CPU ({agreement})"
+    if engine == "torch" or (engine == "auto" and (device.type != "cpu" or not _has_openvino())):
+        return in_torch, f"PyTorch on {device.type}"
+    if device.type != "cpu":
+        raise ValueError(f"--engine {engine} must run on the CPU, got -device {device.type}. Give -device cpu.")
+    if not _has_openvino():
+        raise ModuleNotFoundError(f"--engine {engine} needs OpenVINO, got none. Install nnunet-eas[export].")
+    graphs = [_openvino_graph(network, model) for network in model.networks]
+    if engine != "auto":
+        precision: Precision = "bf16" if engine == "openvino-bf16" else "f32"
+        in_openvino = [_openvino_forward(graph, precision) for graph in graphs]
+        agreement = _agreement(in_openvino[0], model)
+        if not agreement.is_good(precision):
+            raise ValueError(f"--engine {engine} must give PyTorch's labels, got {agreement}. Give --engine torch.")
+        return in_openvino, f"OpenVINO on the CPU, {precision} ({agreement})"
+    seconds_of_torch, reason = None, ""
+    for precision in _precisions():
+        in_openvino = [_openvino_forward(graph, precision) for graph in graphs]
+        agreement = _agreement(in_openvino[0], model)
+        if not agreement.is_good(precision):
+            reason = f"as OpenVINO does not agree ({agreement})"
+            continue
+        seconds_of_torch = seconds_of_torch or _seconds(in_torch[0], model, views)
+        if _seconds(in_openvino[0], model, views) < seconds_of_torch:
+            return in_openvino, f"OpenVINO on the CPU, {precision} ({agreement})"
+        reason = "which is faster than OpenVINO here"
+    return in_torch, f"PyTorch on the CPU, {reason}"
 
 
 def _has_openvino() -> bool:
@@ -68,24 +77,36 @@ def _torch_forward(network: nn.Module, device: torch.device) -> Forward:
     return lambda patches: network(patches)
 
 
-def _openvino_forward(network: nn.Module, model: TrainedModel) -> Forward:
+def _precisions() -> list[Precision]:
+    """Of OpenVINO on this CPU, the fastest first."""
+    from nnunet_eas.inference.openvino_graph import has_bf16
+
+    return ["bf16", "f32"] if has_bf16() else ["f32"]
+
+
+def _openvino_graph(network: nn.Module, model: TrainedModel) -> Any:
     from nnunet_eas.inference import openvino_graph
 
     with quiet():
-        graph = openvino_graph.convert(network, model.input_channels, model.patch_size)
-    # its own choice is bfloat16 where the CPU has it
-    run = openvino_graph.runtime().Core().compile_model(graph, "CPU", {"INFERENCE_PRECISION_HINT": "f32"})
-    return lambda patches: torch.from_numpy(run(patches.numpy())["logits"])
+        return openvino_graph.convert(network, model.input_channels, model.patch_size)
+
+
+def _openvino_forward(graph: Any, precision: Precision) -> Forward:
+    from nnunet_eas.inference.openvino_graph import compiled
+
+    run = compiled(graph, precision)
+    return lambda patches: torch.from_numpy(run(patches.numpy()))
 
 
 def _agreement(forward: Forward, model: TrainedModel) -> Agreement:
-    return compare(
-        lambda image: forward(torch.from_numpy(image)).numpy(),
-        model.networks[0],
-        model.label_manager,
-        input_channels=model.input_channels,
-        patch_size=model.patch_size,
-    )
+    with torch.inference_mode():
+        return compare(
+            lambda image: forward(torch.from_numpy(image)).numpy(),
+            model.networks[0],
+            model.label_manager,
+            input_channels=model.input_channels,
+            patch_size=model.patch_size,
+        )
 
 
 def _seconds(forward: Callable[[torch.Tensor], torch.Tensor], model: TrainedModel, views: int) -> float:

@@ -106,7 +106,7 @@ def export(
             agreement, files = _write_and_compare(model, to, temporary / path.name, folds)
             size = sum(file.stat().st_size for file in files)
             report(f"{path.name}: {size / 1e6:.1f} MB, against PyTorch: {agreement}")
-            if not agreement.is_good:
+            if not agreement.is_good():
                 raise RuntimeError(
                     f"The exported graph must agree with PyTorch to {LARGEST_DIFFERENCE} of the logits' spread and "
                     f"in {LEAST_EQUAL_LABELS:.1%} of labels, got: {agreement}. Nothing was written; try the other --to."

@@ -13,6 +13,7 @@ import numpy as np
 from torch import nn
 
 from nnunet_eas.inference import onnx_graph
+from nnunet_eas.inference.verification import Precision
 
 if TYPE_CHECKING:
     import openvino
@@ -67,9 +68,19 @@ def write(
 
 def load(path: Path) -> Callable[[np.ndarray], np.ndarray]:
     """The file in OpenVINO on the CPU, in single precision: patches to logits."""
-    # its own choice is bfloat16 where the CPU has it
-    compiled = runtime().Core().compile_model(path, "CPU", {"INFERENCE_PRECISION_HINT": "f32"})
-    return lambda image: compiled(image)["logits"]
+    return compiled(path, "f32")
+
+
+def compiled(model: openvino.Model | Path, precision: Precision) -> Callable[[np.ndarray], np.ndarray]:
+    """The model in OpenVINO on the CPU: patches to logits, which are in single precision whatever computes them."""
+    # without the hint it takes bfloat16 where the CPU has it
+    run = runtime().Core().compile_model(model, "CPU", {"INFERENCE_PRECISION_HINT": precision})
+    return lambda image: run(image)["logits"]
+
+
+def has_bf16() -> bool:
+    """Whether this CPU computes with bfloat16."""
+    return "BF16" in runtime().Core().get_property("CPU", "OPTIMIZATION_CAPABILITIES")
 
 
 def read_metadata(path: Path) -> dict[str, Any]:

@@ -4,13 +4,16 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from typing import Literal
 
 import numpy as np
 import torch
 from nnunetv2.utilities.label_handling.label_handling import LabelManager
 from torch import nn
 
-LARGEST_DIFFERENCE = 1e-3
+Precision = Literal["f32", "bf16"]
+
+LARGEST_DIFFERENCE: dict[Precision, float] = {"f32": 1e-3, "bf16": 0.1}
 """Of logits, relative to their standard deviation. Correct graphs in single precision stay a hundred times below."""
 
 LEAST_EQUAL_LABELS = 0.999
@@ -29,10 +32,9 @@ class Agreement:
     difference: float
     equal_labels: float
 
-    @property
-    def is_good(self) -> bool:
-        """False too where anything is not a number."""
-        return self.difference <= LARGEST_DIFFERENCE and self.equal_labels >= LEAST_EQUAL_LABELS
+    def is_good(self, precision: Precision = "f32") -> bool:
+        """Whether they are close enough; False too where anything is not a number."""
+        return self.difference <= LARGEST_DIFFERENCE[precision] and self.equal_labels >= LEAST_EQUAL_LABELS
 
     def __str__(self) -> str:
         return f"logits differ by at most {self.difference:.1e} of their spread, {self.equal_labels:.4%} labels equal"

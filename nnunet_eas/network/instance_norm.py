@@ -13,9 +13,11 @@ class _KeepsLayout:
     """Differs from PyTorch's class in the way there, not in the result.
 
     `F.instance_norm` rearranges its input, and its output is contiguous whatever came in (pytorch#59168): on a
-    channels-last network a conversion in front of each norm and one behind it. On the CPU a group norm with one channel
-    a group is the same function and keeps the layout; its backward pass is slow, though, where a batch norm's on each
-    image alone is not. Elsewhere, and for maps that are not channels-last, PyTorch's own is used.
+    channels-last network a conversion in front of each norm and one behind it. A batch norm of each image alone is the
+    same function and keeps the layout. (So does a group norm with one channel a group, but on the CPU it takes the
+    variance as the mean square less the squared mean, in single precision: wrong in the first digit where the mean is
+    large; a batch norm's statistics of a large volume, one long sum for each channel, are better but not good: see
+    `_statistics`.) On other devices, and for maps that are not channels-last, PyTorch's own is used.
     """
 
     def forward(self, x: torch.Tensor) -> torch.Tensor:
@@ -55,8 +57,42 @@ def forward(
     x: torch.Tensor, weight: torch.Tensor | None, bias: torch.Tensor | None, eps: float
 ) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor]:
     """The normalised map, and mean and inverse standard deviation, (B, C) each."""
-    batch, channels = x.shape[:2]
-    return torch.ops.aten.native_group_norm(x, weight, bias, batch, channels, x.shape[2:].numel(), channels, eps)
+    found = [_statistics(image) for image in x.split(1)]
+    mean, variance = (torch.stack(of_images) for of_images in zip(*found, strict=True))
+    inverse_std = (variance + eps).rsqrt()
+    return again(x, weight, bias, mean, inverse_std), mean, inverse_std
+
+
+def again(
+    x: torch.Tensor,
+    weight: torch.Tensor | None,
+    bias: torch.Tensor | None,
+    mean: torch.Tensor,
+    inverse_std: torch.Tensor,
+) -> torch.Tensor:
+    """The normalised map from what `forward` found."""
+    y = torch.empty_like(x)
+    for image, out, m, s in zip(x.split(1), y.split(1), mean, inverse_std, strict=True):
+        scale = s if weight is None else weight * s
+        nothing = image.new_empty(0)
+        torch.ops.aten.native_batch_norm.out(
+            image, scale, bias, m, torch.ones_like(m), False, 0.0, 0.0, out=out, save_mean=nothing, save_invstd=nothing
+        )
+    return y
+
+
+def _statistics(image: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
+    """Mean and variance per channel, from those of each column of voxels: sums short enough for single precision.
+
+    Args:
+        image: (1, C, *spatial), channels-last.
+    """
+    channels, width = image.shape[1], image.shape[-1]
+    # in memory (*spatial, C): the last spatial axis and the channels together as many channels
+    rows = image.movedim(1, -1).reshape(1, -1, image.shape[-2], width * channels)
+    means, variances = torch.batch_norm_update_stats(rows.permute(0, 3, 1, 2), None, None, 0.0)
+    means, variances = means.view(width, channels), variances.view(width, channels)
+    return means.mean(0), variances.mean(0) + means.var(0, unbiased=False)
 
 
 def backward(

@@ -184,9 +184,9 @@ def _normalise(norm: Any, x: torch.Tensor) -> tuple[torch.Tensor, Statistics]:
 
 def _normalise_again(norm: Any, x: torch.Tensor, statistics: Statistics) -> torch.Tensor:
     """As `_normalise` did, without counting the batch a second time."""
-    if isinstance(norm, _InstanceNorm):
-        return instance_norm.forward(x, norm.weight, norm.bias, norm.eps)[0]
     mean, inverse_std = statistics
+    if isinstance(norm, _InstanceNorm):
+        return instance_norm.again(x, norm.weight, norm.bias, mean, inverse_std)
     weight = inverse_std if norm.weight is None else norm.weight * inverse_std
     return F.batch_norm(x, mean, torch.ones_like(mean), weight, norm.bias, training=False, eps=0.0)
 

@@ -79,7 +79,7 @@ def test_the_last_of_several_is_wrong(tmp_path, monkeypatch):
 
     monkeypatch.setattr(exporting, "compare", second_is_wrong)
     assert main(["export", "MODEL", "--to", "onnx", "--apart", "-o", str(tmp_path)]) == 1
-    assert calls[0].is_good
+    assert calls[0].is_good()
     assert list(tmp_path.iterdir()) == []
 
 

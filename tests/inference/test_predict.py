@@ -248,25 +248,45 @@ def test_one_patch_that_does_not_fit_is_an_error(loaded):
         predictor.predict_logits_from_preprocessed_data(torch.zeros(1, 2, 20, 30))
 
 
-def test_an_engine_that_does_not_agree_is_not_taken(loaded, monkeypatch):
+@pytest.fixture
+def openvino_is(monkeypatch):
+    """OpenVINO as a function: network, precision -> its forward pass."""
+
+    def pretend(forward):
+        monkeypatch.setattr(engines, "_has_openvino", lambda: True)
+        monkeypatch.setattr(engines, "_precisions", lambda: ["bf16", "f32"])
+        monkeypatch.setattr(engines, "_openvino_graph", lambda network, model: network)
+        monkeypatch.setattr(engines, "_openvino_forward", forward)
+
+    return pretend
+
+
+def test_an_engine_that_does_not_agree_is_not_taken(loaded, openvino_is):
     model = loaded("eas")
-    monkeypatch.setattr(engines, "_has_openvino", lambda: True)
-    monkeypatch.setattr(engines, "_openvino_forward", lambda network, model: lambda patches: -network(patches))
+    openvino_is(lambda network, precision: lambda patches: -network(patches))
     _, said = engines.forwards_of(model, torch.device("cpu"), "auto", 4)
     assert said.startswith("PyTorch")
     assert "does not agree" in said
-    with pytest.raises(ValueError, match="must give PyTorch's labels"):
-        engines.forwards_of(model, torch.device("cpu"), "openvino", 4)
+    for engine in ("openvino", "openvino-bf16"):
+        with pytest.raises(ValueError, match=f"--engine {engine} must give PyTorch's labels"):
+            engines.forwards_of(model, torch.device("cpu"), engine, 4)
 
 
-def test_the_faster_engine_is_taken(loaded, monkeypatch):
+def test_the_faster_engine_is_taken(loaded, openvino_is, monkeypatch):
     model = loaded("eas")
-    monkeypatch.setattr(engines, "_has_openvino", lambda: True)
-    monkeypatch.setattr(engines, "_openvino_forward", lambda network, model: lambda patches: network(patches))
-    for faster, said in (("openvino", "OpenVINO"), ("torch", "PyTorch")):
-        seconds = iter([1.0, 2.0] if faster == "openvino" else [2.0, 1.0])
-        monkeypatch.setattr(engines, "_seconds", lambda *_, seconds=seconds: next(seconds))
+    openvino_is(lambda network, precision: lambda patches: network(patches))
+    for seconds, said in (([2.0, 1.0], "OpenVINO on the CPU, bf16"), ([1.0, 2.0, 2.0], "PyTorch")):
+        times = iter(seconds)
+        monkeypatch.setattr(engines, "_seconds", lambda *_, times=times: next(times))
         assert engines.forwards_of(model, torch.device("cpu"), "auto", 4)[1].startswith(said)
+
+
+def test_single_precision_where_bfloat16_does_not_agree(loaded, openvino_is, monkeypatch):
+    sign = {"bf16": -1, "f32": 1}
+    openvino_is(lambda network, precision: lambda patches: sign[precision] * network(patches))
+    times = iter([2.0, 1.0])
+    monkeypatch.setattr(engines, "_seconds", lambda *_: next(times))
+    assert engines.forwards_of(loaded("eas"), torch.device("cpu"), "auto", 4)[1].startswith("OpenVINO on the CPU, f32")
 
 
 def test_without_openvino(loaded, monkeypatch):

@@ -54,15 +54,15 @@ WRONG = [
 
 def test_the_network_itself(model):
     agreement = compared(model, lambda network, image: network(image))
-    assert agreement.is_good
-    assert agreement.difference < 1e-5
+    assert agreement.is_good()
+    assert agreement.difference < 1e-4  # rounding: a batch of three takes other kernels than one image
     assert agreement.equal_labels == 1
     assert "100.0000% labels equal" in str(agreement)
 
 
 @pytest.mark.parametrize("change", WRONG)
 def test_wrong_graphs(model, change):
-    assert not compared(model, change).is_good
+    assert not compared(model, change).is_good()
 
 
 def test_another_shape(model):
