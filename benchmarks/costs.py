@@ -22,7 +22,7 @@ import environment
 import torch
 from arms import ARMS, NETWORKS, TRAINERS
 from host_commands import with_trainers, write_json
-from measured import Measured, spread
+from measured import Apart, Measured, spread
 from prepared import Prepared, sizes_of
 
 
@@ -60,19 +60,22 @@ def measure(prepared: Prepared, configuration: str, args: argparse.Namespace) ->
         os.environ.update(with_trainers(TRAINERS), BENCHMARK_THREADS=str(args.threads))
         os.environ.update(BENCHMARK_EPOCHS="1", BENCHMARK_ITERATIONS="1", BENCHMARK_VAL_ITERATIONS="1")
         dataset_json = json.loads((prepared.preprocessed / "dataset.json").read_text())
-        plan, networks = {}, {}
+        plan, networks, shapes = {}, {}, {}
+        steps: dict[str, list[float]] = {name: [] for name in args.networks}
+        scans: dict[str, list[float]] = {name: [] for name in args.networks}
         for name in args.networks:
             plan[name] = prepared.configuration(name, ARMS[name], configuration)
             plans = json.loads((prepared.preprocessed / f"{name}.json").read_text())
             trainer = f"{ARMS[name].trainer}_short"
-            shape = median_scan(plans, plan[name])
-            networks[name] = Measured(plans, configuration, dataset_json, trainer, device, shape)
+            shapes[name] = median_scan(plans, plan[name])
+            networks[name] = Apart(Measured, plans, configuration, dataset_json, trainer, device, shapes[name])
         for round_ in range(args.rounds + 1):
             for name, one in networks.items():
-                one.take_turn()
-                print(f"{configuration}, {name}, round {round_}: {one.step_seconds[-1]:.3f} s a step, ", end="")
-                print(f"{one.scan_seconds[-1]:.2f} s a scan{' (warm-up)' if round_ == 0 else ''}", flush=True)
-        return [
+                steps[name].append(one("step_seconds"))
+                scans[name].append(one("scan_seconds"))
+                print(f"{configuration}, {name}, round {round_}: {steps[name][-1]:.3f} s a step, ", end="")
+                print(f"{scans[name][-1]:.2f} s a scan{' (warm-up)' if round_ == 0 else ''}", flush=True)
+        rows = [
             {
                 "dataset": prepared.dataset.name,
                 "configuration": configuration,
@@ -81,17 +84,20 @@ def measure(prepared: Prepared, configuration: str, args: argparse.Namespace) ->
                 "code": ARMS[name].code(),
                 "plan": {key: plan[name][key] for key in ("batch_size", "patch_size")},
                 "cost": {
-                    **one.size(),
-                    "step_seconds": spread(one.step_seconds[1:]),
-                    "scan_seconds": spread(one.scan_seconds[1:]),
-                    "scan_shape": list(one.scan.shape),
-                    "peak_bytes": one.peak_bytes(),
+                    **one("size"),
+                    "step_seconds": spread(steps[name][1:]),
+                    "scan_seconds": spread(scans[name][1:]),
+                    "scan_shape": [one("input_channels"), *shapes[name]],
+                    "peak_bytes": one("peak_bytes"),
                 },
                 "threads": args.threads,
                 "environment": environment.describe(),
             }
             for name, one in networks.items()
         ]
+        for one in networks.values():
+            one.close()
+        return rows
 
 
 def median_scan(plans: dict[str, Any], plan: dict[str, Any]) -> list[int]:

@@ -2,9 +2,14 @@
 
 from __future__ import annotations
 
+import contextlib
+import io
+import multiprocessing
+import os
 import statistics
 import time
 from collections.abc import Callable
+from multiprocessing.connection import Connection
 from typing import Any
 
 import torch
@@ -47,8 +52,6 @@ class Measured:
         self.batch = self._batch(torch.Generator().manual_seed(0))
         self.predictor = self._predictor()
         self.scan = None if scan_shape is None else torch.randn(self.channels, *scan_shape)
-        self.step_seconds: list[float] = []
-        self.scan_seconds: list[float] = []
 
     def step(self) -> None:
         """One of the trainer's training steps."""
@@ -58,11 +61,18 @@ class Measured:
         """The logits of one scan, mirrored views included."""
         self.predictor.predict_sliding_window_return_logits(self.scan)
 
-    def take_turn(self) -> None:
-        """A step and a scan, timed."""
-        self.step_seconds.append(seconds(self.step, self.device))
-        if self.scan is not None:
-            self.scan_seconds.append(seconds(self.predict, self.device))
+    def step_seconds(self) -> float:
+        """Of a step that follows another, as in training: the first one fetches what others pushed out of caches."""
+        self.step()
+        return seconds(self.step, self.device)
+
+    def scan_seconds(self) -> float:
+        """Of a scan."""
+        return seconds(self.predict, self.device)
+
+    def input_channels(self) -> int:
+        """Of a scan."""
+        return self.channels
 
     def size(self) -> dict[str, int]:
         """Parameters, and FLOPs of one patch forward."""
@@ -124,6 +134,56 @@ class Measured:
             trainer.configure_rotation_dummyDA_mirroring_and_inital_patch_size()[3],
         )
         return predictor
+
+
+class Apart:
+    """A `Measured` in a process of its own: what a trainer sets in its process is not the others'.
+
+    Its methods are called by their names, `one("step_seconds")`; what they give must travel between processes.
+
+    Args:
+        kind: `Measured`, or a class derived from it.
+        arguments: Its arguments.
+    """
+
+    def __init__(self, kind: type[Measured], *arguments: Any) -> None:
+        context = multiprocessing.get_context("spawn")
+        self._pipe, theirs = context.Pipe()
+        self._process = context.Process(target=_serve, args=(theirs, kind, arguments), daemon=True)
+        self._process.start()
+        theirs.close()
+        self._answer()
+
+    def __call__(self, method: str, *arguments: Any) -> Any:
+        """What the method gives."""
+        self._pipe.send((method, arguments))
+        return self._answer()
+
+    def close(self) -> None:
+        """Ends the process."""
+        self._pipe.close()
+        self._process.join()
+
+    def _answer(self) -> Any:
+        done, answer = self._pipe.recv()
+        if not done:
+            raise RuntimeError(answer)
+        return answer
+
+
+def _serve(pipe: Connection, kind: type[Measured], arguments: tuple[Any, ...]) -> None:
+    torch.set_num_threads(int(os.environ["BENCHMARK_THREADS"]))
+    with contextlib.redirect_stdout(io.StringIO()):  # nnU-Net's
+        try:
+            measured = kind(*arguments)
+            pipe.send((True, None))
+            while True:
+                method, given = pipe.recv()
+                pipe.send((True, getattr(measured, method)(*given)))
+        except EOFError:
+            return
+        except Exception as error:
+            pipe.send((False, f"{type(error).__name__}: {error}"))
 
 
 def seconds(action: Callable[[], None], device: torch.device) -> float:

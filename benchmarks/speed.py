@@ -2,8 +2,9 @@ r"""Default nnU-Net, ResEnc-M and EAS U-Net on the same plans, in turns: trainin
 
     python benchmarks/speed.py [--quick] --device cpu --json OUT.json
 
-Nothing is trained and no data are needed: a network takes as long with random weights on a random scan. Steps are the
-trainers' own, network times are nnU-Net's sliding window with mirroring, commands are `nnUNetv2_predict` and
+Nothing is trained and no data are needed: a network takes as long with random weights on a random scan. Each network
+runs in a process of its own, as in nnU-Net's commands. Steps are the trainers' own,
+network times are nnU-Net's sliding window with mirroring, commands are `nnUNetv2_predict` and
 `nnunet-eas predict` on the same scan in files. `ratios` are default / ours, medians of the pairs of one round:
 
     train_step_2d, train_step_3d          a training step
@@ -36,7 +37,7 @@ import SimpleITK as sitk
 import torch
 from arms import ARMS, TRAINERS
 from host_commands import with_trainers, write_json
-from measured import Measured, seconds, spread
+from measured import Apart, Measured, seconds, spread
 from speed_floor import floor
 
 NETWORKS = ("default", "resenc_m", "eas")
@@ -51,13 +52,14 @@ def main() -> None:
     parser.add_argument("--device", choices=("cpu", "cuda"), default="cpu")
     parser.add_argument("--quick", action="store_true", help="12 slices, batch 2, a smaller 3-D patch: minutes")
     parser.add_argument("--threads", type=int, default=torch.get_num_threads())
-    parser.add_argument("--rounds", type=int, default=3, help="behind a warm-up")
+    parser.add_argument("--rounds", type=int, default=None, help="behind a warm-up (default: 3, --quick 2)")
     args = parser.parse_args()
+    args.rounds = args.rounds or (2 if args.quick else 3)
     os.environ.update(with_trainers(TRAINERS), BENCHMARK_THREADS=str(args.threads), OMP_NUM_THREADS=str(args.threads))
     os.environ.update(BENCHMARK_EPOCHS="1", BENCHMARK_ITERATIONS="1", BENCHMARK_VAL_ITERATIONS="1")
     torch.set_num_threads(args.threads)
-    slices = 12 if args.quick else 160
     small = args.quick or args.device == "cpu"
+    slices = 12 if small else 160  # a network's time grows with them; a whole command has fixed costs, too
     with tempfile.TemporaryDirectory() as folder:
         work = Path(folder)
         for name in ("raw", "preprocessed", "results"):
@@ -70,7 +72,7 @@ def main() -> None:
         rows = measure("2d", [384, 384], 2 if small else 12, [slices, 384, 384], args)
         patch = [32, 96, 96] if small else [80, 192, 160]
         rows |= measure("3d_fullres", patch, 2, patch if small else [slices, 384, 384], args)
-        commands = measure_commands(work, slices, args)
+        commands = measure_commands(work, 12 if args.quick else 160, args)
         content = {
             "device": args.device,
             "quick": args.quick,
@@ -169,82 +171,81 @@ def measure(
     configuration: str, patch: list[int], batch: int, scan: list[int], args: argparse.Namespace
 ) -> dict[str, dict[str, Any]]:
     """Training step, prediction and memory of all networks in turns; the first round is a warm-up."""
+    names = ("default", "eas") if args.quick else NETWORKS  # ResEnc-M takes longer than all the rest together
+    device = torch.device(args.device)
     networks = {
-        name: Measured(
+        name: Apart(
+            Speed,
             plans_of(configuration, patch, batch, name),
             configuration,
             DATASET_JSON,
             f"{ARMS[name].trainer}_short",
-            torch.device(args.device),
-            None if args.quick and name == "resenc_m" else scan,  # it takes longer than all the rest together
+            device,
+            scan,
         )
-        for name in NETWORKS
+        for name in names
     }
-    ours = ours_on(networks["eas"], args.device) if configuration == "2d" else None
-    our_seconds, scan_of_ours = [], networks["eas"].scan
-    for round_ in range(args.rounds + 1):
-        for name, one in networks.items():
-            one.take_turn()
-            scan_took = f", {one.scan_seconds[-1]:.2f} s a scan" if one.scan_seconds else ""
-            print(f"{configuration} round {round_} {name}: {one.step_seconds[-1]:.3f} s a step{scan_took}", flush=True)
-        if ours is not None:
-            predict = partial(ours.predict_logits_from_preprocessed_data, scan_of_ours)
-            our_seconds.append(seconds(predict, torch.device(args.device)))
-            print(f"{configuration} round {round_} nnunet-eas predict: {our_seconds[-1]:.2f} s a scan", flush=True)
+    rows: dict[str, dict[str, Any]] = {
+        name: {"patch_size": patch, "batch_size": batch, "scan_shape": scan, "step_seconds": [], "scan_seconds": []}
+        for name in names
+    }
     if configuration == "2d":
         for name in ("default", "eas"):
-            save(networks[name])
-    rows = {
-        f"{name}_{configuration}": {
-            "patch_size": patch,
-            "batch_size": batch,
-            "scan_shape": scan,
-            **one.size(),
-            "step_seconds": one.step_seconds[1:],
-            "scan_seconds": one.scan_seconds[1:],
-            "peak_bytes": one.peak_bytes(),
-        }
-        for name, one in networks.items()
-    }
-    if ours is not None:
-        rows[f"eas_{configuration}"]["our_predictor_scan_seconds"] = our_seconds[1:]
-    return rows
+            networks[name]("save")
+        rows["eas"] |= {"our_engine": networks["eas"]("build_our_predictor"), "our_predictor_scan_seconds": []}
+    for round_ in range(args.rounds + 1):
+        for name, one in networks.items():
+            taken = {"step_seconds": one("step_seconds"), "scan_seconds": one("scan_seconds")}
+            if "our_engine" in rows[name]:
+                taken["our_predictor_scan_seconds"] = one("our_predictor_scan_seconds")
+            said = ", ".join(f"{what} {value:.2f}" for what, value in taken.items())
+            print(f"{configuration} round {round_} {name}: {said}", flush=True)
+            for what, value in taken.items():
+                rows[name][what] += [value] if round_ else []
+    for name, one in networks.items():
+        rows[name] |= {**one("size"), "peak_bytes": one("peak_bytes")}
+        one.close()
+    return {f"{name}_{configuration}": row for name, row in rows.items()}
 
 
-def save(measured: Measured) -> None:
-    """The model's folder as after a training, for the commands."""
-    trainer = measured.trainer
-    folder = Path(trainer.output_folder_base)
-    (folder / "plans.json").write_text(json.dumps(trainer.plans_manager.plans))
-    (folder / "dataset.json").write_text(json.dumps(DATASET_JSON))
-    trainer.save_checkpoint(str(Path(trainer.output_folder) / "checkpoint_final.pth"))
+class Speed(Measured):
+    """With `nnunet-eas predict`'s predictor, and a folder as after a training."""
 
+    def save(self) -> None:
+        """The model's folder, for the commands."""
+        folder = Path(self.trainer.output_folder_base)
+        (folder / "plans.json").write_text(json.dumps(self.trainer.plans_manager.plans))
+        (folder / "dataset.json").write_text(json.dumps(DATASET_JSON))
+        self.trainer.save_checkpoint(str(Path(self.trainer.output_folder) / "checkpoint_final.pth"))
 
-def ours_on(measured: Measured, device: str):
-    """`nnunet-eas predict`'s predictor around the same network, with the engine that it would choose."""
-    from nnunet_eas.inference.batched_predictor import BatchedPredictor
-    from nnunet_eas.inference.engines import forwards_of
-    from nnunet_eas.inference.trained_model import TrainedModel
+    def build_our_predictor(self) -> str:
+        """`nnunet-eas predict`'s predictor around the same network; the engine that it chooses."""
+        from nnunet_eas.inference.batched_predictor import BatchedPredictor
+        from nnunet_eas.inference.engines import forwards_of
+        from nnunet_eas.inference.trained_model import TrainedModel
 
-    host = measured.predictor
-    model = TrainedModel(
-        trainer_name=host.trainer_name,
-        configuration_name="2d",
-        plans_manager=host.plans_manager,
-        configuration=host.configuration_manager,
-        dataset_json=DATASET_JSON,
-        folds=(0,),
-        networks=(host.network,),
-        mirroring_axes=tuple(host.allowed_mirroring_axes),
-    )
-    predictor = BatchedPredictor(device=torch.device(device), perform_everything_on_device=device == "cuda")
-    predictor.allow_tqdm = False
-    predictor.manual_initialization(
-        host.network, host.plans_manager, host.configuration_manager, None, DATASET_JSON, host.trainer_name, (0, 1)
-    )
-    predictor.forwards, engine = forwards_of(model, torch.device(device), "auto", 4)
-    print(f"nnunet-eas predict: {engine}", flush=True)
-    return predictor
+        host = self.predictor
+        model = TrainedModel(
+            trainer_name=host.trainer_name,
+            configuration_name="2d",
+            plans_manager=host.plans_manager,
+            configuration=host.configuration_manager,
+            dataset_json=DATASET_JSON,
+            folds=(0,),
+            networks=(host.network,),
+            mirroring_axes=tuple(host.allowed_mirroring_axes),
+        )
+        self.ours = BatchedPredictor(device=self.device, perform_everything_on_device=self.device.type == "cuda")
+        self.ours.allow_tqdm = False
+        self.ours.manual_initialization(
+            host.network, host.plans_manager, host.configuration_manager, None, DATASET_JSON, host.trainer_name, (0, 1)
+        )
+        self.ours.forwards, engine = forwards_of(model, self.device, "auto", 4)
+        return engine
+
+    def our_predictor_scan_seconds(self) -> float:
+        """Of a scan."""
+        return seconds(partial(self.ours.predict_logits_from_preprocessed_data, self.scan), self.device)
 
 
 def measure_commands(work: Path, slices: int, args: argparse.Namespace) -> dict[str, Any]:
@@ -260,7 +261,7 @@ def measure_commands(work: Path, slices: int, args: argparse.Namespace) -> dict[
         "eas_ours": ["nnunet-eas", "predict", "-tr", "EASUNetTrainer_short", "-p", "eas"],
     }
     taken: dict[str, list[float]] = {name: [] for name in commands}
-    for round_ in range(1 if args.quick else 3):
+    for round_ in range(1 if args.quick or args.device == "cpu" else 3):
         for name, (script, *arguments) in commands.items():
             command = [str(Path(sys.executable).parent / script), *arguments]
             model = ["-d", DATASET, "-c", "2d", "-f", "0", "-device", args.device, "--disable_progress_bar"]

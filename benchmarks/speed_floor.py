@@ -68,9 +68,9 @@ def of_stages(
     image = torch.randn(1, 1, *patch_size, device=device)
     watched = [(f"encoder {i}", stage) for i, stage in enumerate(network.encoder.stages)]
     watched += [(f"decoder {i}", stage) for i, stage in enumerate(network.decoder.stages)]
-    inputs: dict[str, torch.Tensor] = {}
+    inputs: dict[str, tuple[torch.Tensor, ...]] = {}
     handles = [
-        stage.register_forward_pre_hook(lambda _, given, name=name: inputs.__setitem__(name, given[0]))
+        stage.register_forward_pre_hook(lambda _, given, name=name: inputs.__setitem__(name, given))
         for name, stage in watched
     ]
     with torch.inference_mode():
@@ -81,7 +81,7 @@ def of_stages(
         for name, stage in watched:
             with FlopCounterMode(display=False) as counter:
                 bytes_moved = _bytes(stage, inputs[name])
-            seconds = _seconds(lambda stage=stage, name=name: stage(inputs[name]), device)
+            seconds = _seconds(lambda stage=stage, name=name: stage(*inputs[name]), device)
             of_flops = counter.get_total_flops() / rates["flops_per_second"]
             of_bytes = bytes_moved / rates["bytes_per_second"]
             rows.append(
@@ -109,7 +109,7 @@ def bandwidth(device: torch.device, megabytes: int = 256) -> float:
     return 2 * source.numel() * source.element_size() / _seconds(lambda: target.copy_(source), device)
 
 
-def _bytes(stage: nn.Module, x: torch.Tensor) -> int:
+def _bytes(stage: nn.Module, maps: tuple[torch.Tensor, ...]) -> int:
     """In and out of every block, once each."""
     moved = 0
 
@@ -117,8 +117,10 @@ def _bytes(stage: nn.Module, x: torch.Tensor) -> int:
         nonlocal moved
         moved += sum(tensor.numel() * tensor.element_size() for tensor in (given[0], output))
 
-    handles = [module.register_forward_hook(count) for module in stage.modules() if isinstance(module, BLOCKS)]
-    stage(x)
+    blocks = [module for module in stage.modules() if isinstance(module, BLOCKS)]
+    parts = {part for block in blocks for part in block.modules() if part is not block}
+    handles = [block.register_forward_hook(count) for block in blocks if block not in parts]
+    stage(*maps)
     for handle in handles:
         handle.remove()
     return moved

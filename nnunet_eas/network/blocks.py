@@ -16,7 +16,7 @@ from torch.nn.modules.pooling import _MaxPoolNd
 
 from nnunet_eas.network import recompute
 from nnunet_eas.network.depthwise_conv import DepthwiseConv3d
-from nnunet_eas.network.folded import Folded, activated, fold
+from nnunet_eas.network.folded import Folded, fold
 from nnunet_eas.network.instance_norm import keeping_layout
 from nnunet_eas.network.recompute import Behind
 
@@ -105,8 +105,7 @@ class ConvNormNonlin(nn.Sequential):
 
     def forward(self, x: torch.Tensor) -> torch.Tensor:
         if self.folded is not None and self.folded.applies(self.conv, self.norm, x):
-            x = self.folded(self.conv, x)
-            return activated(x, getattr(self, "nonlin", None))
+            return self.folded(self.conv, getattr(self, "nonlin", None), x)
         return self.behind_conv(self.conv(x))
 
     def behind_conv(self, x: torch.Tensor) -> torch.Tensor:

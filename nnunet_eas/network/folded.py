@@ -39,8 +39,13 @@ class Folded:
             a is b and a._version == version for (a, version), b in zip(self.sources, now, strict=True)
         )
 
-    def __call__(self, conv: Any, x: torch.Tensor) -> torch.Tensor:
-        return conv._conv_forward(x, self.weight, self.bias)
+    def __call__(self, conv: Any, nonlin: nn.Module | None, x: torch.Tensor) -> torch.Tensor:
+        """Convolution, norm and activation; on the CPU in one pass over the map."""
+        activation = _of_onednn(nonlin)
+        if activation is None or not _has_onednn(x):
+            return _activated(conv._conv_forward(x, self.weight, self.bias), nonlin)
+        geometry = (conv.padding, conv.stride, conv.dilation, conv.groups)
+        return torch.ops.mkldnn._convolution_pointwise(x, self.weight, self.bias, *geometry, *activation, "")
 
 
 def fold(conv: Any, norm: Any) -> Folded | None:
@@ -56,7 +61,27 @@ def fold(conv: Any, norm: Any) -> Folded | None:
     return Folded(weight.detach(), bias.detach(), tuple((tensor, tensor._version) for tensor in sources))
 
 
-def activated(x: torch.Tensor, nonlin: nn.Module | None) -> torch.Tensor:
+def _of_onednn(nonlin: nn.Module | None) -> tuple[str, list[float]] | None:
+    """Its name for the activation, and what it needs to know."""
+    if nonlin is None:
+        return "none", []
+    if isinstance(nonlin, nn.LeakyReLU):
+        return "leaky_relu", [nonlin.negative_slope]
+    return {nn.Hardswish: ("hardswish", []), nn.ReLU: ("relu", [])}.get(type(nonlin))
+
+
+def _has_onednn(x: torch.Tensor) -> bool:
+    """Whether it may compute this: not in a graph that a compiler makes, nor where operations are counted."""
+    return (
+        x.device.type == "cpu"
+        and x.dtype == torch.float32
+        and torch.backends.mkldnn.is_available()
+        and not torch.compiler.is_compiling()
+        and torch._C._len_torch_dispatch_stack() == 0  # FlopCounterMode does not know the operation
+    )
+
+
+def _activated(x: torch.Tensor, nonlin: nn.Module | None) -> torch.Tensor:
     """The activation, in the place of x where the class can, which nothing else holds."""
     if isinstance(nonlin, nn.Hardswish):
         return F.hardswish(x, inplace=True)
