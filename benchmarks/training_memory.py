@@ -25,6 +25,7 @@ import json
 import math
 import os
 from pathlib import Path
+from unittest import mock
 
 import environment
 import torch
@@ -146,7 +147,9 @@ def on_cpu(row: dict, architecture: dict, limit_gb: float) -> dict:
             break  # a norm needs two voxels
         patch[longest] = math.ceil(edges[longest] / 2) * divisors[longest]
         count = count_step()
-    with torch.profiler.profile(activities=[torch.profiler.ProfilerActivity.CPU], profile_memory=True) as profile:
+    as_on_a_gpu = mock.patch("nnunet_eas.network.eager_cpu.runs_on", return_value=False)  # what plans are made for
+    activities = [torch.profiler.ProfilerActivity.CPU]
+    with as_on_a_gpu, torch.profiler.profile(activities=activities, profile_memory=True) as profile:
         before = train_step(architecture, patch, torch.device("cpu"), **shape)
     events = profile.profiler.kineto_results.events()
     end_of_forward = next(e.start_ns() for e in events if e.name() == "end of forward")

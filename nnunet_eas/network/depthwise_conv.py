@@ -9,6 +9,8 @@ from torch import nn
 from torch.autograd.function import once_differentiable
 from torch.nn import functional as F
 
+from nnunet_eas.network import eager_cpu
+
 
 class DepthwiseConv3d(nn.Conv3d):
     """Depthwise convolution, k x k x k.
@@ -27,7 +29,7 @@ class DepthwiseConv3d(nn.Conv3d):
 
     def has_fast_gradients(self, x: torch.Tensor) -> bool:
         """Whether they are to be had for this input."""
-        if torch.compiler.is_compiling() or torch.jit.is_tracing() or x.device.type != "cpu":
+        if not eager_cpu.runs_on(x):
             return False
         same_size = all(
             p == d * (k // 2) for p, d, k in zip(self.padding, self.dilation, self.kernel_size, strict=True)

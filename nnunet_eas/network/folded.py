@@ -10,6 +10,8 @@ from torch import nn
 from torch.nn import functional as F
 from torch.nn.utils.fusion import fuse_conv_bn_weights
 
+from nnunet_eas.network import eager_cpu
+
 
 @dataclass(frozen=True)
 class Folded:
@@ -73,10 +75,9 @@ def _of_onednn(nonlin: nn.Module | None) -> tuple[str, list[float]] | None:
 def _has_onednn(x: torch.Tensor) -> bool:
     """Whether it may compute this: not in a graph that a compiler makes, nor where operations are counted."""
     return (
-        x.device.type == "cpu"
+        eager_cpu.runs_on(x)
         and x.dtype == torch.float32
         and torch.backends.mkldnn.is_available()
-        and not torch.compiler.is_compiling()
         and torch._C._len_torch_dispatch_stack() == 0  # FlopCounterMode does not know the operation
     )
 

@@ -8,6 +8,8 @@ import torch
 from torch import nn
 from torch.autograd.function import once_differentiable
 
+from nnunet_eas.network import eager_cpu
+
 
 class _KeepsLayout:
     """Differs from PyTorch's class in the way there, not in the result.
@@ -41,7 +43,7 @@ def keeping_layout(norm_op: type[nn.Module] | None) -> type[nn.Module] | None:
 
 
 def _applies(norm: Any, x: torch.Tensor) -> bool:
-    if torch.compiler.is_compiling() or torch.jit.is_tracing() or x.device.type != "cpu" or norm.track_running_stats:
+    if not eager_cpu.runs_on(x) or norm.track_running_stats:
         return False
     layout = {4: torch.channels_last, 5: torch.channels_last_3d}.get(x.ndim)
     return (

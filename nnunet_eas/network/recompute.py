@@ -16,7 +16,7 @@ from torch.autograd.function import once_differentiable
 from torch.nn import functional as F
 from torch.nn.modules.instancenorm import _InstanceNorm
 
-from nnunet_eas.network import depthwise_conv, instance_norm
+from nnunet_eas.network import depthwise_conv, eager_cpu, instance_norm
 
 Statistics = Sequence[torch.Tensor]
 """Mean and inverse standard deviation, per channel or per image and channel."""
@@ -40,14 +40,8 @@ class Behind(NamedTuple):
 
 
 def recomputes(module: nn.Module, x: torch.Tensor) -> bool:
-    """Whether a pass keeps less: in training on the CPU, where nothing compiles; a compiler makes its own choice."""
-    return (
-        module.training
-        and torch.is_grad_enabled()
-        and x.device.type == "cpu"
-        and not torch.compiler.is_compiling()
-        and not torch.is_autocast_enabled("cpu")
-    )
+    """Whether a pass keeps less: in training, on the CPU."""
+    return module.training and torch.is_grad_enabled() and eager_cpu.runs_on(x)
 
 
 def norm_nonlin(behind: Behind, x: torch.Tensor) -> torch.Tensor:

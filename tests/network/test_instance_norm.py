@@ -59,7 +59,7 @@ def pair(cls, channels, affine=True, dtype=torch.float64, **kwargs):
 def gradients(norm, x):
     x = x.detach().clone().requires_grad_()
     y = norm(x)
-    (y * torch.linspace(-1, 1, y.numel(), dtype=y.dtype).sin().reshape(y.shape)).sum().backward()
+    (y * torch.randn(y.shape, generator=torch.Generator().manual_seed(1))).sum().backward()
     return y, x.grad, [p.grad for p in norm.parameters()]
 
 
@@ -119,7 +119,7 @@ def test_one_with_running_statistics_is_pytorchs_own(own, cls, shape):
     [(InstanceNorm2d, (2, 4, 240, 336)), (InstanceNorm3d, (2, 4, 40, 48, 56)), (InstanceNorm3d, (1, 4, 3, 160, 224))],
 )
 def test_single_precision_is_enough_where_the_mean_is_large(own, cls, shape):
-    """One sum over each channel is not: a volume's variance is then wrong in the second or third digit."""
+    """One long sum for each channel is not: see `_statistics`."""
     ours, plain = pair(cls, shape[1], dtype=torch.float32)
     x = channels_last(torch.randn(shape) + 30)
     y, of_input, of_parameters = gradients(ours, x)
@@ -128,7 +128,7 @@ def test_single_precision_is_enough_where_the_mean_is_large(own, cls, shape):
     torch.testing.assert_close(y.double(), expected[0], rtol=0, atol=1e-4)
     torch.testing.assert_close(of_input.double(), expected[1], rtol=0, atol=1e-4 * expected[1].abs().max().item())
     for found, exact in zip(of_parameters, expected[2], strict=True):
-        torch.testing.assert_close(found.double(), exact, rtol=0, atol=1e-4 * shape[0] * x[0, 0].numel() ** 0.5)
+        torch.testing.assert_close(found.double(), exact, rtol=0, atol=1e-4 * exact.abs().max().item())
 
 
 @pytest.mark.parametrize(("cls", "shape"), [(InstanceNorm2d, (2, 1, 5, 7)), (InstanceNorm3d, (2, 1, 3, 5, 7))])
@@ -151,16 +151,6 @@ def test_one_voxel_raises_as_pytorch_does(cls, shape, train):
     assert str(found.value) == str(expected.value)
 
 
-@pytest.mark.parametrize(("cls", "ndim"), [(InstanceNorm2d, 5), (InstanceNorm3d, 4), (InstanceNorm3d, 6)])
-def test_another_number_of_axes_raises_as_pytorch_does(cls, ndim):
-    ours, plain = pair(cls, 3)
-    x = torch.randn(2, 3, *range(2, ndim), dtype=torch.float64)
-    x = channels_last(x) if ndim in FORMATS else x
-    for norm in (plain, ours):
-        with pytest.raises(ValueError, match="expected .*D input"):
-            norm(x)
-
-
 @pytest.mark.parametrize("cls", [InstanceNorm2d, InstanceNorm3d])
 def test_an_image_without_a_batch_axis(cls):
     ours, plain = pair(cls, 3)
@@ -177,6 +167,7 @@ def test_the_state_is_pytorchs(cls, kwargs):
     assert repr(ours) == repr(plain)
 
 
+@pytest.mark.filterwarnings("ignore:.*jit.trace:FutureWarning", "ignore::torch.jit.TracerWarning")
 @pytest.mark.parametrize(("cls", "shape"), [(InstanceNorm2d, (2, 3, 5, 7)), (InstanceNorm3d, (2, 4, 3, 5, 7))])
 def test_compiled_and_traced_it_is_pytorchs(own, cls, shape):
     ours, plain = pair(cls, shape[1])
@@ -184,8 +175,10 @@ def test_compiled_and_traced_it_is_pytorchs(own, cls, shape):
     torch._dynamo.reset()
     compiled = torch.compile(copy.deepcopy(ours), backend="eager", fullgraph=True)
     torch.testing.assert_close(gradients(compiled, x), gradients(plain, x))
-    torch.testing.assert_close(torch.jit.trace(ours, x)(x), plain(x))
     assert not own
+    traced = torch.jit.trace(ours, x, check_trace=False)  # the check is a run of ours
+    assert not own
+    torch.testing.assert_close(traced(x), plain(x))
 
 
 def test_the_class_to_build():

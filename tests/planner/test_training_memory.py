@@ -9,6 +9,7 @@ from torch.profiler import ProfilerActivity, profile, record_function
 from torch.utils._python_dispatch import TorchDispatchMode
 from torch.utils._pytree import tree_leaves
 
+from nnunet_eas.network import eager_cpu
 from nnunet_eas.plan_translation import translate_architecture
 from nnunet_eas.planner.training_memory import training_step_memory
 
@@ -101,6 +102,12 @@ class CPUStep:
             pass
         loss.backward()
         self.optimizer.step()
+
+
+@pytest.fixture(autouse=True)
+def as_on_a_gpu(monkeypatch):
+    """What the planner plans for: on the CPU the network keeps less."""
+    monkeypatch.setattr(eager_cpu, "runs_on", lambda x: False)
 
 
 @pytest.fixture
