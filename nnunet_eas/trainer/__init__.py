@@ -1,5 +1,6 @@
 """nnU-Net trainers that train the EAS U-Net."""
 
+from nnunet_eas.trainer.bf16 import EASUNetTrainer_bf16
 from nnunet_eas.trainer.demo import EASUNetTrainer_demo, EASUNetTrainer_demo_quick
 from nnunet_eas.trainer.eas_unet_trainer import EASUNetTrainer
 from nnunet_eas.trainer.lengths import (
@@ -19,6 +20,7 @@ __all__ = [
     "EASUNetTrainer_50epochs",
     "EASUNetTrainer_100epochs",
     "EASUNetTrainer_250epochs",
+    "EASUNetTrainer_bf16",
     "EASUNetTrainer_demo",
     "EASUNetTrainer_demo_quick",
     "EASUNetTrainer_noMirrorLR",

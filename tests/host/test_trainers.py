@@ -11,7 +11,7 @@ from nnunetv2.training.nnUNetTrainer.nnUNetTrainer import nnUNetTrainer
 
 import nnunet_eas.trainer
 from nnunet_eas.network.eas_unet import ARCH_FORMAT
-from nnunet_eas.trainer import EASUNetTrainer, EASUNetTrainer_noMirrorLR, EASUNetTrainer_paper
+from nnunet_eas.trainer import EASUNetTrainer, EASUNetTrainer_bf16, EASUNetTrainer_noMirrorLR, EASUNetTrainer_paper
 
 pytestmark = pytest.mark.slow  # the planned data set comes from a command
 
@@ -270,3 +270,14 @@ def test_left_and_right_are_not_mirrored(new_trainer, plans, configuration, tran
     trainer = new_trainer(EASUNetTrainer_noMirrorLR, configuration, plans=plans)
     *_, mirrored = trainer.configure_rotation_dummyDA_mirroring_and_inital_patch_size()
     assert mirrored == trainer.inference_allowed_mirroring_axes == axes
+
+
+def test_bf16_is_what_autocast_takes_and_nothing_scales_the_loss(new_trainer):
+    before = torch.get_autocast_dtype("cuda")
+    try:
+        trainer = new_trainer(EASUNetTrainer_bf16)
+        assert trainer.grad_scaler is None
+        with torch.autocast("cuda", enabled=True):
+            assert torch.get_autocast_dtype("cuda") == torch.bfloat16
+    finally:
+        torch.set_autocast_dtype("cuda", before)
