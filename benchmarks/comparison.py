@@ -21,8 +21,7 @@ from arms import ARMS, NETWORKS
 from comparison_figure import draw
 from comparison_text import markdown, summary
 from host_commands import write_json
-
-MARKS = ("<!-- comparison -->", "<!-- /comparison -->")
+from readme_block import put_between_marks
 
 
 def main() -> int:
@@ -54,28 +53,13 @@ def main() -> int:
     args.out.with_name(f"{args.out.name}.md").write_text(text, encoding="utf-8")
     print(text)
     if args.readme:
-        put_between_marks(args.readme, summary(tables))
+        put_between_marks(args.readme, "comparison", summary(tables))
     faults += of_costs + of_tables
     if not tables:
         faults.append(f"--results must hold results of {', '.join(names)}, got none in {args.results}. Run runner.py.")
     for fault in faults:
         print(f"left out: {fault}", file=sys.stderr)
     return 1 if faults else 0
-
-
-def put_between_marks(path: Path, text: str) -> None:
-    """Replaces what stands between the two marks.
-
-    Raises:
-        SystemExit: The file has not both.
-    """
-    before, begin, rest = path.read_text(encoding="utf-8").partition(MARKS[0])
-    _, end, after = rest.partition(MARKS[1])
-    if not end:
-        raise SystemExit(f"--readme must hold {MARKS[0]} and {MARKS[1]}, got {path} without. Put them in.")
-    part = path.with_name(f"{path.name}.part")
-    part.write_text(f"{before}{begin}\n\n{text}\n{end}{after}", encoding="utf-8")
-    part.replace(path)
 
 
 def read_costs(path: Path | None) -> tuple[list[dict[str, Any]], list[str]]:

@@ -30,6 +30,11 @@ python "$here/equal_iterations.py" --dataset "$dataset" --work "$work/equal_iter
 # the planner's count against the memory that CUDA's allocator hands out, for plans of 8 to 80 GB that fit this GPU
 python "$here/training_memory.py" --work "$work/training_memory" --device cuda --out "$work/training_memory_cuda.json"
 
+# training steps, memory and prediction beside default nnU-Net and ResEnc-M, eager and compiled, and how far from the floor
+for compile in 0 1; do
+    nnUNet_compile=$compile python "$here/speed.py" --device cuda --json "$work/speed_cuda_compile$compile.json"
+done
+
 # all rivals side by side, and what they cost; a look, not the full comparison (five folds, more seeds, longer)
 compare=(--datasets "$dataset" --work "$work/comparison" --configurations 2d 3d_fullres --device cuda)
 python "$here/costs.py" "${compare[@]}" --out "$work/costs.json" --networks default eas resenc_m

@@ -104,7 +104,8 @@ class ConvNormNonlin(nn.Sequential):
         self.register_load_state_dict_post_hook(_fold_after_loading)
 
     def forward(self, x: torch.Tensor) -> torch.Tensor:
-        if self.folded is not None and self.folded.applies(self.conv, self.norm, x):
+        drops = "dropout" in self._modules and self.dropout.training
+        if self.folded is not None and not drops and self.folded.applies(self.conv, self.norm, x):
             return self.folded(self.conv, getattr(self, "nonlin", None), x)
         return self.behind_conv(self.conv(x))
 

@@ -38,6 +38,7 @@ class DepthwiseConv3d(nn.Conv3d):
             x.ndim == 5
             and x.dtype == self.weight.dtype
             and same_size
+            and self.padding_mode == "zeros"
             and set(self.stride) == {1}
             and self.groups == self.in_channels == self.out_channels > 1
             and x.is_contiguous(memory_format=torch.channels_last_3d)
@@ -45,17 +46,16 @@ class DepthwiseConv3d(nn.Conv3d):
 
 
 def gradients(
-    conv: Any, grad: torch.Tensor, x: torch.Tensor, of_input: Any = True
+    conv: Any, grad: torch.Tensor, x: torch.Tensor, weight: torch.Tensor, of_input: bool = True
 ) -> tuple[torch.Tensor | None, torch.Tensor | None]:
     """Of a convolution's input, where it is asked for, and of its weight. The convolution has no bias."""
-    of_input = bool(of_input)
     if isinstance(conv, DepthwiseConv3d) and conv.has_fast_gradients(x):
-        return _gradients(grad, x, conv.weight, conv.dilation, of_input, conv.weight.requires_grad)
+        return _gradients(grad, x, weight, conv.dilation, of_input, weight.requires_grad)
     none = [0] * len(conv.stride)
     of_x, of_weight, _ = torch.ops.aten.convolution_backward(
         grad,
         x,
-        conv.weight,
+        weight,
         None,
         conv.stride,
         conv.padding,
@@ -63,7 +63,7 @@ def gradients(
         False,
         none,
         conv.groups,
-        [of_input, conv.weight.requires_grad, False],
+        [of_input, weight.requires_grad, False],
     )
     return of_x, of_weight
 

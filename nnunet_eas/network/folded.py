@@ -20,26 +20,43 @@ class Folded:
     Attributes:
         weight: Of the one convolution.
         bias: Of the one convolution.
-        sources: What they were made of, each with its version: PyTorch counts a tensor's changes.
+        conv: What it was made of.
+        norm: What it was made of.
+        sources: Their tensors, each with its version: PyTorch counts a tensor's changes, those by `.data` apart.
     """
 
     weight: torch.Tensor
     bias: torch.Tensor
+    conv: Any
+    norm: Any
     sources: tuple[tuple[torch.Tensor, int], ...]
 
     def applies(self, conv: Any, norm: Any, x: torch.Tensor) -> bool:
         """Whether to use them: without gradients, while they are what the modules hold, and not in an export.
 
-        Runtimes fold by themselves, and name the weights in their graphs as the network does.
+        Runtimes fold by themselves, and name the weights in their graphs as the network does. Hooks of the two modules
+        are not called. A compiled network is not watched: call `eval()` after a change.
         """
         if torch.is_grad_enabled() or torch.compiler.is_exporting() or torch.jit.is_tracing():
+            return False
+        if conv is not self.conv or norm is not self.norm or norm.training:
             return False
         if torch.compiler.is_compiling():
             return True
         now = _sources(conv, norm)
-        return x.device == self.weight.device and all(
-            a is b and a._version == version for (a, version), b in zip(self.sources, now, strict=True)
+        return (
+            x.device == self.weight.device
+            and len(now) == len(self.sources)
+            and all(a is b and a._version == version for (a, version), b in zip(self.sources, now, strict=True))
         )
+
+    def __deepcopy__(self, memo: dict[int, Any]) -> None:
+        """Nothing: a copy's tensors count their changes anew. Its `eval()` folds again."""
+        return None
+
+    def __reduce__(self) -> tuple[type[None], tuple[()]]:
+        """Nothing, as in a copy."""
+        return type(None), ()
 
     def __call__(self, conv: Any, nonlin: nn.Module | None, x: torch.Tensor) -> torch.Tensor:
         """Convolution, norm and activation; on the CPU in one pass over the map."""
@@ -60,14 +77,14 @@ def fold(conv: Any, norm: Any) -> Folded | None:
     weight, bias = fuse_conv_bn_weights(
         conv.weight, conv.bias, norm.running_mean, norm.running_var, norm.eps, norm.weight, norm.bias
     )
-    return Folded(weight.detach(), bias.detach(), tuple((tensor, tensor._version) for tensor in sources))
+    return Folded(weight.detach(), bias.detach(), conv, norm, tuple((tensor, tensor._version) for tensor in sources))
 
 
 def _of_onednn(nonlin: nn.Module | None) -> tuple[str, list[float]] | None:
     """Its name for the activation, and what it needs to know."""
     if nonlin is None:
         return "none", []
-    if isinstance(nonlin, nn.LeakyReLU):
+    if type(nonlin) is nn.LeakyReLU:
         return "leaky_relu", [nonlin.negative_slope]
     return {nn.Hardswish: ("hardswish", []), nn.ReLU: ("relu", [])}.get(type(nonlin))
 
@@ -84,9 +101,9 @@ def _has_onednn(x: torch.Tensor) -> bool:
 
 def _activated(x: torch.Tensor, nonlin: nn.Module | None) -> torch.Tensor:
     """The activation, in the place of x where the class can, which nothing else holds."""
-    if isinstance(nonlin, nn.Hardswish):
+    if type(nonlin) is nn.Hardswish:
         return F.hardswish(x, inplace=True)
-    if isinstance(nonlin, nn.LeakyReLU):
+    if type(nonlin) is nn.LeakyReLU:
         return F.leaky_relu(x, nonlin.negative_slope, inplace=True)
     return x if nonlin is None else nonlin(x)
 

@@ -45,9 +45,9 @@ def keeping_layout(norm_op: type[nn.Module] | None) -> type[nn.Module] | None:
 def _applies(norm: Any, x: torch.Tensor) -> bool:
     if not eager_cpu.runs_on(x) or norm.track_running_stats:
         return False
-    layout = {4: torch.channels_last, 5: torch.channels_last_3d}.get(x.ndim)
+    layout = torch.channels_last if isinstance(norm, nn.InstanceNorm2d) else torch.channels_last_3d
     return (
-        layout is not None
+        x.ndim == (4 if isinstance(norm, nn.InstanceNorm2d) else 5)
         and x.shape[1] > 1
         and x.shape[2:].numel() > 1  # the host's error for one voxel
         and x.is_contiguous(memory_format=layout)

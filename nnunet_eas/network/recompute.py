@@ -18,7 +18,10 @@ from torch.nn.modules.instancenorm import _InstanceNorm
 
 from nnunet_eas.network import depthwise_conv, eager_cpu, instance_norm
 
-Statistics = Sequence[torch.Tensor]
+Affine = Sequence[Any]
+"""A norm's weight and bias, None for none."""
+
+Statistics = Sequence[Any]
 """Mean and inverse standard deviation, per channel or per image and channel."""
 
 Gradients = tuple[Any, ...]
@@ -73,63 +76,65 @@ def max_pool(pool: Any, x: torch.Tensor) -> torch.Tensor:
 
 class _NormNonlin(torch.autograd.Function):
     @staticmethod
-    def forward(ctx: Any, x: torch.Tensor, behind: Behind, *parameters: torch.Tensor | None) -> torch.Tensor:
-        y, statistics = _normalise(behind.norm, x)
-        ctx.save_for_backward(x, *statistics)
+    def forward(ctx: Any, x: torch.Tensor, behind: Behind, *affine: Any) -> torch.Tensor:
+        y, statistics = _normalise(behind.norm, x, affine)
+        ctx.save_for_backward(x, *affine, *statistics)
         ctx.behind = behind
         return _activate(behind.nonlin, y)
 
     @staticmethod
     @once_differentiable
     def backward(ctx: Any, grad: Any) -> Gradients:
-        x, *statistics = ctx.saved_tensors
-        of_x, *of_norm = _norm_nonlin_backward(ctx.behind, grad, x, statistics)
-        return of_x, None, *of_norm
+        x, weight, bias, *statistics = ctx.saved_tensors
+        of_x, *of_affine = _norm_nonlin_backward(ctx.behind, grad, x, (weight, bias), statistics)
+        return of_x, None, *of_affine
 
 
 class _DepthwiseSeparable(torch.autograd.Function):
     @staticmethod
     def forward(ctx: Any, modules: tuple[Any, ...], *parameters_and_maps: Any) -> torch.Tensor:
         before, depthwise, behind, pointwise = ctx.modules = modules
-        maps = parameters_and_maps[6:]
+        parameters, maps = parameters_and_maps[:6], parameters_and_maps[6:]
+        due, depthwise_weight, affine, pointwise_weight = parameters[:2], parameters[2], parameters[3:5], parameters[5]
         x = _concatenated(maps)
-        statistics: list[torch.Tensor] = []
+        of_before: Statistics = (None, None)
         if before is not None:
-            x, found = _normalise(before.norm, x)
+            x, of_before = _normalise(before.norm, x, due)
             x = _activate(before.nonlin, x)
-            statistics += found
-        x, found = _normalise(behind.norm, depthwise(x))
-        ctx.save_for_backward(*statistics, *found, *maps)
-        return pointwise(_activate(behind.nonlin, x))
+        x, statistics = _normalise(behind.norm, depthwise._conv_forward(x, depthwise_weight, None), affine)
+        ctx.save_for_backward(*parameters, *of_before, *statistics, *maps)
+        return pointwise._conv_forward(_activate(behind.nonlin, x), pointwise_weight, None)
 
     @staticmethod
     @once_differentiable
     def backward(ctx: Any, grad: Any) -> Gradients:
         # every map is let go as soon as it has been used: this is where a step holds most
         before, depthwise, behind, pointwise = ctx.modules
-        *of_before, mean, inverse_std = ctx.saved_tensors[: 2 if before is None else 4]
-        maps = ctx.saved_tensors[len(of_before) + 2 :]
-        needs_input_grad = ctx.needs_input_grad[7:]
+        saved = ctx.saved_tensors
+        due, depthwise_weight, affine, pointwise_weight = saved[:2], saved[2], saved[3:5], saved[5]
+        of_before, statistics, maps = saved[6:8], saved[8:10], saved[10:]
+        del saved
 
         def into() -> torch.Tensor:
             x = _concatenated(maps)
-            return x if before is None else _activate(before.nonlin, _normalise_again(before.norm, x, of_before))
+            return x if before is None else _activate(before.nonlin, _normalise_again(before.norm, x, due, of_before))
 
-        between = depthwise(into())
-        out = _activate(behind.nonlin, _normalise_again(behind.norm, between, (mean, inverse_std)))
-        grad, of_pointwise = depthwise_conv.gradients(pointwise, grad, out)
+        between = depthwise._conv_forward(into(), depthwise_weight, None)
+        out = _activate(behind.nonlin, _normalise_again(behind.norm, between, affine, statistics))
+        grad, of_pointwise = depthwise_conv.gradients(pointwise, grad, out, pointwise_weight)
         if isinstance(behind.nonlin, nn.Hardswish):
-            out = _normalise_again(behind.norm, between, (mean, inverse_std))
+            out = _normalise_again(behind.norm, between, affine, statistics)
         grad = _activate_backward(behind.nonlin, grad, out)
         del out
-        grad, *of_norm = _normalise_backward(behind.norm, grad, between, (mean, inverse_std))
+        grad, *of_affine = _normalise_backward(behind.norm, grad, between, affine, statistics)
         del between
-        grad, of_depthwise = depthwise_conv.gradients(depthwise, grad, into(), any(needs_input_grad) or before)
+        of_input = before is not None or any(ctx.needs_input_grad[7:])
+        grad, of_depthwise = depthwise_conv.gradients(depthwise, grad, into(), depthwise_weight, of_input)
         of_due: Sequence[Any] = (None, None)
         if before is not None:
-            grad, *of_due = _norm_nonlin_backward(before, grad, _concatenated(maps), of_before)
+            grad, *of_due = _norm_nonlin_backward(before, grad, _concatenated(maps), due, of_before)
         of_maps = [None] * len(maps) if grad is None else grad.split([x.shape[1] for x in maps], dim=1)
-        return None, *of_due, of_depthwise, *of_norm, of_pointwise, *of_maps
+        return None, *of_due, of_depthwise, *of_affine, of_pointwise, *of_maps
 
 
 class _MaxPool(torch.autograd.Function):
@@ -153,45 +158,51 @@ def _concatenated(maps: Sequence[torch.Tensor]) -> torch.Tensor:
     return maps[0] if len(maps) == 1 else torch.cat(list(maps), dim=1)
 
 
-def _norm_nonlin_backward(behind: Behind, grad: torch.Tensor, x: torch.Tensor, statistics: Statistics) -> Gradients:
-    y = _normalise_again(behind.norm, x, statistics)
+def _norm_nonlin_backward(
+    behind: Behind, grad: torch.Tensor, x: torch.Tensor, affine: Affine, statistics: Statistics
+) -> Gradients:
+    y = _normalise_again(behind.norm, x, affine, statistics)
     if not isinstance(behind.nonlin, nn.Hardswish):
         y = _activate(behind.nonlin, y)
     grad = _activate_backward(behind.nonlin, grad, y)
     del y
-    return _normalise_backward(behind.norm, grad, x, statistics)
+    return _normalise_backward(behind.norm, grad, x, affine, statistics)
 
 
-def _normalise(norm: Any, x: torch.Tensor) -> tuple[torch.Tensor, Statistics]:
+def _normalise(norm: Any, x: torch.Tensor, affine: Affine) -> tuple[torch.Tensor, Statistics]:
     if x.numel() == x.shape[1] * (len(x) if isinstance(norm, _InstanceNorm) else 1):
         norm(x)  # raises PyTorch's error: one value has no variance
     if isinstance(norm, _InstanceNorm):
-        y, *statistics = instance_norm.forward(x, norm.weight, norm.bias, norm.eps)
+        weight, bias = affine
+        y, *statistics = instance_norm.forward(x, weight, bias, norm.eps)
         return y, statistics
     if norm.num_batches_tracked is not None:
         norm.num_batches_tracked.add_(1)
-    y, mean, inverse_std = torch.ops.aten.native_batch_norm(
-        x, norm.weight, norm.bias, norm.running_mean, norm.running_var, True, norm.momentum, norm.eps
+    y, *statistics = torch.ops.aten.native_batch_norm(
+        x, *affine, norm.running_mean, norm.running_var, True, norm.momentum, norm.eps
     )
-    return y, (mean, inverse_std)
+    return y, statistics
 
 
-def _normalise_again(norm: Any, x: torch.Tensor, statistics: Statistics) -> torch.Tensor:
+def _normalise_again(norm: Any, x: torch.Tensor, affine: Affine, statistics: Statistics) -> torch.Tensor:
     """As `_normalise` did, without counting the batch a second time."""
+    (weight, bias), (mean, inverse_std) = affine, statistics
+    if isinstance(norm, _InstanceNorm):
+        return instance_norm.again(x, weight, bias, mean, inverse_std)
+    scale = inverse_std if weight is None else weight * inverse_std
+    return F.batch_norm(x, mean, torch.ones_like(mean), scale, bias, training=False, eps=0.0)
+
+
+def _normalise_backward(
+    norm: Any, grad: torch.Tensor, x: torch.Tensor, affine: Affine, statistics: Statistics
+) -> Gradients:
+    weight, _ = affine
     mean, inverse_std = statistics
     if isinstance(norm, _InstanceNorm):
-        return instance_norm.again(x, norm.weight, norm.bias, mean, inverse_std)
-    weight = inverse_std if norm.weight is None else norm.weight * inverse_std
-    return F.batch_norm(x, mean, torch.ones_like(mean), weight, norm.bias, training=False, eps=0.0)
-
-
-def _normalise_backward(norm: Any, grad: torch.Tensor, x: torch.Tensor, statistics: Statistics) -> Gradients:
-    if isinstance(norm, _InstanceNorm):
-        mean, inverse_std = statistics
-        return instance_norm.backward(grad, x, norm.weight, mean, inverse_std, norm.eps)
-    affine = norm.weight is not None
+        return instance_norm.backward(grad, x, weight, mean, inverse_std, norm.eps)
+    is_affine = weight is not None
     return torch.ops.aten.native_batch_norm_backward(
-        grad, x, norm.weight, norm.running_mean, norm.running_var, *statistics, True, norm.eps, [True, affine, affine]
+        grad, x, weight, None, None, mean, inverse_std, True, norm.eps, [True, is_affine, is_affine]
     )
 
 

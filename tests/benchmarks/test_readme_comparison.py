@@ -1,4 +1,4 @@
-"""The README's table is what the committed results give."""
+"""The README's tables are what the committed results give."""
 
 import json
 import subprocess
@@ -34,3 +34,13 @@ def test_comparison(made_again):
     assert json.loads((made_again / "comparison.json").read_text()) == json.loads(
         (RESULTS / "comparison.json").read_text()
     )
+
+
+def test_speed(tmp_path):
+    readme = tmp_path / "README.md"
+    before, begin, rest = (ROOT / "README.md").read_text(encoding="utf-8").partition("<!-- speed -->")
+    readme.write_text(before + begin + rest[rest.index("<!-- /speed -->") :], encoding="utf-8")
+    command = [sys.executable, "benchmarks/speed_text.py", "benchmarks/results/speed_cpu.json", "--readme", str(readme)]
+    done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=False)
+    assert (done.returncode, done.stderr) == (0, "")
+    assert readme.read_text() == (ROOT / "README.md").read_text(encoding="utf-8")

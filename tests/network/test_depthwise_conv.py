@@ -22,7 +22,8 @@ KERNELS_3D = [
 KERNELS_2D = [((3, 3), (i, j)) for i in (1, 2, 3) for j in (1, 2, 3)] + [((3, 3), (5, 9))]
 FORMATS = {4: torch.channels_last, 5: torch.channels_last_3d}
 BFLOAT16 = pytest.mark.skipif(
-    not torch.ops.mkldnn._is_mkldnn_bf16_supported(), reason="convolutions in bfloat16 need AVX-512"
+    not (torch.backends.mkldnn.is_available() and torch.ops.mkldnn._is_mkldnn_bf16_supported()),
+    reason="this CPU has no convolutions in bfloat16",
 )
 TOLERANCES = [
     pytest.param(torch.float32, 1e-4, id="float32"),
@@ -121,12 +122,12 @@ def test_gradients_of_any_convolution(kernel, dilation, kwargs, convert, images,
     of_output = gradient_of_output(conv, x)
     _, of_x, of_weight = expected(conv, x, of_output)
     with torch.no_grad():
-        assert_near(depthwise_conv.gradients(conv, of_output, x), [of_x, of_weight], tolerance)
-        alone, found = depthwise_conv.gradients(conv, of_output, x, of_input=False)
+        assert_near(depthwise_conv.gradients(conv, of_output, x, conv.weight), [of_x, of_weight], tolerance)
+        alone, found = depthwise_conv.gradients(conv, of_output, x, conv.weight, of_input=False)
         assert alone is None
         assert_near([found], [of_weight], tolerance)
         conv.weight.requires_grad_(False)
-        found, alone = depthwise_conv.gradients(conv, of_output, x)
+        found, alone = depthwise_conv.gradients(conv, of_output, x, conv.weight)
         assert alone is None
         assert_near([found], [of_x], tolerance)
 
@@ -213,6 +214,17 @@ def test_without_gradients_it_is_pytorchs_own(monkeypatch):
         torch.testing.assert_close(conv(x), with_gradients)
     with torch.inference_mode():
         torch.testing.assert_close(conv(x), with_gradients)
+
+
+@BFLOAT16
+def test_autocast_gets_pytorchs_own(fast):
+    conv = convolution((3, 3, 3), (1, 2, 1))
+    x = channels_last(torch.randn(2, CHANNELS, *SHAPE)).requires_grad_()
+    with torch.autocast("cpu", torch.bfloat16):
+        y = conv(x)
+    y.backward(torch.ones_like(y))
+    assert not fast
+    assert_near([y, x.grad, conv.weight.grad], expected(conv, x, torch.ones_like(y)), 2e-2)
 
 
 @pytest.mark.filterwarnings("ignore:.*jit.trace:FutureWarning")
