@@ -265,36 +265,6 @@ def test_twice_the_slices_are_twice_the_views(loaded):
     assert sum(views[first + 1 : -1]) == 2 * sum(views[:first]) > 0
 
 
-@pytest.mark.slow
-def test_memory_does_not_grow_with_the_cases(trained, tmp_path):
-    """Ten cases more, 3 MB each as a scan and 9 MB as logits, would show if they were kept."""
-    most = []
-    for cases in (2, 12):
-        folder = tmp_path / f"scans_{cases}"
-        folder.mkdir()
-        write_scan(folder / "0_0000.nii.gz", 0, shape=(48, 128, 128))
-        for number in range(1, cases):
-            os.link(folder / "0_0000.nii.gz", folder / f"{number}_0000.nii.gz")
-        given = [
-            "-i",
-            folder,
-            "-o",
-            tmp_path / f"masks_{cases}",
-            "-device",
-            "cpu",
-            "--engine",
-            "torch",
-            "--disable_tta",
-        ]
-        arguments = list(map(str, ["predict", "-m", trained("eas"), *given]))
-        code = f"import resource; from nnunet_eas.cli.main import main; assert main({arguments!r}) == 0; "
-        code += "print(resource.getrusage(resource.RUSAGE_SELF).ru_maxrss)"
-        done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=False)
-        assert done.returncode == 0, done.stderr
-        most.append(int(done.stdout.split()[-1]) * 1024)
-    assert most[1] < most[0] + 60e6
-
-
 @pytest.fixture
 def openvino_is(monkeypatch):
     """OpenVINO as a function: network, precision -> its forward pass."""
