@@ -7,6 +7,7 @@ import pickle
 import shutil
 import subprocess
 import sys
+import weakref
 
 import numpy as np
 import pytest
@@ -17,7 +18,7 @@ from nnunetv2.inference.predict_from_raw_data import nnUNetPredictor
 from tiny_dataset import SHAPE, scan
 
 from nnunet_eas.cli.main import main
-from nnunet_eas.inference import engines
+from nnunet_eas.inference import engines, pipeline
 from nnunet_eas.inference.batched_predictor import BatchedPredictor
 from nnunet_eas.trainer import EASUNetTrainer
 
@@ -263,6 +264,26 @@ def test_twice_the_slices_are_twice_the_views(loaded):
         views.append(None)
     first = views.index(None)
     assert sum(views[first + 1 : -1]) == 2 * sum(views[:first]) > 0
+
+
+def test_memory_does_not_grow_with_the_cases(tmp_path, monkeypatch):
+    """Scans and logits that are still held, whenever a mask is written."""
+    made, held = [], []
+
+    def tensor():
+        made.append(weakref.ref(new := torch.zeros(1, 2, 3, 4)))
+        return new
+
+    class Predictor:
+        def predict_logits_from_preprocessed_data(self, data):
+            return tensor()
+
+    monkeypatch.setattr(pipeline, "_read", lambda predictor, case: (tensor(), {}))
+    monkeypatch.setattr(pipeline, "_write", lambda *_: held.append(sum(made_one() is not None for made_one in made)))
+    cases = [pipeline.ScanFiles(str(number), ()) for number in range(12)]
+    assert all(outcome.error is None for outcome in pipeline.predict_cases(Predictor(), cases, tmp_path))
+    assert len(held) == 12
+    assert max(held) <= 6  # two of each of three cases
 
 
 @pytest.fixture
