@@ -16,7 +16,7 @@ from torch.nn.modules.pooling import _MaxPoolNd
 
 from nnunet_eas.network import recompute
 from nnunet_eas.network.depthwise_conv import DepthwiseConv3d
-from nnunet_eas.network.folded import Folded, fold
+from nnunet_eas.network.folded import Folded, fold, has_onednn
 from nnunet_eas.network.instance_norm import keeping_layout
 from nnunet_eas.network.recompute import Behind
 
@@ -45,7 +45,8 @@ class ConvNormNonlin(nn.Sequential):
         nonlin_first: Activation before the norm.
 
     Shape:
-        (B, input_channels, *spatial) -> (B, output_channels, *ceil(spatial / stride))
+        (B, input_channels, *spatial), or several maps with as many channels together, which belong behind each other
+        -> (B, output_channels, *ceil(spatial / stride))
 
     Raises:
         ValueError: A kernel edge is even, so that no padding keeps the map's size.
@@ -103,11 +104,18 @@ class ConvNormNonlin(nn.Sequential):
         self.folded: Folded | None = None
         self.register_load_state_dict_post_hook(_fold_after_loading)
 
-    def forward(self, x: torch.Tensor) -> torch.Tensor:
-        drops = "dropout" in self._modules and self.dropout.training
-        if self.folded is not None and not drops and self.folded.applies(self.conv, self.norm, x):
-            return self.folded(self.conv, getattr(self, "nonlin", None), x)
+    def forward(self, *maps: torch.Tensor) -> torch.Tensor:
+        x = _concatenated(maps)
+        folded = self.folded_for(x)
+        if folded is not None:
+            return folded(self.conv, getattr(self, "nonlin", None), x)
         return self.behind_conv(self.conv(x))
+
+    def folded_for(self, x: torch.Tensor) -> Folded | None:
+        """Convolution and norm as one, if they are that in a pass of x."""
+        drops = "dropout" in self._modules and self.dropout.training
+        applies = self.folded is not None and not drops and self.folded.applies(self.conv, self.norm, x)
+        return self.folded if applies else None
 
     def behind_conv(self, x: torch.Tensor) -> torch.Tensor:
         """What follows the convolution."""
@@ -125,7 +133,7 @@ class ConvNormNonlin(nn.Sequential):
 
     def up_to_norm(self, before: Behind | None, *maps: torch.Tensor) -> torch.Tensor:
         """The output without its norm and activation, of maps to concatenate that still lack theirs, `before`."""
-        x = maps[0] if len(maps) == 1 else torch.cat(maps, dim=1)
+        x = _concatenated(maps)
         return self.dropped(self.conv(x if before is None else recompute.norm_nonlin(before, x)))
 
     @property
@@ -149,6 +157,10 @@ class ConvNormNonlin(nn.Sequential):
     def fold(self) -> None:
         """Merges a batch norm into the convolution, for passes without gradients in evaluation mode."""
         self.folded = fold(self.conv, self.norm) if self.norm_first and not self.training else None
+
+
+def _concatenated(maps: Sequence[torch.Tensor]) -> torch.Tensor:
+    return maps[0] if len(maps) == 1 else torch.cat(tuple(maps), dim=1)
 
 
 def _fold_after_loading(module: ConvNormNonlin, _: Any) -> None:
@@ -177,7 +189,8 @@ class DepthwiseSeparableConv(nn.Sequential):
         **conv_kwargs: `conv_bias`, `norm_op`, `norm_op_kwargs`, `nonlin_first`: both steps', as in `ConvNormNonlin`.
 
     Shape:
-        (B, input_channels, *spatial) -> (B, output_channels, *ceil(spatial / stride))
+        (B, input_channels, *spatial), or several maps with as many channels together, which belong behind each other
+        -> (B, output_channels, *ceil(spatial / stride))
     """
 
     def __init__(
@@ -221,10 +234,15 @@ class DepthwiseSeparableConv(nn.Sequential):
             **conv_kwargs,
         )
 
-    def forward(self, x: torch.Tensor) -> torch.Tensor:
-        if self.behind is None or not recompute.recomputes(self, x):
-            return super().forward(x)
-        return recompute.norm_nonlin(self.behind, self.up_to_norm(None, x))
+    def forward(self, *maps: torch.Tensor) -> torch.Tensor:
+        if self.behind is not None and recompute.recomputes(self, maps[0]):
+            return recompute.norm_nonlin(self.behind, self.up_to_norm(None, *maps))
+        if len(maps) > 1 and has_onednn(maps[0]):
+            depthwise, pointwise = self.depthwise.folded_for(maps[0]), self.pointwise.folded_for(maps[0])
+            if depthwise is not None and pointwise is not None:  # no step of it needs the concatenation
+                maps = depthwise.depthwise(self.depthwise.conv, getattr(self.depthwise, "nonlin", None), *maps)
+                return pointwise.pointwise(self.pointwise.conv, getattr(self.pointwise, "nonlin", None), *maps)
+        return super().forward(_concatenated(maps))
 
     def up_to_norm(self, before: Behind | None, *maps: torch.Tensor) -> torch.Tensor:
         """The output without its norm and activation, of maps to concatenate that still lack theirs, `before`."""
@@ -249,10 +267,12 @@ class Blocks(nn.Sequential):
     """
 
     def forward(self, *maps: torch.Tensor) -> torch.Tensor:
-        if not recompute.recomputes(self, maps[0]):
-            return super().forward(maps[0] if len(maps) == 1 else torch.cat(maps, dim=1))
-        before: Behind | None = None  # what is still due on the maps
         module: Any
+        if not recompute.recomputes(self, maps[0]):
+            for module in self:
+                maps = (module(*maps),)
+            return maps[0]
+        before: Behind | None = None  # what is still due on the maps
         for module in self:
             behind = getattr(module, "behind", None)
             if behind is not None:
@@ -260,7 +280,7 @@ class Blocks(nn.Sequential):
             elif isinstance(module, _MaxPoolNd) and before is None:
                 maps = (recompute.max_pool(module, *maps),)
             else:
-                x = maps[0] if len(maps) == 1 else torch.cat(maps, dim=1)
+                x = _concatenated(maps)
                 maps = (module(x if before is None else recompute.norm_nonlin(before, x)),)
             before = behind
         return maps[0] if before is None else recompute.norm_nonlin(before, *maps)

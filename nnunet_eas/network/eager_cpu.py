@@ -17,3 +17,8 @@ def runs_on(x: torch.Tensor) -> bool:
         and not torch.jit.is_tracing()
         and not torch.is_autocast_enabled("cpu")
     )
+
+
+def is_watched() -> bool:
+    """Whether a dispatch mode looks at every operation: `FlopCounterMode`, say, which is to count the plain graph."""
+    return torch._C._len_torch_dispatch_stack() > 0

@@ -61,10 +61,27 @@ class Folded:
     def __call__(self, conv: Any, nonlin: nn.Module | None, x: torch.Tensor) -> torch.Tensor:
         """Convolution, norm and activation; on the CPU in one pass over the map."""
         activation = _of_onednn(nonlin)
-        if activation is None or not _has_onednn(x):
+        if activation is None or not has_onednn(x):
             return _activated(conv._conv_forward(x, self.weight, self.bias), nonlin)
-        geometry = (conv.padding, conv.stride, conv.dilation, conv.groups)
-        return torch.ops.mkldnn._convolution_pointwise(x, self.weight, self.bias, *geometry, *activation, "")
+        return _convolution(x, self.weight, self.bias, conv, conv.groups, activation)
+
+    def depthwise(self, conv: Any, nonlin: nn.Module | None, *maps: torch.Tensor) -> tuple[torch.Tensor, ...]:
+        """The depthwise convolution of maps that belong behind each other, each on its own."""
+        channels = [x.shape[1] for x in maps]
+        parts = zip(maps, self.weight.split(channels), self.bias.split(channels), strict=True)
+        activation = _of_onednn(nonlin)
+        if activation is None:
+            return tuple(_activated(_convolution(x, w, b, conv, x.shape[1]), nonlin) for x, w, b in parts)
+        return tuple(_convolution(x, w, b, conv, x.shape[1], activation) for x, w, b in parts)
+
+    def pointwise(self, conv: Any, nonlin: nn.Module | None, *maps: torch.Tensor) -> torch.Tensor:
+        """The 1x1 convolution of maps that belong behind each other: the sum of each one's own."""
+        (first, *rest), (weight, *weights) = maps, self.weight.split([x.shape[1] for x in maps], dim=1)
+        y = _convolution(first, weight, self.bias, conv, 1)
+        geometry = (conv.padding, conv.stride, conv.dilation, 1)
+        for x, weight in zip(rest, weights, strict=True):
+            torch.ops.mkldnn._convolution_pointwise_(y, x, weight, None, *geometry, "add", 1.0, None, [], None)
+        return _activated(y, nonlin)
 
 
 def fold(conv: Any, norm: Any) -> Folded | None:
@@ -80,6 +97,18 @@ def fold(conv: Any, norm: Any) -> Folded | None:
     return Folded(weight.detach(), bias.detach(), conv, norm, tuple((tensor, tensor._version) for tensor in sources))
 
 
+def _convolution(
+    x: torch.Tensor,
+    weight: torch.Tensor,
+    bias: torch.Tensor,
+    conv: Any,
+    groups: int,
+    activation: tuple[str, list[float]] = ("none", []),
+) -> torch.Tensor:
+    geometry = (conv.padding, conv.stride, conv.dilation, groups)
+    return torch.ops.mkldnn._convolution_pointwise(x, weight, bias, *geometry, *activation, "")
+
+
 def _of_onednn(nonlin: nn.Module | None) -> tuple[str, list[float]] | None:
     """Its name for the activation, and what it needs to know."""
     if nonlin is None:
@@ -89,13 +118,13 @@ def _of_onednn(nonlin: nn.Module | None) -> tuple[str, list[float]] | None:
     return {nn.Hardswish: ("hardswish", []), nn.ReLU: ("relu", [])}.get(type(nonlin))
 
 
-def _has_onednn(x: torch.Tensor) -> bool:
+def has_onednn(x: torch.Tensor) -> bool:
     """Whether it may compute this: not in a graph that a compiler makes, nor where operations are counted."""
     return (
         eager_cpu.runs_on(x)
         and x.dtype == torch.float32
         and torch.backends.mkldnn.is_available()
-        and torch._C._len_torch_dispatch_stack() == 0  # FlopCounterMode does not know the operation
+        and not eager_cpu.is_watched()
     )
 
 

@@ -8,6 +8,8 @@ import torch
 from torch import nn
 from torch.nn import functional as F
 
+from nnunet_eas.network.linear_resize import add_resized
+
 
 class OutputFusion(nn.Module):
     """Every output's logits resized to full resolution, concatenated, 1x1 convolution.
@@ -31,18 +33,13 @@ class OutputFusion(nn.Module):
         super().__init__()
         dim = 2 if issubclass(conv_op, nn.Conv2d) else 3
         self.n_outputs = n_outputs
-        self.resize_mode = "bilinear" if dim == 2 else "trilinear"
         # in the layout of the 1x1 convolution over the concatenation: (out, n_outputs * in, 1, 1(, 1))
         mean = torch.eye(num_classes).repeat(1, n_outputs) / n_outputs
         self.weight = nn.Parameter(mean.reshape(*mean.shape, *[1] * dim))
         self.bias = nn.Parameter(torch.zeros(num_classes))
 
     def forward(self, outputs: Sequence[torch.Tensor]) -> torch.Tensor:
-        size = outputs[0].shape[2:]
-        convolve = F.conv2d if len(size) == 2 else F.conv3d
+        convolve = F.conv2d if outputs[0].ndim == 4 else F.conv3d
         weights = self.weight.chunk(self.n_outputs, dim=1)
-        fused = convolve(outputs[0], weights[0], self.bias)
-        for output, weight in zip(outputs[1:], weights[1:], strict=True):
-            projected = convolve(output, weight)
-            fused = fused + F.interpolate(projected, size=size, mode=self.resize_mode, align_corners=False)
-        return fused
+        projected = [convolve(output, weight) for output, weight in zip(outputs[1:], weights[1:], strict=True)]
+        return add_resized(convolve(outputs[0], weights[0], self.bias), projected)

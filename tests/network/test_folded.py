@@ -21,13 +21,14 @@ def _seed():
 def folds(monkeypatch):
     """One entry for every convolution that ran with its norm merged into it."""
     found = []
-    real = Folded.__call__
+    for way in ("__call__", "depthwise", "pointwise"):
+        real = getattr(Folded, way)
 
-    def spy(self, conv, *args):
-        found.append(conv)
-        return real(self, conv, *args)
+        def spy(self, conv, *args, real=real):
+            found.append(conv)
+            return real(self, conv, *args)
 
-    monkeypatch.setattr(Folded, "__call__", spy)
+        monkeypatch.setattr(Folded, way, spy)
     return found
 
 

@@ -7,6 +7,7 @@ from torch import nn
 
 from nnunet_eas.network import recompute
 from nnunet_eas.network.blocks import ConvNormNonlin
+from nnunet_eas.network.folded import Folded
 
 pytestmark = pytest.mark.skipif(
     not torch.backends.mkldnn.is_available(), reason="PyTorch's other convolutions give contiguous maps"
@@ -47,6 +48,15 @@ def run(monkeypatch):
                 return y
 
             monkeypatch.setattr(convolution, "_conv_forward", spy)
+        for way in ("depthwise", "pointwise"):  # of blocks that get several maps
+            real = getattr(Folded, way)
+
+            def spy_folded(self, conv, nonlin, *maps, real=real):
+                y = real(self, conv, nonlin, *maps)
+                seen.append((names[conv].removesuffix(".conv"), conv, maps, y))
+                return y
+
+            monkeypatch.setattr(Folded, way, spy_folded)
         with torch.set_grad_enabled(mode != "prediction"):
             outputs = network(x)
             if mode == "training":  # where convolutions are computed again
