@@ -61,6 +61,14 @@ class Measured:
         """The logits of one scan, mirrored views included."""
         self.predictor.predict_sliding_window_return_logits(self.scan)
 
+    def warm_up(self) -> None:
+        """A step, and the prediction of as few patches as there can be: what the first call takes more is not timed."""
+        self.step()
+        self.predictor.predict_sliding_window_return_logits(torch.randn(self.channels, *self._smallest_scan()))
+
+    def _smallest_scan(self) -> list[int]:
+        return [1, *self.patch_size][-3:]
+
     def step_seconds(self) -> float:
         """Of a step that follows another, as in training: the first one fetches what others pushed out of caches."""
         self.step()

@@ -52,7 +52,7 @@ def main() -> None:
     parser.add_argument("--device", choices=("cpu", "cuda"), default="cpu")
     parser.add_argument("--quick", action="store_true", help="12 slices, batch 2, a smaller 3-D patch: minutes")
     parser.add_argument("--threads", type=int, default=torch.get_num_threads())
-    parser.add_argument("--rounds", type=int, default=None, help="behind a warm-up (default: 3, --quick 2)")
+    parser.add_argument("--rounds", type=int, default=None, help="(default: 3, --quick 2)")
     args = parser.parse_args()
     args.rounds = args.rounds or (2 if args.quick else 3)
     os.environ.update(with_trainers(TRAINERS), BENCHMARK_THREADS=str(args.threads), OMP_NUM_THREADS=str(args.threads))
@@ -170,7 +170,7 @@ DATASET_JSON = {
 def measure(
     configuration: str, patch: list[int], batch: int, scan: list[int], args: argparse.Namespace
 ) -> dict[str, dict[str, Any]]:
-    """Training step, prediction and memory of all networks in turns; the first round is a warm-up."""
+    """Training step, prediction and memory of all networks in turns."""
     names = ("default", "eas") if args.quick else NETWORKS  # ResEnc-M takes longer than all the rest together
     device = torch.device(args.device)
     networks = {
@@ -193,7 +193,9 @@ def measure(
         for name in ("default", "eas"):
             networks[name]("save")
         rows["eas"] |= {"our_engine": networks["eas"]("build_our_predictor"), "our_predictor_scan_seconds": []}
-    for round_ in range(args.rounds + 1):
+    for one in networks.values():
+        one("warm_up")
+    for round_ in range(args.rounds):
         for name, one in networks.items():
             taken = {"step_seconds": one("step_seconds"), "scan_seconds": one("scan_seconds")}
             if "our_engine" in rows[name]:
@@ -201,7 +203,7 @@ def measure(
             said = ", ".join(f"{what} {value:.2f}" for what, value in taken.items())
             print(f"{configuration} round {round_} {name}: {said}", flush=True)
             for what, value in taken.items():
-                rows[name][what] += [value] if round_ else []
+                rows[name][what].append(value)
     for name, one in networks.items():
         rows[name] |= {**one("size"), "peak_bytes": one("peak_bytes")}
         one.close()
@@ -210,6 +212,12 @@ def measure(
 
 class Speed(Measured):
     """With `nnunet-eas predict`'s predictor, and a folder as after a training."""
+
+    def warm_up(self) -> None:
+        """Our predictor, too."""
+        super().warm_up()
+        if hasattr(self, "ours"):
+            self.ours.predict_logits_from_preprocessed_data(torch.randn(self.channels, *self._smallest_scan()))
 
     def save(self) -> None:
         """The model's folder, for the commands."""
@@ -240,7 +248,7 @@ class Speed(Measured):
         self.ours.manual_initialization(
             host.network, host.plans_manager, host.configuration_manager, None, DATASET_JSON, host.trainer_name, (0, 1)
         )
-        self.ours.forwards, engine = forwards_of(model, self.device, "auto", 4)
+        self.ours.forwards, engine = forwards_of(model, self.device, "auto")
         return engine
 
     def our_predictor_scan_seconds(self) -> float:

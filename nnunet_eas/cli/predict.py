@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import argparse
 import json
+import math
 import sys
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from nnunet_eas.inference.batched_predictor import BatchedPredictor
+    from nnunet_eas.inference.trained_model import TrainedModel
 
 
 def add_parser(subparsers: argparse._SubParsersAction) -> None:
@@ -19,8 +21,8 @@ def add_parser(subparsers: argparse._SubParsersAction) -> None:
         help="predict scans, as nnUNetv2_predict but faster",
         description="Predict a folder of scans with a trained model of nnU-Net. The masks are those of "
         "nnUNetv2_predict. Patches and mirrored views go through the network together; reading, predicting and writing "
-        "overlap; on a CPU OpenVINO runs the network if it is installed and agrees. A scan that can't be predicted is "
-        "named, the others are predicted, and the exit status is then 1.",
+        "overlap; on a CPU OpenVINO runs the network if it is installed, agrees, and repays its start. A scan that "
+        "can't be predicted is named, the others are predicted, and the exit status is then 1.",
     )
     parser.add_argument("-i", type=Path, required=True, metavar="DIR", help="scans, CASE_0000.nii.gz and so on")
     parser.add_argument("-o", type=Path, required=True, metavar="DIR", help="folder for the masks")
@@ -60,8 +62,8 @@ def run(args: argparse.Namespace) -> int:
     from nnunet_eas.inference.pipeline import predict_cases
     from nnunet_eas.inference.scan_files import find_scans, still_to_do
 
-    predictor = _predictor(args)
-    dataset = predictor.dataset_json
+    model = _model(args)
+    dataset = model.dataset_json
     ending = dataset["file_ending"]
     cases, faults = find_scans(
         args.i,
@@ -71,9 +73,10 @@ def run(args: argparse.Namespace) -> int:
     )
     cases, faults = cases[args.part_id :: args.num_parts], faults[args.part_id :: args.num_parts]
     args.o.mkdir(parents=True, exist_ok=True)
-    _describe(args, predictor)
     if args.continue_prediction:
         cases = still_to_do(cases, args.o, [ending, ".npz"] if args.save_probabilities else [ending])
+    predictor = _predictor(args, model, len(cases))
+    _describe(args, predictor)
     outcomes = predict_cases(predictor, cases, args.o, save_probabilities=args.save_probabilities)
     done = list(tqdm(outcomes, total=len(cases), desc="cases", disable=args.disable_progress_bar or None))
     faults += [outcome for outcome in done if outcome.error]
@@ -102,21 +105,14 @@ def _check(args: argparse.Namespace) -> None:
         raise NotADirectoryError(f"-o must be a folder, got the file {args.o}. Give another name.")
 
 
-def _predictor(args: argparse.Namespace) -> BatchedPredictor:
-    """nnU-Net's predictor with the model's networks."""
+def _model(args: argparse.Namespace) -> TrainedModel:
+    """The folds' networks."""
     import torch
 
-    from nnunet_eas.inference.batched_predictor import BatchedPredictor
-    from nnunet_eas.inference.engines import forwards_of
-    from nnunet_eas.inference.quiet import quiet
     from nnunet_eas.inference.trained_model import load_trained_model
-    from nnunet_eas.network.kept_memory import keep_freed_memory
 
     if args.device == "cuda" and not torch.cuda.is_available():
         raise RuntimeError("-device must be one that this machine has, got cuda without a usable GPU. Use -device cpu.")
-    device = torch.device(args.device)
-    if device.type == "cpu":
-        keep_freed_memory()
     folds = None if args.f is None else [int(fold) if fold.isdecimal() else fold for fold in args.f]
     model = load_trained_model(_model_folder(args), folds, args.chk)
     previous = model.configuration.previous_stage_name
@@ -125,6 +121,21 @@ def _predictor(args: argparse.Namespace) -> BatchedPredictor:
             f"-prev_stage_predictions must be given for {model.configuration_name}, got nothing. Predict with "
             f"{previous} first, and give its masks."
         )
+    return model
+
+
+def _predictor(args: argparse.Namespace, model: TrainedModel, cases: int) -> BatchedPredictor:
+    """nnU-Net's predictor with the model's networks, for so many cases."""
+    import torch
+
+    from nnunet_eas.inference.batched_predictor import BatchedPredictor, Forward
+    from nnunet_eas.inference.engines import forwards_of
+    from nnunet_eas.inference.quiet import quiet
+    from nnunet_eas.network.kept_memory import keep_freed_memory
+
+    device = torch.device(args.device)
+    if device.type == "cpu":
+        keep_freed_memory()
     with quiet():  # the host says on every CPU that it is no GPU
         predictor = BatchedPredictor(
             patches_at_once=args.batch,
@@ -145,9 +156,16 @@ def _predictor(args: argparse.Namespace) -> BatchedPredictor:
         model.trainer_name,
         model.mirroring_axes,
     )
-    views = 1 if args.disable_tta else 2 ** len(model.mirroring_axes or ())
-    predictor.forwards, said = forwards_of(model, device, args.engine, views)
-    print(f"{model.name}, folds {' '.join(map(str, model.folds))}: {said}", flush=True)
+
+    def choose_forwards(images: float) -> list[Forward]:
+        forwards, said = forwards_of(model, device, args.engine, images * cases)
+        print(f"{model.name}, folds {' '.join(map(str, model.folds))}: {said}", flush=True)
+        return forwards
+
+    if args.engine == "auto":
+        predictor.choose_forwards = choose_forwards  # by how much there is to predict
+    else:
+        predictor.forwards = choose_forwards(math.inf)  # now: it may not be there
     return predictor
 
 

@@ -30,6 +30,11 @@ class BatchedPredictor(nnUNetPredictor):
     `patches_at_once` patches with all their views. Tiles, weights, the order in which they are summed, and the half
     precision of the sum are the host's, so that the masks agree.
 
+    Attributes:
+        forwards: A network for each fold.
+        choose_forwards: Gives them at the first scan, of which it is told how many images (patches and mirrored views)
+            it has. None where they are set before.
+
     Args:
         patches_at_once: Halved by itself where a pass runs out of memory. None: on CUDA as many as fit into the free
             memory, by what the first one takes; one elsewhere, as a CPU gains nothing by more.
@@ -42,6 +47,7 @@ class BatchedPredictor(nnUNetPredictor):
             raise ValueError(f"patches_at_once must be at least 1, got {patches_at_once}. Give a number of patches.")
         self.patches_at_once = patches_at_once
         self.forwards: list[Forward] = []
+        self.choose_forwards: Callable[[int], list[Forward]] | None = None
         self._forward: Forward | None = None
 
     @torch.inference_mode()
@@ -54,6 +60,8 @@ class BatchedPredictor(nnUNetPredictor):
         Returns:
             (heads, z, y, x) on the CPU, in half precision.
         """
+        if not self.forwards and self.choose_forwards is not None:
+            self.forwards = self.choose_forwards(self._images_in(data))
         total = None
         for forward in self.forwards:
             self._forward = forward
@@ -121,12 +129,23 @@ class BatchedPredictor(nnUNetPredictor):
         free, _ = torch.cuda.mem_get_info(self.device)
         return min(MOST_PATCHES, max(1, int(SHARE_OF_FREE * free / max(taken, 1))))
 
+    def _images_in(self, data: torch.Tensor) -> int:
+        """Patches of a scan times their views."""
+        patch = self.configuration_manager.patch_size
+        shape = data.shape[1:]
+        padded = (*shape[: -len(patch)], *[max(a, b) for a, b in zip(shape[-len(patch) :], patch, strict=True)])
+        return len(self._internal_get_sliding_window_slicers(padded)) * len(self._views())
+
+    def _views(self) -> list[tuple[int, ...]]:
+        """The axes of a batch along which each view is mirrored."""
+        mirror_axes = self.allowed_mirroring_axes if self.use_mirroring else None
+        axes = [axis + 2 for axis in mirror_axes or ()]
+        return [view for n in range(len(axes) + 1) for view in itertools.combinations(axes, n)]
+
     def _internal_maybe_mirror_and_predict(self, x: torch.Tensor) -> torch.Tensor:
         """The mean over all mirrored views, which go through the network together."""
         assert self._forward is not None
-        mirror_axes = self.allowed_mirroring_axes if self.use_mirroring else None
-        axes = [axis + 2 for axis in mirror_axes or ()]
-        views = [view for n in range(len(axes) + 1) for view in itertools.combinations(axes, n)]
+        views = self._views()
         predicted = self._forward(torch.cat([torch.flip(x, view) for view in views])).chunk(len(views))
         total = predicted[0].clone()
         for view, of_view in zip(views[1:], predicted[1:], strict=True):

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import importlib.util
+import math
 import time
 from collections.abc import Callable
 from typing import Any, Literal
@@ -20,18 +21,27 @@ Engine = Literal["auto", "torch", "openvino", "openvino-bf16"]
 PASSES = 3
 """How many are timed to find the faster engine; the first of them is not counted."""
 
+WORTH_A_GRAPH = 15.0
+"""Seconds of PyTorch's passes. Making a fold's graph takes about eight, and it then halves what is left."""
 
-def forwards_of(model: TrainedModel, device: torch.device, engine: Engine, views: int) -> tuple[list[Forward], str]:
+VOXELS_AT_ONCE = 2**17
+"""In a pass of OpenVINO's: larger batches leave the caches, so that an image takes longer."""
+
+
+def forwards_of(
+    model: TrainedModel, device: torch.device, engine: Engine, images: float = math.inf
+) -> tuple[list[Forward], str]:
     """A forward pass for each fold, and what runs it.
 
-    "auto" takes OpenVINO where it is installed, the device is the CPU, it gives PyTorch's labels, and a pass takes less
-    time than PyTorch's: with bfloat16 where the CPU computes with it, or else in single precision. PyTorch otherwise.
+    "auto" takes OpenVINO where it is installed, the device is the CPU, there is enough to predict, it gives PyTorch's
+    labels, and a pass takes less time than PyTorch's: with bfloat16 where the CPU computes with it, or else in single
+    precision. PyTorch otherwise.
 
     Args:
         model: The folds' networks.
         device: Where patches and logits are.
         engine: Which one.
-        views: Mirrored views of a patch that go through the network together: the batch that is timed.
+        images: How many patches and mirrored views of them are to be predicted.
 
     Raises:
         ModuleNotFoundError: OpenVINO is asked for and not installed.
@@ -44,6 +54,9 @@ def forwards_of(model: TrainedModel, device: torch.device, engine: Engine, views
         raise ValueError(f"--engine {engine} must run on the CPU, got -device {device.type}. Give -device cpu.")
     if not _has_openvino():
         raise ModuleNotFoundError(f"--engine {engine} needs OpenVINO, got none. Install nnunet-eas[export].")
+    seconds_of_torch = _seconds(in_torch[0], model) if engine == "auto" else math.inf
+    if images * seconds_of_torch < WORTH_A_GRAPH:
+        return in_torch, "PyTorch on the CPU, as there is too little to predict to start OpenVINO"
     graphs = [_openvino_graph(network, model) for network in model.networks]
     if engine != "auto":
         precision: Precision = "bf16" if engine == "openvino-bf16" else "f32"
@@ -52,15 +65,14 @@ def forwards_of(model: TrainedModel, device: torch.device, engine: Engine, views
         if not agreement.is_good(precision):
             raise ValueError(f"--engine {engine} must give PyTorch's labels, got {agreement}. Give --engine torch.")
         return in_openvino, f"OpenVINO on the CPU, {precision} ({agreement})"
-    seconds_of_torch, reason = None, ""
+    reason = ""
     for precision in _precisions():
         in_openvino = [_openvino_forward(graph, precision) for graph in graphs]
         agreement = _agreement(in_openvino[0], model)
         if not agreement.is_good(precision):
             reason = f"as OpenVINO does not agree ({agreement})"
             continue
-        seconds_of_torch = seconds_of_torch or _seconds(in_torch[0], model, views)
-        if _seconds(in_openvino[0], model, views) < seconds_of_torch:
+        if _seconds(in_openvino[0], model) < seconds_of_torch:
             return in_openvino, f"OpenVINO on the CPU, {precision} ({agreement})"
         reason = "which is faster than OpenVINO here"
     return in_torch, f"PyTorch on the CPU, {reason}"
@@ -95,7 +107,12 @@ def _openvino_forward(graph: Any, precision: Precision) -> Forward:
     from nnunet_eas.inference.openvino_graph import compiled
 
     run = compiled(graph, precision)
-    return lambda patches: torch.from_numpy(run(patches.numpy()))
+
+    def forward(patches: torch.Tensor) -> torch.Tensor:
+        batches = patches.split(max(1, VOXELS_AT_ONCE // patches[0, 0].numel()))
+        return torch.cat([torch.from_numpy(run(batch.numpy())) for batch in batches])
+
+    return forward
 
 
 def _agreement(forward: Forward, model: TrainedModel) -> Agreement:
@@ -109,11 +126,10 @@ def _agreement(forward: Forward, model: TrainedModel) -> Agreement:
         )
 
 
-def _seconds(forward: Callable[[torch.Tensor], torch.Tensor], model: TrainedModel, views: int) -> float:
-    """Of the quickest pass: whatever else the machine does only adds to it."""
-    patches = torch.from_numpy(
-        np.random.default_rng(0).standard_normal((views, model.input_channels, *model.patch_size), dtype=np.float32)
-    )
+def _seconds(forward: Callable[[torch.Tensor], torch.Tensor], model: TrainedModel) -> float:
+    """Of one image, in the quickest pass: whatever else the machine does only adds to it."""
+    shape = (1, model.input_channels, *model.patch_size)
+    patches = torch.from_numpy(np.random.default_rng(0).standard_normal(shape, dtype=np.float32))
     times = []
     with torch.inference_mode():
         for _ in range(PASSES):

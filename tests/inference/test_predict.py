@@ -18,7 +18,7 @@ from nnunetv2.inference.predict_from_raw_data import nnUNetPredictor
 from tiny_dataset import SHAPE, scan
 
 from nnunet_eas.cli.main import main
-from nnunet_eas.inference import engines, pipeline
+from nnunet_eas.inference import engines, openvino_graph, pipeline
 from nnunet_eas.inference.batched_predictor import BatchedPredictor
 from nnunet_eas.trainer import EASUNetTrainer
 
@@ -302,12 +302,12 @@ def openvino_is(monkeypatch):
 def test_an_engine_that_does_not_agree_is_not_taken(loaded, openvino_is):
     model = loaded("eas")
     openvino_is(lambda network, precision: lambda patches: -network(patches))
-    _, said = engines.forwards_of(model, torch.device("cpu"), "auto", 4)
+    _, said = engines.forwards_of(model, torch.device("cpu"), "auto")
     assert said.startswith("PyTorch")
     assert "does not agree" in said
     for engine in ("openvino", "openvino-bf16"):
         with pytest.raises(ValueError, match=f"--engine {engine} must give PyTorch's labels"):
-            engines.forwards_of(model, torch.device("cpu"), engine, 4)
+            engines.forwards_of(model, torch.device("cpu"), engine)
 
 
 def test_the_faster_engine_is_taken(loaded, openvino_is, monkeypatch):
@@ -316,7 +316,7 @@ def test_the_faster_engine_is_taken(loaded, openvino_is, monkeypatch):
     for seconds, said in (([2.0, 1.0], "OpenVINO on the CPU, bf16"), ([1.0, 2.0, 2.0], "PyTorch")):
         times = iter(seconds)
         monkeypatch.setattr(engines, "_seconds", lambda *_, times=times: next(times))
-        assert engines.forwards_of(model, torch.device("cpu"), "auto", 4)[1].startswith(said)
+        assert engines.forwards_of(model, torch.device("cpu"), "auto")[1].startswith(said)
 
 
 def test_single_precision_where_bfloat16_does_not_agree(loaded, openvino_is, monkeypatch):
@@ -324,14 +324,67 @@ def test_single_precision_where_bfloat16_does_not_agree(loaded, openvino_is, mon
     openvino_is(lambda network, precision: lambda patches: sign[precision] * network(patches))
     times = iter([2.0, 1.0])
     monkeypatch.setattr(engines, "_seconds", lambda *_: next(times))
-    assert engines.forwards_of(loaded("eas"), torch.device("cpu"), "auto", 4)[1].startswith("OpenVINO on the CPU, f32")
+    assert engines.forwards_of(loaded("eas"), torch.device("cpu"), "auto")[1].startswith("OpenVINO on the CPU, f32")
+
+
+def test_so_little_to_predict_that_a_graph_is_not_worth_it(loaded, openvino_is, monkeypatch):
+    model = loaded("eas")
+    monkeypatch.setattr(engines, "_seconds", lambda *_: 0.1)
+    openvino_is(lambda network, precision: pytest.fail("a graph was made"))
+    for images in (0, 149):
+        assert "too little" in engines.forwards_of(model, torch.device("cpu"), "auto", images)[1]
+    openvino_is(lambda network, precision: lambda patches: network(patches))
+    assert "too little" not in engines.forwards_of(model, torch.device("cpu"), "auto", 151)[1]
+    assert engines.forwards_of(model, torch.device("cpu"), "openvino", 1)[1].startswith("OpenVINO")
+
+
+@pytest.mark.parametrize(("shape", "mirrored", "images"), [((3, 30, 40), True, None), ((2, 3, 3), False, 2)])
+def test_the_first_scan_says_how_much_there_is_to_predict(loaded, shape, mirrored, images):
+    model = loaded("eas")
+    predictor = predictor_of(model, patches_at_once=2)
+    predictor.use_mirroring = mirrored
+    seen, chosen = [], []
+
+    def forward(patches):
+        seen.append(len(patches))
+        return model.networks[0](patches)
+
+    def choose(images):
+        chosen.append(images)
+        return [forward]
+
+    predictor.choose_forwards = choose
+    for _ in range(2):
+        predictor.predict_logits_from_preprocessed_data(torch.zeros(1, *shape))
+    assert chosen == [sum(seen) // 2]
+    assert images in (None, *chosen)
+
+
+def test_a_batch_for_openvino_goes_through_in_parts(monkeypatch):
+    sizes = []
+
+    def compiled(graph, precision):
+        def run(image):
+            sizes.append(len(image))
+            return 2 * image
+
+        return run
+
+    monkeypatch.setattr(openvino_graph, "compiled", compiled)
+    monkeypatch.setattr(engines, "VOXELS_AT_ONCE", 40)
+    forward = engines._openvino_forward(None, "f32")
+    for batch, shape, expected in ((5, (4, 5), [2, 2, 1]), (2, (5, 10), [1, 1])):
+        patches = torch.randn(batch, 1, *shape)
+        assert torch.equal(forward(patches), 2 * patches)
+        assert sizes == expected
+        sizes.clear()
 
 
 def test_without_openvino(loaded, monkeypatch):
     monkeypatch.setattr(engines, "_has_openvino", lambda: False)
-    assert engines.forwards_of(loaded("eas"), torch.device("cpu"), "auto", 4)[1].startswith("PyTorch")
+    assert engines.forwards_of(loaded("eas"), torch.device("cpu"), "auto")[1].startswith("PyTorch")
     with pytest.raises(ModuleNotFoundError, match="nnunet-eas\\[export\\]"):
-        engines.forwards_of(loaded("eas"), torch.device("cpu"), "openvino", 4)
+        engines.forwards_of(loaded("eas"), torch.device("cpu"), "openvino")
 
 
 @pytest.mark.slow
