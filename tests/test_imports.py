@@ -30,9 +30,11 @@ ROOMS = (
     ("inference", 4, None),
     ("trainer", 4, None),
     ("planner", 4, None),
+    ("crossval", 4, None),
     ("demo", 4, None),
     ("lookup", 5, None),
     ("startup.py", 5, set()),
+    ("stop_signal.py", 0, set()),
     ("cli", 5, None),
     # holds the version, imports nothing and may be imported by all
     ("__init__.py", 0, set()),

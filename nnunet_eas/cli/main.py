@@ -9,6 +9,7 @@ from collections.abc import Sequence
 import nnunet_eas
 from nnunet_eas.cli import (
     convert,
+    crossval,
     demo,
     doctor,
     evaluate,
@@ -17,7 +18,9 @@ from nnunet_eas.cli import (
     plan_experiment,
     plan_info,
     predict,
+    predict_best,
     report,
+    status,
 )
 
 COMMANDS = {
@@ -27,7 +30,10 @@ COMMANDS = {
     "plan_experiment": plan_experiment,
     "plan_and_preprocess": plan_and_preprocess,
     "plan_info": plan_info,
+    "crossval": crossval,
+    "status": status,
     "predict": predict,
+    "predict-best": predict_best,
     "evaluate": evaluate,
     "report": report,
     "export": export,

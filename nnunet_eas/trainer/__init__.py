@@ -2,6 +2,7 @@
 
 from nnunet_eas.trainer.bf16 import EASUNetTrainer_bf16
 from nnunet_eas.trainer.demo import EASUNetTrainer_demo, EASUNetTrainer_demo_quick
+from nnunet_eas.trainer.early_stopping import EASUNetTrainer_earlystop
 from nnunet_eas.trainer.eas_unet_trainer import EASUNetTrainer
 from nnunet_eas.trainer.lengths import (
     EASUNetTrainer_5epochs,
@@ -23,6 +24,7 @@ __all__ = [
     "EASUNetTrainer_bf16",
     "EASUNetTrainer_demo",
     "EASUNetTrainer_demo_quick",
+    "EASUNetTrainer_earlystop",
     "EASUNetTrainer_noMirrorLR",
     "EASUNetTrainer_paper",
 ]

@@ -19,14 +19,19 @@ from torch.nn.parallel import DistributedDataParallel
 
 from nnunet_eas.network.kept_memory import keep_freed_memory
 from nnunet_eas.plan_translation import architecture_differences, translate_plans
+from nnunet_eas.trainer.interruptible import Interruptible
+from nnunet_eas.trainer.progress_bar import ProgressBar
 
 
-class EASUNetTrainer(nnUNetTrainer):
+class EASUNetTrainer(ProgressBar, Interruptible):
     """Trains the EAS U-Net with nnU-Net's own schedule, from any plan.
 
     The plan's networks are translated once, here, before nnU-Net sees the plan. What nnU-Net then saves beside the
     model names `EASUNet` with all its arguments, so that prediction, a resumed run and the stock trainer build the same
     network. A plan of two stages has one output only and trains without deep supervision.
+
+    On a terminal it shows a bar inside an epoch (`ProgressBar`), and it can be asked to stop and go on later
+    (`Interruptible`).
 
     Args:
         plans: Content of a plans file. Not changed.

@@ -11,9 +11,14 @@ pytestmark = pytest.mark.slow
 
 
 @pytest.fixture(scope="module")
-def five_folds(fold_0):
-    rest = [(c, fold) for fold in range(1, 5) for c in fold_0.configurations]
-    fold_0.host.run_together(*[fold_0.train(c, fold, "--npz") for c, fold in rest])
+def crossval(fold_0):
+    """What the command said, which trained all but fold 0: that was there."""
+    options = ("-c", *fold_0.configurations, "-tr", fold_0.trainer, "-device", "cpu", "--workers", 2)
+    return fold_0.host.run("nnunet-eas", "crossval", "-d", fold_0.id, *options)
+
+
+@pytest.fixture(scope="module")
+def five_folds(fold_0, crossval):
     return fold_0
 
 
@@ -25,7 +30,31 @@ def replaced(command, **values):
     return command
 
 
-def test_best_configuration_ensemble_and_postprocessing(five_folds, tmp_path):
+def test_crossval_trains_what_is_missing_once(five_folds, crossval):
+    lines = crossval.stdout.splitlines()
+    assert lines[0] == "10 trainings of 2d and 3d_fullres, 2 of them done"
+    for configuration in five_folds.configurations:
+        for fold in range(5):
+            assert len(list((five_folds.model(configuration) / f"fold_{fold}").glob("training_log_*.txt"))) == 1
+            assert (f"{configuration} fold {fold}: trained" in lines) == (fold > 0)
+    assert lines[-1] == f"predict with: nnunet-eas predict-best -d {five_folds.id} -i SCANS -o MASKS"
+    again = five_folds.host.run(*crossval.args)
+    assert again.stdout.splitlines()[0] == "10 trainings of 2d and 3d_fullres, 10 of them done"
+    assert again.stdout.splitlines()[1:] == lines[-2:]
+
+
+def test_status_shows_every_fold(five_folds):
+    shown = five_folds.host.run(
+        "nnunet-eas", "status", "-d", five_folds.id, "-tr", five_folds.trainer, "--png", "x.png"
+    )
+    rows = [line.split() for line in shown.stdout.splitlines()[1:11]]
+    assert [row[:4] for row in rows] == [
+        [five_folds.model(c).name, str(fold), "trained", "2/2"] for c in five_folds.configurations for fold in range(5)
+    ]
+    assert (five_folds.host.folder / "x.png").stat().st_size > 10_000
+
+
+def test_predict_best_is_the_commands_by_hand_and_postprocessing(five_folds, tmp_path):
     blobs, host = five_folds, five_folds.host
     command = ("nnUNetv2_find_best_configuration", blobs.id, "-tr", blobs.trainer, "-c", *blobs.configurations)
     completed = host.run(*command, "-np", 1)
@@ -68,3 +97,13 @@ def test_best_configuration_ensemble_and_postprocessing(five_folds, tmp_path):
         # postprocessing removes, it never adds
         before, after = read_labels(winner / f"{case}.nii.gz"), read_labels(labels)
         assert np.all((after == before) | (after == 0))
+
+    out = tmp_path / "best"
+    host.run("nnunet-eas", "predict-best", "-d", blobs.id, "-i", images, "-o", out, "-device", "cpu")
+    assert sorted(p.name for p in out.iterdir()) == sorted(
+        ["dataset.json", *[f"{case}.nii.gz" for case in blobs.cases]]
+    )
+    for case in blobs.cases:
+        np.testing.assert_array_equal(
+            read_labels(out / f"{case}.nii.gz"), read_labels(tmp_path / "postprocessed" / f"{case}.nii.gz")
+        )

@@ -65,3 +65,21 @@ class EASUNetTrainer_stops(Tiny, EASUNetTrainer):
             Path(os.environ["TEST_STOP_FILE"]).touch()
             time.sleep(3600)  # until the test kills it
         return super().train_step(batch)
+
+
+class EASUNetTrainer_waits(Tiny, EASUNetTrainer):
+    """The first process that comes to the middle of epoch 1 says its number in a file and waits to be stopped."""
+
+    def __init__(self, plans, configuration, fold, dataset_json, device=torch.device("cuda")):  # noqa: B008
+        super().__init__(plans, configuration, fold, dataset_json, device)
+        self.num_iterations_per_epoch = 4
+        self.save_every = 1
+
+    def train_step(self, batch):
+        said = Path(os.environ.get("TEST_SAY_NUMBER", os.devnull))
+        if self.current_epoch == 1 and not said.exists():
+            said.with_suffix(".part").write_text(str(os.getpid()))
+            said.with_suffix(".part").rename(said)
+            while not self._is_asked_to_stop:  # until the test stops or kills it
+                time.sleep(0.05)
+        return super().train_step(batch)

@@ -1,0 +1,39 @@
+"""The folds' training curves over each other, as a picture."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+
+from matplotlib.figure import Figure
+
+from nnunet_eas.crossval.status import Status
+
+CHARTS = (("train_loss", "training loss"), ("val_loss", "validation loss"), ("pseudo_dice", "pseudo Dice"))
+
+
+def draw(statuses: Sequence[Status], path: Path) -> None:
+    """A row for each model, a line for each fold that has ended an epoch.
+
+    Raises:
+        ValueError: None has.
+    """
+    models = list(dict.fromkeys(status.fold.model for status in statuses if status.curve))
+    if not models:
+        raise ValueError("--png needs a fold that has ended an epoch, got none. Look again later.")
+    figure = Figure(figsize=(12, 3.2 * len(models)), layout="constrained")
+    rows = figure.subplots(len(models), len(CHARTS), squeeze=False)
+    for model, row in zip(models, rows, strict=True):
+        for (column, title), axes in zip(CHARTS, row, strict=True):
+            for status in statuses:
+                if status.fold.model == model and status.curve:
+                    epochs = [epoch + 1 for epoch in status.curve]
+                    values = [getattr(epoch, column) for epoch in status.curve.values()]
+                    axes.plot(epochs, values, label=f"fold {status.fold.number}", linewidth=1.2)
+            axes.set(title=title, xlabel="epoch")
+            axes.grid(alpha=0.3)
+        row[0].set_ylabel(model, fontsize=8)
+        row[-1].legend(fontsize=8)
+    partial = path.with_name(f".partial_{path.stem}.png")
+    figure.savefig(partial, dpi=120)
+    partial.replace(path)

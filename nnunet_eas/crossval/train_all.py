@@ -1,0 +1,83 @@
+"""Trains what is missing, with a bounded number of attempts each."""
+
+from __future__ import annotations
+
+import time
+from collections import Counter
+from collections.abc import Callable, Sequence
+
+import submitit
+
+from nnunet_eas.crossval.executors import Executor
+from nnunet_eas.crossval.fold import Fold
+from nnunet_eas.crossval.record import read_record
+from nnunet_eas.crossval.training import IN_USE, Training
+
+POLL_S = 1.0
+
+
+def train_all(
+    trainings: Sequence[Training], executor: Executor, attempts: int, say: Callable[[str], None]
+) -> dict[Fold, str]:
+    """Returns when every fold is trained or has failed too often; one that another process trains is waited for.
+
+    Args:
+        trainings: None of them waits for another one.
+        executor: Runs them.
+        attempts: How often a fold may fail before the others go on without it.
+        say: Told what happens, a line each.
+
+    Returns:
+        The folds that failed, with the last error.
+    """
+    waiting = [training for training in trainings if not training.is_done()]
+    running: list[tuple[Training, submitit.Job[str]]] = []
+    failures: Counter[Fold] = Counter()
+    failed: dict[Fold, str] = {}
+    elsewhere: set[Fold] = set()
+    try:
+        while waiting or running:
+            for training in [training for training in waiting if training.fold.is_in_use()]:
+                if training.fold not in elsewhere:
+                    say(f"{training.fold}: another process trains it; waiting for it")
+                    elsewhere.add(training.fold)
+            ready = [training for training in waiting if not training.fold.is_in_use()][: executor.places()]
+            for training, job in zip(ready, executor.submit(ready) if ready else [], strict=True):
+                running.append((training, job))
+                waiting.remove(training)
+                elsewhere.discard(training.fold)
+                say(f"{training.fold}: started as job {job.job_id}")
+            time.sleep(POLL_S)
+            for training, job in [pair for pair in running if executor.is_over(pair[1])]:
+                running.remove((training, job))
+                if training.is_done():
+                    say(f"{training.fold}: trained")
+                elif _result(job) == IN_USE:
+                    waiting.append(training)
+                else:
+                    error = _error(training, job)
+                    failures[training.fold] += 1
+                    say(f"{training.fold}: attempt {failures[training.fold]} of {attempts} failed: {error}")
+                    if failures[training.fold] < attempts:
+                        waiting.append(training)
+                    else:
+                        failed[training.fold] = error
+    finally:  # interrupted, or squeue does not answer
+        for _, job in running:
+            executor.cancel(job)
+    return failed
+
+
+def _result(job: submitit.Job[str]) -> str | None:
+    """What the training said; None where it ended otherwise."""
+    if not job.paths.result_pickle.exists():
+        return None
+    return job.result() if job.exception() is None else None
+
+
+def _error(training: Training, job: submitit.Job[str]) -> str:
+    """What it ended with, by its own word if it had time for one."""
+    record = read_record(training.fold.folder)
+    if record is not None and record.error:
+        return record.error
+    return f"job {job.job_id} ended without a result, killed or cancelled; see {job.paths.stderr}"
