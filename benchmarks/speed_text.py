@@ -1,6 +1,7 @@
 r"""The README's table of speed from what speed.py wrote.
 
-python benchmarks/speed_text.py benchmarks/results/speed_cpu.json --readme README.md
+python benchmarks/speed_text.py benchmarks/results/speed_cpu.json --beside benchmarks/results/speed_cpu_quick.json \
+    --readme README.md
 """
 
 from __future__ import annotations
@@ -18,13 +19,15 @@ def main() -> None:
     """Reads the JSON and writes the table."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("json", type=Path, help="of speed.py")
+    parser.add_argument("--beside", type=Path, required=True, help="of speed.py --quick, for its ratios alone")
     parser.add_argument("--readme", type=Path, required=True, help="a Markdown file with the marks")
     args = parser.parse_args()
-    put_between_marks(args.readme, "speed", markdown(json.loads(args.json.read_text(encoding="utf-8"))))
+    content, beside = (json.loads(path.read_text(encoding="utf-8")) for path in (args.json, args.beside))
+    put_between_marks(args.readme, "speed", markdown(content, beside))
 
 
-def markdown(content: dict[str, Any]) -> str:
-    """One row a measurement: default nnU-Net, EAS U-Net, and the median quotient of the pairs."""
+def markdown(content: dict[str, Any], beside: dict[str, Any]) -> str:
+    """One row a measurement: default nnU-Net, EAS U-Net, the median quotient of the pairs, and that of another run."""
     rows, commands, ratios = content["networks"], content["commands"], content["ratios"]
     two, three = rows["default_2d"], rows["default_3d_fullres"]
     scan, slices = " x ".join(map(str, two["scan_shape"])), commands["slices"]
@@ -71,11 +74,16 @@ def markdown(content: dict[str, Any]) -> str:
     found = content["environment"]
     lines = [
         f"{found['gpu'] if content['device'] == 'cuda' else found['processor']}, {content['threads']} threads, PyTorch "
-        f"{found['torch']}. `nnunet-eas predict` chose {rows['eas_2d']['our_engine'].split(' (')[0]}.",
+        f"{found['torch']}. `nnunet-eas predict` chose {rows['eas_2d']['our_engine'].split(' (')[0]}. The last column is "
+        f"another run's, in which the commands predicted {beside['commands']['slices']} slices: a ratio moves with what else "
+        "the machine's memory serves.",
         "",
-        "| | default nnU-Net | EAS U-Net | ratio |",
-        "| --- | --- | --- | --- |",
-        *(f"| {what} | {default} | {eas} | {ratios[key]:.1f} |" for what, key, default, eas in table),
+        "| | default nnU-Net | EAS U-Net | ratio | ratio, `--quick` |",
+        "| --- | --- | --- | --- | --- |",
+        *(
+            f"| {what} | {default} | {eas} | {ratios[key]:.1f} | {beside['ratios'][key]:.1f} |"
+            for what, key, default, eas in table
+        ),
     ]
     return "\n".join(lines) + "\n"
 

@@ -56,11 +56,11 @@ def run(args: argparse.Namespace) -> int:
     from nnunetv2.paths import nnUNet_preprocessed, nnUNet_results
     from nnunetv2.utilities.dataset_name_id_conversion import maybe_convert_to_dataset_name
 
-    from nnunet_eas.crossval.best import find_best_command, read_best
+    from nnunet_eas.crossval.best import find_best
     from nnunet_eas.crossval.dataset import folds_of, stages_of
     from nnunet_eas.crossval.fold import Fold
     from nnunet_eas.crossval.train_all import train_all
-    from nnunet_eas.crossval.training import Training, call
+    from nnunet_eas.crossval.training import Training
 
     for variable in (nnUNet_preprocessed, nnUNet_results):
         if not variable.is_set():
@@ -90,8 +90,7 @@ def run(args: argparse.Namespace) -> int:
             f"all folds must be trained before the best configuration is found, got {len(failed)} that failed: "
             f"{', '.join(map(str, failed))}. Mend what is said above and run the same command again."
         )
-    call(find_best_command(dataset, configurations, args.trainer, args.p, folds), results / dataset / "crossval.txt")
-    best = read_best(results / dataset)
+    best = find_best([Fold(dataset, name, args.trainer, args.p, k, results) for name in configurations for k in folds])
     chosen = " and ".join(model.configuration for model in best.models)
     _say(f"best: {chosen}, mean Dice {best.dice:.4f} on the validation cases")
     _say(f"predict with: nnunet-eas predict-best -d {args.d} -i SCANS -o MASKS")

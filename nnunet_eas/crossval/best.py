@@ -2,11 +2,15 @@
 
 from __future__ import annotations
 
+import fcntl
 import json
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
+
+from nnunet_eas.crossval.fold import LOCK, Fold
+from nnunet_eas.crossval.training import call
 
 FILE = "inference_information.json"
 
@@ -85,9 +89,41 @@ def _where_it_is(file: Path, dataset: Path) -> Path:
     return dataset.joinpath(*below)
 
 
-def find_best_command(
-    dataset: str, configurations: Sequence[str], trainer: str, plans: str, folds: Sequence[int]
-) -> list[str]:
-    """nnU-Net's, over several configurations with ensembles of two."""
-    command = ["nnUNetv2_find_best_configuration", dataset, "-c", *configurations, "-tr", trainer, "-p", plans]
-    return [*command, "-f", *map(str, folds), *(["--disable_ensembling"] if len(configurations) == 1 else [])]
+def find_best(folds: Sequence[Fold]) -> Best:
+    """Runs nnU-Net's find_best_configuration, unless what it found is newer than these folds.
+
+    Of several processes that come here at once one runs it, and the others wait: it writes where it likes.
+
+    Args:
+        folds: The trained ones: the same numbers of every configuration, of one trainer and plans.
+
+    Raises:
+        RuntimeError: nnU-Net ended with an error.
+    """
+    dataset = folds[0].results / folds[0].dataset
+    with (dataset / LOCK).open("a") as file:
+        fcntl.flock(file, fcntl.LOCK_EX)
+        if not _is_known(dataset, folds):
+            call(_command(folds), dataset / "crossval.txt")
+    return read_best(dataset)
+
+
+def _is_known(dataset: Path, folds: Sequence[Fold]) -> bool:
+    path = dataset / FILE
+    try:
+        content = json.loads(path.read_text(encoding="utf-8"))
+        considered = {(one["trainer"], one["plans"], one["configuration"]) for one in content["considered_models"]}
+    except (OSError, ValueError, KeyError, TypeError):
+        return False
+    if considered != {(fold.trainer, fold.plans, fold.configuration) for fold in folds}:
+        return False
+    newest = max((fold.folder / "validation" / "summary.json").stat().st_mtime for fold in folds)
+    return set(content["folds"]) == {fold.number for fold in folds} and path.stat().st_mtime > newest
+
+
+def _command(folds: Sequence[Fold]) -> list[str]:
+    configurations = list(dict.fromkeys(fold.configuration for fold in folds))
+    command = ["nnUNetv2_find_best_configuration", folds[0].dataset, "-c", *configurations]
+    command += ["-tr", folds[0].trainer, "-p", folds[0].plans]
+    command += ["-f", *map(str, sorted({fold.number for fold in folds}))]
+    return [*command, *(["--disable_ensembling"] if len(configurations) == 1 else [])]

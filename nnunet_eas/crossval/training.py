@@ -61,7 +61,9 @@ class Training:
         """What submitit calls when the job's time is up: the training saves itself, and goes on later."""
         if self.process is not None and self.process.poll() is None:
             self.process.send_signal(SIGNAL)
-            self.process.wait()  # Slurm ends it if it takes too long
+            # not wait(), whose lock the interrupted wait below holds; Slurm ends it if it takes too long
+            with contextlib.suppress(ChildProcessError):
+                os.waitid(os.P_PID, self.process.pid, os.WEXITED | os.WNOWAIT)
         return DelayedSubmission(replace(self, process=None))
 
     def _train(self, lock: int) -> None:

@@ -40,7 +40,8 @@ def test_speed(tmp_path):
     readme = tmp_path / "README.md"
     before, begin, rest = (ROOT / "README.md").read_text(encoding="utf-8").partition("<!-- speed -->")
     readme.write_text(before + begin + rest[rest.index("<!-- /speed -->") :], encoding="utf-8")
-    command = [sys.executable, "benchmarks/speed_text.py", "benchmarks/results/speed_cpu.json", "--readme", str(readme)]
+    results = ["benchmarks/results/speed_cpu.json", "--beside", "benchmarks/results/speed_cpu_quick.json"]
+    command = [sys.executable, "benchmarks/speed_text.py", *results, "--readme", str(readme)]
     done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=False)
     assert (done.returncode, done.stderr) == (0, "")
     assert readme.read_text() == (ROOT / "README.md").read_text(encoding="utf-8")

@@ -1,10 +1,13 @@
 """What nnU-Net's find_best_configuration wrote."""
 
 import json
+import time
 
 import pytest
 
-from nnunet_eas.crossval.best import FILE, Model, find_best_command, read_best
+from nnunet_eas.crossval import best
+from nnunet_eas.crossval.best import FILE, Model, find_best, read_best
+from nnunet_eas.crossval.fold import Fold
 
 
 @pytest.fixture
@@ -33,11 +36,11 @@ def dataset(tmp_path):
 
 
 def test_it_is_read_where_it_lies_now(dataset):
-    best = read_best(dataset)
-    assert best.models == (Model("T", "P", "2d"), Model("T", "P", "3d_fullres"))
-    assert (best.folds, best.dice) == ((0, 1), 0.75)
-    assert best.postprocessing == dataset / "T__P__2d" / "postprocessing.pkl"
-    assert best.plans_file == dataset / "T__P__2d" / "plans.json"
+    found = read_best(dataset)
+    assert found.models == (Model("T", "P", "2d"), Model("T", "P", "3d_fullres"))
+    assert (found.folds, found.dice) == ((0, 1), 0.75)
+    assert found.postprocessing == dataset / "T__P__2d" / "postprocessing.pkl"
+    assert found.plans_file == dataset / "T__P__2d" / "plans.json"
 
 
 def test_what_is_missing_is_named(dataset):
@@ -49,7 +52,38 @@ def test_what_is_missing_is_named(dataset):
         read_best(dataset)
 
 
-def test_one_configuration_alone_makes_no_ensembles():
-    command = find_best_command("Dataset901_Blobs", ["2d"], "T", "P", [0, 1])
-    assert command[-4:] == ["-f", "0", "1", "--disable_ensembling"]
-    assert "--disable_ensembling" not in find_best_command("Dataset901_Blobs", ["2d", "3d_fullres"], "T", "P", [0])
+@pytest.fixture
+def folds(dataset):
+    made = [Fold(dataset.name, c, "T", "P", k, dataset.parent) for c in ("2d", "3d_fullres") for k in (0, 1)]
+    for fold in made:
+        (fold.folder / "validation").mkdir(parents=True)
+        (fold.folder / "validation" / "summary.json").touch()
+    return made
+
+
+@pytest.fixture
+def commands(monkeypatch, dataset):
+    """What was called; each call writes the choice anew."""
+    called = []
+
+    def call(command, log):
+        called.append(command)
+        content = json.loads((dataset / FILE).read_text())
+        models = [{"trainer": "T", "plans": "P", "configuration": c} for c in ("2d", "3d_fullres")]
+        time.sleep(0.02)
+        (dataset / FILE).write_text(json.dumps({**content, "considered_models": models}))
+
+    monkeypatch.setattr(best, "call", call)
+    return called
+
+
+def test_the_best_is_found_once_for_the_same_folds(folds, commands):
+    assert find_best(folds).dice == find_best(folds).dice == 0.75
+    assert len(commands) == 1
+    assert commands[0][-7:] == ["-tr", "T", "-p", "P", "-f", "0", "1"]
+    time.sleep(0.02)
+    (folds[3].folder / "validation" / "summary.json").touch()  # trained anew
+    find_best(folds)
+    assert len(commands) == 2
+    find_best(folds[1:2])  # fewer folds, another question
+    assert commands[2][-4:] == ["P", "-f", "1", "--disable_ensembling"]

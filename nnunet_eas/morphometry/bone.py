@@ -1,0 +1,35 @@
+"""How much of a bone a cartilage covers, and where it lies bare amid it."""
+
+from __future__ import annotations
+
+import numpy as np
+from scipy.sparse.csgraph import connected_components
+
+from nnunet_eas.morphometry.surface import Surface
+
+GAP_MM = 1.0
+"""Cartilage that begins within this of the bone, along the bone's normal, lies on it: masks leave gaps."""
+
+
+def covered_and_bare_mm2(bone: Surface, cartilage: Surface) -> tuple[float, float]:
+    """Areas of the bone's surface that cartilage covers, and of the holes in that.
+
+    A hole is a connected uncovered part. The largest one of each piece of bone is no hole but what lies around the
+    cartilage; what is open to it, such as wear at the cartilage's edge, is none either.
+    """
+    is_covered = np.zeros(len(bone.points), dtype=bool)
+    for way in np.arange(0, GAP_MM, bone.inside.spacing.min() / 2):
+        left = np.flatnonzero(~is_covered)
+        is_covered[left] = cartilage.inside.at(bone.points[left] + way * bone.normals[left]) >= 0.5
+    covered = bone.areas_mm2[is_covered].sum()
+
+    _, piece = connected_components(bone.neighbours, directed=False)
+    bare = np.flatnonzero(~is_covered & np.isin(piece, piece[is_covered]))
+    if not len(bare):
+        return float(covered), 0.0
+    number, part = connected_components(bone.neighbours[bare][:, bare], directed=False)
+    areas = np.bincount(part, bone.areas_mm2[bare])
+    piece_of_part = np.zeros(number, dtype=int)
+    piece_of_part[part] = piece[bare]
+    around = sum(areas[piece_of_part == one].max() for one in np.unique(piece_of_part))
+    return float(covered), float(areas.sum() - around)

@@ -1,0 +1,79 @@
+"""Every number of one structure: what it is, its unit, and what an empty mask gives.
+
+Lengths are in mm by the image's spacing; directions are the patient's, by the image's direction matrix. Beyond the
+image's edge is outside.
+
+volume_mm3: Voxels times a voxel's volume. Empty mask: 0.
+surface_area_mm2: Area of the whole closed surface, of a layer both sides and the rim: the mesh of `surface_of`. Edges
+    sharper than a voxel are rounded. Empty mask: 0.
+mean_thickness_mm: Mean over the surface, weighted by area, of the thickness at a point: the way along the inward normal
+    to the opposite side (`thickness_mm`). Both sides count. Left out are rims, and points from which the opposite side
+    is further than 10 mm. Undefined (an empty cell) for an empty mask and for what is no layer: twice the volume more
+    than 10 mm times the area, as in bones.
+sd_, median_, p5_, p95_thickness_mm: Spread of the same, weighted alike, with the population's standard deviation. The
+    voxels add to it: up to 0.35 mm where 0.7 mm of a voxel lie across the layer.
+measured_share: Share of the surface's area on which thickness is defined, 0..1. Undefined for an empty mask.
+mean_thickness_SIDE_THIRD_mm: The mean in one of six regions of the surface. Its extent from the patient's right to left
+    is halved, from front to back it is cut in thirds; half a percent of the points at each end does not count for the
+    extent. In a right knee the left half is the medial one. Undefined where the region has no thickness.
+bone_area_mm2: Area of the bone's surface that bears this cartilage: what it covers, which is where it begins within
+    1 mm along the bone's normal, and bare_area_mm2. Empty cartilage: 0. Undefined without the bone.
+bare_area_mm2: The bare part of that (denuded area): holes, which are uncovered parts of the bone's surface enclosed by
+    covered ones. Bone that is bare at the cartilage's edge does not count. Empty cartilage: 0. Undefined likewise.
+"""
+
+from __future__ import annotations
+
+import numpy as np
+
+from nnunet_eas.morphometry.bone import covered_and_bare_mm2
+from nnunet_eas.morphometry.regions import REGIONS, in_patient, regions_of
+from nnunet_eas.morphometry.surface import Surface
+
+_SPREAD = ("sd_thickness_mm", "median_thickness_mm", "p5_thickness_mm", "p95_thickness_mm")
+_BONE = ("bone_area_mm2", "bare_area_mm2")
+_REGIONAL = tuple(f"mean_thickness_{region}_mm" for region in REGIONS)
+NUMBERS = ("volume_mm3", "mean_thickness_mm", "surface_area_mm2", *_SPREAD, "measured_share", *_REGIONAL, *_BONE)
+COLUMNS = ("case", "label", *NUMBERS[:3], "name", *NUMBERS[3:])
+
+
+def measure(
+    surface: Surface | None, thickness: np.ndarray, direction: tuple[float, ...], bone: Surface | None
+) -> dict[str, float]:
+    """All `NUMBERS` of a structure, NaN where one is undefined.
+
+    Args:
+        surface: Its surface; None of an empty mask.
+        thickness: By `thickness_mm`, of length 0 without a surface.
+        direction: The image's, as in `Grid`.
+        bone: The surface of the bone that it lies on, None without one.
+    """
+    numbers = dict.fromkeys(NUMBERS, float("nan"))
+    if surface is None:
+        zero = ("volume_mm3", "surface_area_mm2", *(_BONE if bone else ()))
+        return numbers | dict.fromkeys(zero, 0.0)
+    numbers["volume_mm3"] = surface.inside.volume_mm3
+    numbers["surface_area_mm2"] = float(surface.areas_mm2.sum())
+    if bone is not None:
+        covered, bare = covered_and_bare_mm2(bone, surface)
+        numbers |= dict(zip(_BONE, (covered + bare, bare), strict=True))
+
+    is_measured = ~np.isnan(thickness)
+    lengths, areas = thickness[is_measured], surface.areas_mm2[is_measured]
+    numbers["measured_share"] = float(areas.sum() / surface.areas_mm2.sum())
+    if not len(lengths):
+        return numbers
+    mean = numbers["mean_thickness_mm"] = float(np.average(lengths, weights=areas))
+    spread = float(np.sqrt(np.average((lengths - mean) ** 2, weights=areas)))
+    numbers |= dict(zip(_SPREAD, (spread, *_quantiles(lengths, areas, (0.5, 0.05, 0.95))), strict=True))
+    region = regions_of(in_patient(surface.points, direction))[is_measured]
+    for index, name in enumerate(_REGIONAL):
+        if (region == index).any():
+            numbers[name] = float(np.average(lengths[region == index], weights=areas[region == index]))
+    return numbers
+
+
+def _quantiles(values: np.ndarray, weights: np.ndarray, shares: tuple[float, ...]) -> list[float]:
+    order = np.argsort(values)
+    below = np.cumsum(weights[order]) - weights[order] / 2
+    return np.interp(np.multiply(shares, weights.sum()), below, values[order]).tolist()
