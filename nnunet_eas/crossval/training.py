@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import os
 import shutil
+import signal
 import subprocess
 import sys
 from dataclasses import dataclass, field, replace
@@ -85,7 +86,10 @@ class Training:
                     self.process.terminate()
         if status == 0 and self.is_done():
             return
-        error = f"{command[0]} ended with {status}: {_last_line(log)}"
+        how = (
+            f"was ended by {signal.Signals(-status).name}" if status < 0 else f"ended with {status}: {_last_line(log)}"
+        )
+        error = f"{command[0]} {how}"
         with contextlib.suppress(OSError):  # the disk may be full, which is what the error then says
             replace(record, error=error).write(self.fold.folder)
         raise TrainingFailed(error)

@@ -78,10 +78,8 @@ def test_a_killed_and_a_cancelled_fold_end_as_the_others(blobs, shell):
     os.kill(killed, signal.SIGKILL)
     printed, _ = process.communicate(timeout=600)
     assert process.returncode == 0, printed
-    assert f"2d fold {task}: attempt 1 of 3 failed: nnUNetv2_train ended with -9" in printed
-    assert (
-        f"2d fold {cancelled.split('_')[1]}: attempt 1 of 3 failed: job {cancelled} ended without a result" in printed
-    )
+    assert f"2d fold {task}: attempt 1 of 3 failed: nnUNetv2_train was ended by SIGKILL" in printed
+    assert f"2d fold {cancelled.split('_')[1]}: attempt 1 of 3 failed: " in printed  # by its own word, or without one
     assert printed.count("attempt 1 of 3 failed") == 2
     folds = [shell["nnUNet_results"] / blobs.name / f"{TRAINER}__nnUNetPlans__2d" / f"fold_{k}" for k in range(5)]
     for fold, case in zip(folds, blobs.cases, strict=True):

@@ -8,7 +8,7 @@ import numpy as np
 import torch
 from nnunetv2.training.nnUNetTrainer.nnUNetTrainer import nnUNetTrainer
 
-from nnunet_eas.trainer import EASUNetTrainer
+from nnunet_eas.trainer import EASUNetTrainer, EASUNetTrainer_earlystop
 
 
 class Tiny:
@@ -83,3 +83,13 @@ class EASUNetTrainer_waits(Tiny, EASUNetTrainer):
             while not self._is_asked_to_stop:  # until the test stops or kills it
                 time.sleep(0.05)
         return super().train_step(batch)
+
+
+class EASUNetTrainer_flat(Tiny, EASUNetTrainer_earlystop):
+    """No gain is large enough behind the first epoch."""
+
+    patience, least_gain = 2, 10.0
+
+    def __init__(self, plans, configuration, fold, dataset_json, device=torch.device("cuda")):  # noqa: B008
+        super().__init__(plans, configuration, fold, dataset_json, device)
+        self.num_epochs, self.num_iterations_per_epoch = 9, 1
