@@ -75,8 +75,8 @@ def markdown(content: dict[str, Any], beside: dict[str, Any]) -> str:
     lines = [
         f"{found['gpu'] if content['device'] == 'cuda' else found['processor']}, {content['threads']} threads, PyTorch "
         f"{found['torch']}. `nnunet-eas predict` chose {rows['eas_2d']['our_engine'].split(' (')[0]}. The last "
-        f"column is another run's, in which the commands predicted {beside['commands']['slices']} slices: a ratio moves "
-        "with what else the machine's memory serves.",
+        f"column is another run's, in which the commands predicted {beside['commands']['slices']} slices: a ratio "
+        "moves with what else the machine's memory serves.",
         "",
         "| | default nnU-Net | EAS U-Net | ratio | ratio, `--quick` |",
         "| --- | --- | --- | --- | --- |",

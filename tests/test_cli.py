@@ -43,6 +43,10 @@ def test_every_command_is_offered_under_its_name_and_its_status_is_returned(monk
         "evaluate": evaluate,
         "report": report,
         "export": ["MODEL", "--to", "onnx", "-o", "OUT"],
+        "crossval": ["-d", "4", "-c", "2d"],
+        "status": ["-d", "4"],
+        "predict-best": ["-d", "4", "-i", "SCANS", "-o", "MASKS"],
+        "quantify": ["MASKS", "-o", "OUT.csv"],
         "predict": ["-i", "SCANS", "-o", "MASKS", "-m", "MODEL"],
         **{plan: ["-d", "4"] for plan in PLAN_COMMANDS},
     }

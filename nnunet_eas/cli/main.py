@@ -19,6 +19,7 @@ from nnunet_eas.cli import (
     plan_info,
     predict,
     predict_best,
+    quantify,
     report,
     status,
 )
@@ -35,6 +36,7 @@ COMMANDS = {
     "predict": predict,
     "predict-best": predict_best,
     "evaluate": evaluate,
+    "quantify": quantify,
     "report": report,
     "export": export,
 }

@@ -61,7 +61,7 @@ def run(args: argparse.Namespace) -> int:
     structures = known = structures_of_dataset(dataset["labels"]) if dataset else Structures({})
     if args.l or dataset is None:
         structures = chosen(args.l or _labels_in(masks, args.workers), known)
-    bones = given_bones(args.bones, known, structures.values) if args.bones else known_bones(known)
+    bones = given_bones(args.bones, known, structures) if args.bones else known_bones(known, structures)
 
     results = _quantify([Job(case, files, structures, bones, args.maps) for case, files in masks.items()], args.workers)
     faults = {case: found.fault for case, found in results.items() if found.fault}

@@ -18,13 +18,14 @@ def covered_and_bare_mm2(bone: Surface, cartilage: Surface) -> tuple[float, floa
     cartilage; what is open to it, such as wear at the cartilage's edge, is none either.
     """
     is_covered = np.zeros(len(bone.points), dtype=bool)
-    for way in np.arange(0, GAP_MM, bone.inside.spacing.min() / 2):
+    step = bone.inside.spacing.min() / 2
+    for way in np.arange(0, GAP_MM + step / 2, step):
         left = np.flatnonzero(~is_covered)
         is_covered[left] = cartilage.inside.at(bone.points[left] + way * bone.normals[left]) >= 0.5
     covered = bone.areas_mm2[is_covered].sum()
 
     _, piece = connected_components(bone.neighbours, directed=False)
-    bare = np.flatnonzero(~is_covered & np.isin(piece, piece[is_covered]))
+    bare = np.flatnonzero(~is_covered)
     if not len(bare):
         return float(covered), 0.0
     number, part = connected_components(bone.neighbours[bare][:, bare], directed=False)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -14,6 +14,7 @@ from scipy.ndimage import find_objects
 from nnunet_eas.evaluation.mask_file import Mask, read_mask
 from nnunet_eas.evaluation.structures import Structures
 from nnunet_eas.morphometry.measures import measure
+from nnunet_eas.morphometry.pairs import Bones
 from nnunet_eas.morphometry.surface import Surface, surface_of
 from nnunet_eas.morphometry.thickness import thickness_mm
 
@@ -28,14 +29,14 @@ class Job:
         case: Its identifier.
         files: Its mask; more than one is a fault.
         structures: What is measured.
-        bones: Per structure that lies on a bone, the bone's values.
+        bones: On which it lies.
         maps: Folder for pictures, or None.
     """
 
     case: str
     files: Sequence[Path]
     structures: Structures
-    bones: Mapping[str, tuple[int, ...]]
+    bones: Bones
     maps: Path | None
 
 
@@ -87,11 +88,11 @@ def _read(job: Job) -> Mask:
     mask = read_mask(job.files[0])
     if mask.labels.ndim != 3:
         raise ValueError(f"the mask must have three axes, got {mask.labels.ndim}. A slice has no surface to measure.")
-    present = {value for value, box in enumerate(find_objects(mask.labels), 1) if box}
-    unknown = present - job.structures.known if job.structures.known is not None else ()
+    known, found = job.structures.known, find_objects(mask.labels)
+    unknown = [value for value, box in enumerate(found, 1) if box and known is not None and value not in known]
     if unknown:
         raise ValueError(
-            f"the mask must hold labels of dataset.json only, got {' '.join(map(str, sorted(unknown)))}. Correct the "
+            f"the mask must hold labels of dataset.json only, got {' '.join(map(str, unknown))}. Correct the "
             "mask, or give another -djfile."
         )
     return mask

@@ -5,14 +5,15 @@ image's edge is outside.
 
 volume_mm3: Voxels times a voxel's volume. Empty mask: 0.
 surface_area_mm2: Area of the whole closed surface, of a layer both sides and the rim: the mesh of `surface_of`. Edges
-    sharper than a voxel are rounded. Empty mask: 0.
-mean_thickness_mm: Mean over the surface, weighted by area, of the thickness at a point: the way along the inward normal
-    to the opposite side (`thickness_mm`). Both sides count. Left out are rims, and points from which the opposite side
-    is further than 10 mm. Undefined (an empty cell) for an empty mask and for what is no layer: twice the volume more
-    than 10 mm times the area, as in bones.
+    sharper than a voxel are rounded, and a lone voxel has next to none. Empty mask: 0.
+mean_thickness_mm: Mean over the surface, weighted by area, of the thickness at a point: how far the opposite side is
+    along the inward normal (`thickness_mm`). Both sides count. Left out are rims, and points from which the opposite
+    side is further than 10 mm. Undefined (an empty cell) for an empty mask and for what is no layer: twice the volume
+    more than 10 mm times the area, as in bones.
 sd_, median_, p5_, p95_thickness_mm: Spread of the same, weighted alike, with the population's standard deviation. The
     voxels add to it: up to 0.35 mm where 0.7 mm of a voxel lie across the layer.
-measured_share: Share of the surface's area on which thickness is defined, 0..1. Undefined for an empty mask.
+measured_share: Share of the surface's area on which thickness is defined, 0..1; of a few percent the mean is not worth
+    much. Undefined for an empty mask.
 mean_thickness_SIDE_THIRD_mm: The mean in one of six regions of the surface. Its extent from the patient's right to left
     is halved, from front to back it is cut in thirds; half a percent of the points at each end does not count for the
     extent. In a right knee the left half is the medial one. Undefined where the region has no thickness.
@@ -75,5 +76,4 @@ def measure(
 
 def _quantiles(values: np.ndarray, weights: np.ndarray, shares: tuple[float, ...]) -> list[float]:
     order = np.argsort(values)
-    below = np.cumsum(weights[order]) - weights[order] / 2
-    return np.interp(np.multiply(shares, weights.sum()), below, values[order]).tolist()
+    return np.interp(np.multiply(shares, weights.sum()), np.cumsum(weights[order]), values[order]).tolist()

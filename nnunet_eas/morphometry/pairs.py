@@ -2,44 +2,44 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 
 from nnunet_eas.evaluation.structures import Structures
 
 BY_NAME = {"femoral_cartilage": "femur", "tibial_cartilage": "tibia", "patellar_cartilage": "patella"}
 """What a cartilage's name contains, and its bone's name: those of the converted knee datasets."""
 
-
-def known_bones(structures: Structures) -> dict[str, tuple[int, ...]]:
-    """The bone's values for each cartilage that the dataset names as in `BY_NAME`."""
-    values = structures.values
-    return {name: values[bone] for part, bone in BY_NAME.items() for name in values if part in name and bone in values}
+Bones = dict[str, tuple[int, ...]]
+"""Per measured structure that lies on a bone, the bone's values."""
 
 
-def given_bones(
-    pairs: Sequence[str], structures: Structures, measured: Mapping[str, object]
-) -> dict[str, tuple[int, ...]]:
-    """The bone's values for each cartilage of CARTILAGE=BONE, both by name or number.
+def known_bones(structures: Structures, measured: Structures) -> Bones:
+    """Those that the dataset names as in `BY_NAME`."""
+    bones = structures.values
+    return {
+        name: bones[bone]
+        for part, bone in BY_NAME.items()
+        for name in measured.values
+        if part in name and bone in bones
+    }
 
-    Args:
-        pairs: As typed.
-        structures: The dataset's.
-        measured: The structures that are measured, by name.
+
+def given_bones(pairs: Sequence[str], structures: Structures, measured: Structures) -> Bones:
+    """Those of pairs CARTILAGE=BONE, each side a name or a number.
 
     Raises:
-        ValueError: It is no pair, or one of the two is unknown.
+        ValueError: It is no pair, one side is unknown, or the cartilage is not measured.
     """
     found = {}
-    names = {values: name for name, values in structures.values.items()}
+    names = {values: name for name, values in measured.values.items()}
     for pair in pairs:
-        sides = [_values(side, structures, pair) for side in pair.split("=")]
+        sides = pair.split("=")
         if len(sides) != 2:
             raise ValueError(f"--bones must be pairs CARTILAGE=BONE, got {pair}. Give for example 2=1.")
-        cartilage, bone = sides
-        name = names.get(cartilage, "+".join(map(str, cartilage)))
-        if name not in measured:
+        cartilage, bone = (_values(side, structures, pair) for side in sides)
+        if cartilage not in names:
             raise ValueError(f"--bones must name cartilages that are measured, got {pair}. Add it to -l.")
-        found[name] = bone
+        found[names[cartilage]] = bone
     return found
 
 

@@ -16,9 +16,6 @@ ROUNDS = 30
 SHRINK, GROW = 0.5, -0.53
 """Taubin's two steps of a round, as shares of the way to the neighbours' mean: what bends gently keeps its place."""
 
-LOOSENESS = 0.5
-"""Voxels that a point may move along each axis: the surface still parts the same voxels."""
-
 NORMAL_ROUNDS = 20
 """Of averaging normals over neighbours, about a millimetre at 0.4 mm a voxel. A slanted chord is too long."""
 
@@ -72,7 +69,7 @@ class Surface:
 
 
 def surface_of(mask: np.ndarray, spacing: Sequence[float], start: Sequence[int] = (0, 0, 0)) -> Surface:
-    """The surface of a mask: marching cubes, smoothed as Taubin does (1995), but within the voxels' own accuracy.
+    """The surface of a mask: marching cubes, smoothed as by Taubin (1995).
 
     Args:
         mask: A box around the structure, 3-D, with voxels inside; beyond the box is outside.
@@ -84,7 +81,7 @@ def surface_of(mask: np.ndarray, spacing: Sequence[float], start: Sequence[int] 
     corners, faces, _, _ = marching_cubes(inside.values, 0.5, gradient_direction="ascent")
     stairs = (corners + inside.start) * step
     neighbours = _neighbours(faces, len(stairs))
-    points = _smooth(stairs, neighbours, step * LOOSENESS)
+    points = _smooth(stairs, neighbours)
 
     across = _across(points, faces)
     normals = _average(_sums(np.repeat(across, 3, axis=0), faces, len(points)), neighbours)
@@ -100,13 +97,10 @@ def _neighbours(faces: np.ndarray, number: int) -> csr_matrix:
     return matrix
 
 
-def _smooth(stairs: np.ndarray, neighbours: csr_matrix, most: np.ndarray) -> np.ndarray:
+def _smooth(points: np.ndarray, neighbours: csr_matrix) -> np.ndarray:
     mean = diags(1 / neighbours.sum(axis=1).A1) @ neighbours
-    points = stairs
-    for _ in range(ROUNDS):
-        for share in (SHRINK, GROW):
-            points = points + share * (mean @ points - points)
-        points = np.clip(points, stairs - most, stairs + most)
+    for share in (SHRINK, GROW) * ROUNDS:
+        points = points + share * (mean @ points - points)
     return points
 
 

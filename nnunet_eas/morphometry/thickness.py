@@ -10,19 +10,16 @@ from nnunet_eas.morphometry.surface import Surface
 LONGEST_MM = 10.0
 """A structure is a layer where twice its volume is less than its surface times this; no chord is longer."""
 
-OPPOSING = -0.5
-"""Cosine between the normals of two sides of a layer, at most."""
-
 BALL = 0.8
 """Share of half a chord that a ball around its middle must reach before it meets the surface. At a rim, where a chord
 runs aslant or lengthwise, it meets it sooner."""
 
 
 def thickness_mm(surface: Surface) -> np.ndarray:
-    """From each point of a surface along its inward normal to the opposite side; NaN at rims and where it is no layer.
+    """From each point of a surface to the opposite side, (n,); NaN at rims and where it is no layer.
 
-    Returns:
-        (n,), mm.
+    The way along the inward normal is too long where that is aslant, the distance to the plane of the opposite side too
+    short where this is: it is their geometric mean, which is right in the mean. On parallel sides all three are equal.
     """
     lengths = np.full(len(surface.points), np.nan)
     if 2 * surface.inside.volume_mm3 > LONGEST_MM * surface.areas_mm2.sum():
@@ -33,19 +30,18 @@ def thickness_mm(surface: Surface) -> np.ndarray:
     _, opposite = tree.query(surface.points[start] + ways[:, None] * inward)
     # from where the voxels end to the plane of the smooth surface there
     plane = surface.normals[opposite]
-    cosine = -(inward * plane).sum(axis=1)
-    away = ((surface.points[start] - surface.points[opposite]) * plane).sum(axis=1)
-    chords = away / np.minimum(cosine, OPPOSING)
-    to_surface, _ = tree.query(surface.points[start] + chords[:, None] / 2 * inward)
-    kept = (cosine < OPPOSING) & (chords > 0) & (to_surface >= BALL * chords / 2)
-    lengths[start[kept]] = chords[kept]
+    cosine = (inward * plane).sum(axis=1)
+    distance = ((surface.points[opposite] - surface.points[start]) * plane).sum(axis=1)
+    chord = distance / np.maximum(cosine, 1e-6)
+    to_surface, _ = tree.query(surface.points[start] + chord[:, None] / 2 * inward)
+    kept = (cosine > 0) & (distance > 0) & (to_surface >= BALL * chord / 2)
+    lengths[start[kept]] = np.sqrt(chord[kept] * distance[kept])
     return lengths
 
 
 def _to_the_end(surface: Surface) -> tuple[np.ndarray, np.ndarray]:
     """The points whose inward normals leave the structure within `LONGEST_MM`, and where, to half a voxel."""
-    spacing = surface.inside.spacing
-    step = spacing.min() / 2
+    step = surface.inside.spacing.min() / 2
     active, entered = np.arange(len(surface.points)), np.zeros(len(surface.points), dtype=bool)
     found, ways = [], []
     for way in np.arange(step, LONGEST_MM + step, step):
@@ -56,6 +52,5 @@ def _to_the_end(surface: Surface) -> tuple[np.ndarray, np.ndarray]:
         ways.append(np.full(len(found[-1]), way - step / 2))
         # smoothing may have put a point a little outside
         entered |= is_inside
-        goes_on = is_inside | (~entered & (way < np.linalg.norm(spacing)))
-        active, entered = active[goes_on], entered[goes_on]
+        active, entered = active[~ends], entered[~ends]
     return np.concatenate(found), np.concatenate(ways)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 import os
 from pathlib import Path
 
@@ -16,6 +15,9 @@ from matplotlib.figure import Figure
 
 from nnunet_eas.morphometry.regions import in_patient
 from nnunet_eas.morphometry.surface import Surface
+
+SCALES_MM = (5, 10)
+"""Ends of the colour bar: few, so that pictures can be compared."""
 
 _ENDS = (("right", "left"), ("front", "back"), ("feet", "head"))
 """Where each axis of LPS comes from and goes to."""
@@ -45,7 +47,7 @@ def draw_thickness(
     away = np.array([1.0, -1.0, 1.0])
     if bone is not None:
         away = points.mean(axis=0) - in_patient(bone.points, direction).mean(axis=0)
-    norm = Normalize(0, math.ceil(np.nanpercentile(thickness, 95)))
+    norm = Normalize(0, next((s for s in SCALES_MM if np.nanpercentile(thickness, 95) <= s), SCALES_MM[-1]))
 
     figure = Figure(figsize=(1.5 + 5 * len(axes), 5), dpi=120, layout="constrained")
     FigureCanvasAgg(figure)
