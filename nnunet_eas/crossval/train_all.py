@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shutil
 import time
 from collections import Counter
 from collections.abc import Callable, Sequence
@@ -14,6 +15,8 @@ from nnunet_eas.crossval.record import read_record
 from nnunet_eas.crossval.training import IN_USE, Training
 
 POLL_S = 1.0
+FULL = 1 << 20
+"""Bytes that are left of a full disk: too few for the job's last words."""
 
 
 def train_all(
@@ -80,4 +83,6 @@ def _error(training: Training, job: submitit.Job[str]) -> str:
     record = read_record(training.fold.folder)
     if record is not None and record.error:
         return record.error
+    if shutil.disk_usage(training.fold.folder).free < FULL:
+        return f"there is no space left for {training.fold.folder}"
     return f"job {job.job_id} ended without a result, killed or cancelled; see {job.paths.stderr}"

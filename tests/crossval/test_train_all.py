@@ -138,3 +138,9 @@ def test_interrupted_it_ends_what_runs(tmp_path, monkeypatch):
     with pytest.raises(KeyboardInterrupt):
         train_all(trainings(tmp_path, 2), player, 1, lambda _: None)
     assert player.cancelled == [0, 1]
+
+
+def test_a_full_disk_is_named(tmp_path, monkeypatch):
+    monkeypatch.setattr(module, "FULL", 1 << 60)
+    (error,) = train_all(trainings(tmp_path, 1), Player({0: ["lost"]}, tmp_path), 1, lambda _: None).values()
+    assert error == f"there is no space left for {trainings(tmp_path, 1)[0].fold.folder}"
