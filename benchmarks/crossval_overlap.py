@@ -15,7 +15,7 @@ import shutil
 from pathlib import Path
 
 import environment
-from arms import TRAINERS
+from arms import ARMS, TRAINERS
 from host_commands import call, with_trainers, write_json
 from prepared import Prepared, Sizes
 
@@ -32,15 +32,21 @@ def main() -> None:
     parser.add_argument("--seconds", type=int, default=120)
     args = parser.parse_args()
     os.environ.update(with_trainers(TRAINERS), BENCHMARK_SLEEP=str(args.seconds), nnUNet_n_proc_DA="0")
-    prepared = Prepared(args.dataset, args.work, {"2d": Sizes()})
+    prepared = Prepared(args.dataset, args.work, {"2d": Sizes(2)})
     shutil.rmtree(prepared.work / RESULTS, ignore_errors=True)
+    prepared.configuration("default", ARMS["default"], "2d")  # a small batch: loading is not what is measured
     folds = list(range(min(args.workers, len(prepared.split))))
-    command = ["nnunet-eas", "crossval", "-d", args.dataset.name, "-c", "2d", "-tr", TRAINER, "-device", "cpu"]
+    command = ["nnunet-eas", "crossval", "-d", args.dataset.name, "-c", "2d", "-tr", TRAINER, "-p", "default"]
+    command += ["-device", "cpu", "--workers", str(args.workers), "--folds", *map(str, folds)]
     try:
-        call(prepared.work, [*command, "--workers", str(args.workers), "--folds", *map(str, folds)], RESULTS)
+        call(
+            prepared.work,
+            [*command, "-device", "cpu", "--workers", str(args.workers), "--folds", *map(str, folds)],
+            RESULTS,
+        )
     except SystemExit as error:  # there are no masks among which the best could be found
         print(f"as expected: {error}")
-    model = prepared.work / RESULTS / args.dataset.name / f"{TRAINER}__nnUNetPlans__2d"
+    model = prepared.work / RESULTS / args.dataset.name / f"{TRAINER}__default__2d"
     starts = [json.loads((model / f"fold_{fold}" / "crossval.json").read_text())["started"] for fold in folds]
     ends = [(model / f"fold_{fold}" / "validation" / "summary.json").stat().st_mtime for fold in folds]
     seconds = [end - start for start, end in zip(starts, ends, strict=True)]
