@@ -31,10 +31,11 @@ def main() -> None:
     parser.add_argument("--workers", type=int, default=5)
     parser.add_argument("--seconds", type=int, default=120)
     args = parser.parse_args()
-    os.environ.update(with_trainers(TRAINERS), BENCHMARK_SLEEP=str(args.seconds), nnUNet_n_proc_DA="0")
+    os.environ.update(with_trainers(TRAINERS), BENCHMARK_SLEEP=str(args.seconds))
     prepared = Prepared(args.dataset, args.work, {"2d": Sizes(2)})
     shutil.rmtree(prepared.work / RESULTS, ignore_errors=True)
     prepared.configuration("default", ARMS["default"], "2d")  # a small batch: loading is not what is measured
+    os.environ["nnUNet_n_proc_DA"] = "0"  # for trainings; planning refuses it
     folds = list(range(min(args.workers, len(prepared.split))))
     command = ["nnunet-eas", "crossval", "-d", args.dataset.name, "-c", "2d", "-tr", TRAINER, "-p", "default"]
     command += ["-device", "cpu", "--workers", str(args.workers), "--folds", *map(str, folds)]

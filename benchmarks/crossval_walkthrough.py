@@ -43,13 +43,14 @@ def main() -> None:
     parser.add_argument("--device", default="cpu", choices=("cuda", "cpu"))
     parser.add_argument("--workers", type=int, default=2)
     args = parser.parse_args()
-    os.environ.update(with_trainers(TRAINERS), BENCHMARK_THREADS="1", OMP_NUM_THREADS="1", nnUNet_n_proc_DA="0")
+    os.environ.update(with_trainers(TRAINERS), BENCHMARK_THREADS="1", OMP_NUM_THREADS="1")
     os.environ.update(BENCHMARK_EPOCHS=str(args.epochs), BENCHMARK_ITERATIONS=str(args.iterations))
     os.environ.update(BENCHMARK_VAL_ITERATIONS="2", BENCHMARK_SEED="0")
 
     prepared = Prepared(args.dataset, args.work, SIZES)
     for configuration in SIZES:
         prepared.configuration(PLANS, ARMS["eas"], configuration)
+    os.environ["nnUNet_n_proc_DA"] = "0"  # for trainings; planning refuses it
     crossval = ["nnunet-eas", "crossval", "-d", args.dataset.name, "-c", *SIZES, "-tr", TRAINER, "-p", PLANS]
     call(prepared.work, [*crossval, "-device", args.device, "--workers", str(args.workers)], RESULTS)
     results = prepared.work / RESULTS / args.dataset.name
