@@ -120,18 +120,17 @@ class SlurmExecutor:
         """By its result or by the queue: submitit asks Slurm's accounting, which not every cluster keeps."""
         if job.paths.result_pickle.exists():
             return True
-        if job.job_id in self._queue():
+        queue = self._queue()
+        if queue is None or job.job_id in queue:
             self._missing_since.pop(job.job_id, None)
             return False
         return time.monotonic() - self._missing_since.setdefault(job.job_id, time.monotonic()) > LOST_AFTER_S
 
-    def _queue(self) -> set[str]:
-        """Numbers of this user's jobs, those of arrays one by one."""
+    def _queue(self) -> set[str] | None:
+        """Numbers of this user's jobs, those of arrays one by one; None while Slurm does not answer, which passes."""
         asked = ["squeue", "--noheader", "--array", "--format=%i|%A", "--user", str(os.getuid())]
         answer = subprocess.run(asked, capture_output=True, text=True, check=False)
-        if answer.returncode:
-            raise RuntimeError(f"squeue must answer, got: {answer.stderr.strip()}. Run the same command again later.")
-        return {number for line in answer.stdout.split() for number in line.split("|")}
+        return None if answer.returncode else {number for line in answer.stdout.split() for number in line.split("|")}
 
     def cancel(self, job: submitit.Job[str]) -> None:
         """Takes it out of the queue, or ends it."""

@@ -65,7 +65,7 @@ def train_all(
                         waiting.append(training)
                     else:
                         failed[training.fold] = error
-    finally:  # interrupted, or squeue does not answer
+    finally:  # interrupted
         for _, job in running:
             executor.cancel(job)
     return failed

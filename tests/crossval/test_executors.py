@@ -1,0 +1,116 @@
+"""Local places, and what Slurm's queue says, without a Slurm."""
+
+from dataclasses import dataclass
+from pathlib import Path
+
+import pytest
+
+from nnunet_eas.crossval import executors
+from nnunet_eas.crossval.executors import LocalExecutor, SlurmExecutor
+
+SQUEUE = "#!/bin/sh\ncat {folder}/queue || exit 1\n"
+
+
+@dataclass
+class Paths:
+    result_pickle: Path
+
+
+@dataclass
+class Job:
+    job_id: str
+    paths: Paths
+
+
+class Played:
+    """Stands for submitit's executor: notes what each job was given."""
+
+    given: list[dict] = []
+
+    def __init__(self, folder):
+        self.parameters = {}
+
+    def update_parameters(self, **parameters):
+        self.parameters = parameters
+
+    def submit(self, training):
+        self.given.append(self.parameters)
+        return PlayedJob(f"{len(self.given)}")
+
+
+@dataclass
+class PlayedJob:
+    job_id: str
+    over: bool = False
+
+    def done(self):
+        return self.over
+
+
+def test_each_device_takes_one_training_at_a_time(tmp_path, monkeypatch):
+    monkeypatch.setattr(executors.submitit, "LocalExecutor", Played)
+    monkeypatch.setattr(Played, "given", [])
+    executor = LocalExecutor(tmp_path, [3, None])
+    assert executor.places() == 2
+    first, second = executor.submit(["one", "two"])
+    assert executor.places() == 0
+    assert [(g["gpus_per_node"], g["visible_gpus"]) for g in Played.given] == [(1, (3,)), (0, ())]
+    assert not executor.is_over(second)
+    first.over = True
+    assert executor.is_over(first)
+    assert executor.is_over(first)  # asked again it frees nothing more
+    assert executor.places() == 1
+    executor.submit(["three"])
+    assert Played.given[2]["visible_gpus"] == (3,)
+
+
+@pytest.fixture
+def slurm(tmp_path, monkeypatch):
+    """An executor on a machine where Slurm's commands are shell scripts; `queue` is what squeue prints."""
+    for command in ("sbatch", "scancel", "srun", "squeue"):
+        (tmp_path / command).write_text(SQUEUE.format(folder=tmp_path))
+        (tmp_path / command).chmod(0o755)
+    monkeypatch.setenv("PATH", f"{tmp_path}:/bin:/usr/bin")
+    return SlurmExecutor(tmp_path / "jobs", {"time": 5})
+
+
+def test_a_job_is_over_by_its_result_or_when_it_has_left_the_queue_for_long(slurm, tmp_path, monkeypatch):
+    job = Job("7_1", Paths(tmp_path / "result"))
+    (tmp_path / "queue").write_text("7_0|8\n7_1|9\n")
+    assert not slurm.is_over(job)
+    (tmp_path / "queue").write_text("7_0|8\n")
+    now = [100.0]
+    monkeypatch.setattr(executors.time, "monotonic", lambda: now[0])
+    assert not slurm.is_over(job)
+    now[0] += executors.LOST_AFTER_S - 1
+    assert not slurm.is_over(job)
+    (tmp_path / "queue").write_text("7_1|9\n")  # requeued: the clock starts anew
+    assert not slurm.is_over(job)
+    (tmp_path / "queue").write_text("")
+    now[0] += 5
+    assert not slurm.is_over(job)
+    now[0] += executors.LOST_AFTER_S + 1
+    assert slurm.is_over(job)
+    (tmp_path / "queue").write_text("7_1|9\n")
+    assert not slurm.is_over(job)
+    job.paths.result_pickle.touch()
+    assert slurm.is_over(job)
+
+
+def test_while_slurm_does_not_answer_nothing_is_over(slurm, tmp_path, monkeypatch):
+    now = [100.0]
+    monkeypatch.setattr(executors.time, "monotonic", lambda: now[0])
+    job = Job("7", Paths(tmp_path / "result"))
+    (tmp_path / "queue").write_text("")
+    assert not slurm.is_over(job)
+    (tmp_path / "queue").unlink()
+    now[0] += executors.LOST_AFTER_S + 1
+    assert not slurm.is_over(job)
+    (tmp_path / "queue").write_text("")
+    assert not slurm.is_over(job)
+
+
+def test_without_slurm_it_is_said(tmp_path, monkeypatch):
+    monkeypatch.setenv("PATH", str(tmp_path))
+    with pytest.raises(RuntimeError, match="--executor slurm needs Slurm's commands, got no sbatch"):
+        SlurmExecutor(tmp_path, {})
