@@ -11,8 +11,7 @@ class EASUNetTrainer_earlystop(EASUNetTrainer):
     """Ends once the pseudo Dice has not risen for `patience` epochs, with the weights of that moment.
 
     Watched is nnU-Net's moving average over epochs, by which it also picks checkpoint_best.pth. The learning rate still
-    falls over all `num_epochs`: a training that is stopped early has not had its small steps, which cost some Dice; the
-    README's table says how much in one case.
+    falls over all `num_epochs`: a training that is stopped early has not had its small steps.
 
     Attributes:
         patience: Epochs without a gain.
