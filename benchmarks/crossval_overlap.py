@@ -40,11 +40,7 @@ def main() -> None:
     command = ["nnunet-eas", "crossval", "-d", args.dataset.name, "-c", "2d", "-tr", TRAINER, "-p", "default"]
     command += ["-device", "cpu", "--workers", str(args.workers), "--folds", *map(str, folds)]
     try:
-        call(
-            prepared.work,
-            [*command, "-device", "cpu", "--workers", str(args.workers), "--folds", *map(str, folds)],
-            RESULTS,
-        )
+        call(prepared.work, command, RESULTS)
     except SystemExit as error:  # there are no masks among which the best could be found
         print(f"as expected: {error}")
     model = prepared.work / RESULTS / args.dataset.name / f"{TRAINER}__default__2d"
