@@ -44,31 +44,33 @@ def run(args: argparse.Namespace) -> int:
     if not nnUNet_results.is_set():
         raise RuntimeError("nnUNet_results must be set to a folder, got nothing. Run nnunet-eas doctor.")
     dataset = maybe_convert_to_dataset_name(args.d)
-    best = read_best(Path(str(nnUNet_results)) / dataset)
+    results = Path(str(nnUNet_results)) / dataset
+    best = read_best(results)
     args.o.mkdir(parents=True, exist_ok=True)
     with tempfile.TemporaryDirectory(prefix=".partial_", dir=args.o) as work:
         status = 0
         predicted = []
         for model in best.models:
-            folder, of_model = _predict(args, dataset, best, model, Path(work))
+            folder, of_model = _predict(args, results, best, model, Path(work))
+            if not (folder / "dataset.json").is_file():
+                return of_model  # nothing was predicted, and why has been said
             predicted.append(folder)
             status |= of_model
         _finish(best, predicted, Path(work), args.o)
     return status
 
 
-def _predict(args: argparse.Namespace, dataset: str, best: Best, model: Model, work: Path) -> tuple[Path, int]:
+def _predict(args: argparse.Namespace, results: Path, best: Best, model: Model, work: Path) -> tuple[Path, int]:
     """One model's masks, by `nnunet-eas predict`; with probabilities where they are to be averaged."""
     from nnunet_eas.cli.main import main
 
-    results = _results() / dataset
     previous = _previous_stage(results / model.name, model.configuration)
     status, folder = 0, work / model.name
     command = ["predict", "-i", str(args.i), "-o", str(folder), "-m", str(results / model.name), "-device", args.device]
     if previous is not None:
         from nnunet_eas.crossval.best import Model
 
-        first, status = _predict(args, dataset, best, Model(model.trainer, model.plans, previous), work)
+        first, status = _predict(args, results, best, Model(model.trainer, model.plans, previous), work)
         command += ["-prev_stage_predictions", str(first)]
     command += ["-f", *map(str, best.folds), "--engine", args.engine]
     command += ["--save_probabilities"] if len(best.models) > 1 else []
@@ -101,9 +103,3 @@ def _finish(best: Best, predicted: list[Path], work: Path, output: Path) -> None
     for file in [dataset_json, *sorted(finished.glob(f"*{ending}"))]:
         os.replace(file, output / file.name)
     print(f"{sum(1 for _ in output.glob(f'*{ending}'))} masks in {output}", flush=True)
-
-
-def _results() -> Path:
-    from nnunetv2.paths import nnUNet_results
-
-    return Path(str(nnUNet_results))
