@@ -16,7 +16,8 @@ measured_share: Share of the surface's area on which thickness is defined, 0..1;
     much. Undefined for an empty mask.
 mean_thickness_SIDE_THIRD_mm: The mean in one of six regions of the surface. Its extent from the patient's right to left
     is halved, from front to back it is cut in thirds; half a percent of the points at each end does not count for the
-    extent. In a right knee the left half is the medial one. Undefined where the region has no thickness.
+    extent. In a right knee the left half is the medial one. Undefined where the region has a thickness on no more than
+    a percent of the surface: a sliver at the rim says nothing of it.
 bone_area_mm2: Area of the bone's surface that bears this cartilage: what it covers, which is where it begins within
     1 mm along the bone's normal, and bare_area_mm2. Empty cartilage: 0. Undefined without the bone.
 bare_area_mm2: The bare part of that (denuded area): holes, which are uncovered parts of the bone's surface enclosed by
@@ -36,6 +37,9 @@ _BONE = ("bone_area_mm2", "bare_area_mm2")
 _REGIONAL = tuple(f"mean_thickness_{region}_mm" for region in REGIONS)
 NUMBERS = ("volume_mm3", "mean_thickness_mm", "surface_area_mm2", *_SPREAD, "measured_share", *_REGIONAL, *_BONE)
 COLUMNS = ("case", "label", *NUMBERS[:3], "name", *NUMBERS[3:])
+
+_LEAST = 0.01
+"""Share of the surface's area below which a region has no mean."""
 
 
 def measure(
@@ -69,8 +73,9 @@ def measure(
     numbers |= dict(zip(_SPREAD, (spread, *_quantiles(lengths, areas, (0.5, 0.05, 0.95))), strict=True))
     region = regions_of(in_patient(surface.points, direction))[is_measured]
     for index, name in enumerate(_REGIONAL):
-        if (region == index).any():
-            numbers[name] = float(np.average(lengths[region == index], weights=areas[region == index]))
+        is_here = region == index
+        if areas[is_here].sum() > _LEAST * surface.areas_mm2.sum():
+            numbers[name] = float(np.average(lengths[is_here], weights=areas[is_here]))
     return numbers
 
 
