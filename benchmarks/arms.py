@@ -83,7 +83,15 @@ ABLATION = {
     "eas_other_norm": _switched("instance norm in 2-D, batch norm in 3-D", norm_op=OTHER_NORM),
 }
 
-ARMS = {**NETWORKS, **ABLATION}
+LENGTHS = {
+    "eas_earlystop": Arm(
+        "EAS U-Net, stopped early",
+        "EASUNetTrainer_earlystop",
+        sources=(*OF_EAS, PACKAGE / "trainer" / "early_stopping.py", TRAINERS / "short.py"),
+    ),
+}
+
+ARMS = {**NETWORKS, **ABLATION, **LENGTHS}
 
 
 def _fingerprint(paths: Iterable[Path]) -> str:

@@ -81,9 +81,9 @@ def _arm(name: str, results: list[Result]) -> dict[str, Any]:
     first = results[0]
     structures = list(dict.fromkeys(record["label"] for record in first["per_case"]))
     seeds = sorted({result["recipe"]["seed"] for result in results})
-    values = {metric: _of_cases(results, metric) for metric in OF_A_CASE}
+    values = {metric: of_cases(results, metric) for metric in OF_A_CASE}
     of_seed = {
-        seed: _of_cases([r for r in results if r["recipe"]["seed"] == seed], "dice").get(ALL, {}) for seed in seeds
+        seed: of_cases([r for r in results if r["recipe"]["seed"] == seed], "dice").get(ALL, {}) for seed in seeds
     }
     return {
         "title": ARMS[name].title,
@@ -103,7 +103,7 @@ def _arm(name: str, results: list[Result]) -> dict[str, Any]:
     }
 
 
-def _of_cases(results: list[Result], metric: str) -> dict[str, dict[str, float]]:
+def of_cases(results: list[Result], metric: str) -> dict[str, dict[str, float]]:
     """Per structure, and for the mean over structures, a number for each case: the mean over the seeds."""
     found: dict[str, dict[str, list[float]]] = defaultdict(lambda: defaultdict(list))
     for result in results:

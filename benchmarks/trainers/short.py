@@ -9,6 +9,16 @@ from schedule import Short
 from torch import nn
 
 from nnunet_eas.trainer import EASUNetTrainer
+from nnunet_eas.trainer.early_stopping import EASUNetTrainer_earlystop as _EarlyStop
+
+
+class EASUNetTrainer_earlystop(_EarlyStop):
+    """Patient for a tenth of its epochs, as the 100 of nnU-Net's 1000."""
+
+    @property
+    def patience(self) -> int:
+        """Epochs without a gain."""
+        return max(1, self.num_epochs // 10)
 
 
 def _initialised(name: str, initialize: Callable[[nn.Module], None]) -> type[EASUNetTrainer]:
@@ -37,6 +47,7 @@ def _shortened(trainer: type[nnUNetTrainer]) -> type[nnUNetTrainer]:
 
 nnUNetTrainer_short = _shortened(nnUNetTrainer)
 EASUNetTrainer_short = _shortened(EASUNetTrainer)
+EASUNetTrainer_earlystop_short = _shortened(EASUNetTrainer_earlystop)
 EASUNetTrainer_he_short = _shortened(_initialised("EASUNetTrainer_he", InitWeights_He(1e-2)))
 EASUNetTrainer_pytorch_short = _shortened(_initialised("EASUNetTrainer_pytorch", _pytorch_s))
 UNetTrainer_short = _shortened(UNetTrainer)

@@ -4,7 +4,7 @@ import inspect
 
 import arms
 import pytest
-from arms import ABLATION, ARMS, NETWORKS
+from arms import ABLATION, ARMS, LENGTHS, NETWORKS
 
 SOURCE = '''"""A module."""
 import os
@@ -120,4 +120,4 @@ class TestArms:
 
 
 def test_rows_are_told_apart():
-    assert len({arm.title for arm in ARMS.values()}) == len(ARMS) == len(NETWORKS) + len(ABLATION)
+    assert len({arm.title for arm in ARMS.values()}) == len(ARMS) == len(NETWORKS) + len(ABLATION) + len(LENGTHS)
