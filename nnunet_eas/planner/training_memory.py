@@ -156,18 +156,40 @@ def _like_input(*args: Any) -> torch.Tensor:
     return torch.empty_like(args[0])
 
 
+def _input(*args: Any, **_: Any) -> torch.Tensor:
+    return args[0]
+
+
+def _nothing(*_: Any, **__: Any) -> None:
+    pass
+
+
+def _like_all(tensors: Sequence[torch.Tensor], *_: Any, **__: Any) -> list[torch.Tensor]:
+    return [torch.empty_like(tensor) for tensor in tensors]
+
+
+def _resized(x: torch.Tensor, size: Sequence[int], *_: Any) -> torch.Tensor:
+    return x.new_empty((*x.shape[:2], *size))
+
+
 def _batch_norm(x: torch.Tensor, *_: Any) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor]:
     mean = torch.empty(x.shape[1], device="meta")
     return torch.empty_like(x), mean, torch.empty_like(mean)
 
 
-# What these make is plain, and PyTorch's own meta kernels for them, written in Python, take half of the time
+# What these make is plain, and PyTorch's own meta kernels for them, written in Python, take most of the time
 _SHORTCUTS: dict[Any, Any] = {
     torch.ops.aten.hardswish.default: _like_input,
     torch.ops.aten.hardswish_backward.default: _like_input,
+    torch.ops.aten.leaky_relu_.default: _input,
     torch.ops.aten.leaky_relu_backward.default: _like_input,
     torch.ops.aten.native_batch_norm.default: _batch_norm,
     torch.ops.aten.native_batch_norm_backward.default: _batch_norm,
+    torch.ops.aten.upsample_bilinear2d.default: _resized,
+    torch.ops.aten.upsample_trilinear3d.default: _resized,
+    torch.ops.aten._foreach_add.List: _like_all,
+    torch.ops.aten._foreach_add_.List: _nothing,
+    torch.ops.aten._foreach_mul_.Scalar: _nothing,
 }
 
 

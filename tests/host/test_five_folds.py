@@ -44,9 +44,8 @@ def test_crossval_trains_what_is_missing_once(five_folds, crossval):
 
 
 def test_status_shows_every_fold(five_folds):
-    shown = five_folds.host.run(
-        "nnunet-eas", "status", "-d", five_folds.id, "-tr", five_folds.trainer, "--png", "x.png"
-    )
+    of = ("-d", five_folds.id, "-tr", five_folds.trainer, "-p", "nnUNetPlans")  # another file's tests train other plans
+    shown = five_folds.host.run("nnunet-eas", "status", *of, "--png", "x.png")
     rows = [line.split() for line in shown.stdout.splitlines()[1:11]]
     assert [row[:4] for row in rows] == [
         [five_folds.model(c).name, str(fold), "trained", "2/2"] for c in five_folds.configurations for fold in range(5)

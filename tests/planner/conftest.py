@@ -28,6 +28,16 @@ class Folders:
     def write(self, shapes: list, spacings: list, *, regions_class_order: list[int] | None = None, **more: Any) -> None:
         """A fingerprint with its dataset.json; a second one takes the first one's place."""
         write_fingerprint(self.raw, self.preprocessed, self.name, shapes=shapes, spacings=spacings, **more)
+        # the host starts twelve processes to look for the cases, unless they are named
+        folder = self.raw / self.name
+        cases = {
+            label.name.removesuffix(".nii.gz"): {
+                "label": str(label),
+                "images": sorted(map(str, (folder / "imagesTr").glob(f"{label.name.removesuffix('.nii.gz')}_*"))),
+            }
+            for label in (folder / "labelsTr").iterdir()
+        }
+        edit_json(self.dataset_file, lambda content: content.update(dataset=cases))
         if regions_class_order:
             edit_json(self.dataset_file, lambda content: content.update(regions_class_order=regions_class_order))
 
