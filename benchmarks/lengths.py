@@ -1,7 +1,7 @@
 r"""What a shorter training, or one that stops early, costs EAS U-Net in Dice: the runner's results, length by length.
 
-    python benchmarks/lengths.py --results benchmarks/results/runs --dataset Dataset004_Hippocampus \
-        --out benchmarks/results/lengths.json --readme README.md
+    python benchmarks/lengths.py --results benchmarks/results/runs benchmarks/results/runs_of_lengths \
+        --dataset Dataset004_Hippocampus --out benchmarks/results/lengths.json --readme README.md
 
 Each length is compared with the longest, on the cases and seeds that both have: the mean difference in Dice with its
 bootstrap interval over cases. Iterations are the mean over folds; a training that stops early has its own number in
@@ -31,14 +31,15 @@ WHOLE, EARLY = "eas", "eas_earlystop"
 def main() -> None:
     """Reads the results, writes JSON and README."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--results", type=Path, required=True, help="the runner's folder")
+    parser.add_argument("--results", type=Path, nargs="+", required=True, help="the runner's folders")
     parser.add_argument("--dataset", required=True)
     parser.add_argument("--configuration", default="2d")
     parser.add_argument("--seed", type=int, default=0)
     parser.add_argument("--out", type=Path, required=True)
     parser.add_argument("--readme", type=Path, help="a Markdown file whose block `lengths` gets the table")
     args = parser.parse_args()
-    results = [results_files.read(path) for path in sorted((args.results / args.dataset).glob("*.json"))]
+    files = sorted(path for folder in args.results for path in (folder / args.dataset).glob("*.json"))
+    results = [results_files.read(path) for path in files]
     wanted = {"configuration": args.configuration, "seed": args.seed}
     rows = compare([r for r in results if all(r["recipe"][name] == value for name, value in wanted.items())])
     write_json(args.out, {"dataset": args.dataset, **wanted, "lengths": rows})

@@ -45,3 +45,16 @@ def test_speed(tmp_path):
     done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=False)
     assert (done.returncode, done.stderr) == (0, "")
     assert readme.read_text() == (ROOT / "README.md").read_text(encoding="utf-8")
+
+
+def test_lengths(tmp_path):
+    readme = tmp_path / "README.md"
+    before, begin, rest = (ROOT / "README.md").read_text(encoding="utf-8").partition("<!-- lengths -->")
+    readme.write_text(before + begin + rest[rest.index("<!-- /lengths -->") :], encoding="utf-8")
+    results = ["benchmarks/results/runs", "benchmarks/results/runs_of_lengths", "--dataset", "Dataset004_Hippocampus"]
+    out = tmp_path / "lengths.json"
+    command = [sys.executable, "benchmarks/lengths.py", "--results", *results, "--out", out, "--readme", readme]
+    done = subprocess.run([*map(str, command)], cwd=ROOT, capture_output=True, text=True, check=False)
+    assert (done.returncode, done.stderr) == (0, "")
+    assert readme.read_text() == (ROOT / "README.md").read_text(encoding="utf-8")
+    assert json.loads(out.read_text()) == json.loads((RESULTS / "lengths.json").read_text())

@@ -460,7 +460,10 @@ BAD_INPUT = {
     "no labels": (
         lambda folders: without(folders.dataset_file, "labels"),
         {},
-        (ValueError, r"dataset\.json must have labels, got channel_names, numTraining, file_ending, dataset\. Add them"),
+        (
+            ValueError,
+            r"dataset\.json must have labels, got channel_names, numTraining, file_ending, dataset\. Add them",
+        ),
     ),
     "no channels": (
         lambda folders: without(folders.dataset_file, "channel_names"),
