@@ -16,15 +16,15 @@ FEW = settings(max_examples=10)
 
 
 @st.composite
-def caps(draw):
-    """Half of a hollow ellipsoid, its spacing, and the bone in it. The cut is nearly level: no region is a sliver."""
+def caps(draw, tilt=1.0):
+    """Half of a hollow ellipsoid, its spacing, and the bone within it; the cut leans by up to `tilt` along each axis."""
     spacing = tuple(draw(st.floats(0.6, 1.2)) for _ in range(3))
     radii = np.array([draw(st.floats(8, 13)) for _ in range(3)])
     thickness = draw(st.floats(2, 3))
     axes = [np.arange(-r - 4, r + 5, step) + draw(st.floats(0, 1)) * step for r, step in zip(radii, spacing)]
     grid = np.stack(np.meshgrid(*axes, indexing="ij"), axis=-1)
     inner, outer = (np.linalg.norm(grid / r, axis=-1) < 1 for r in (radii, radii + thickness))
-    cut = grid @ np.array([draw(st.floats(-0.3, 0.3)) for _ in range(2)] + [1.0]) > 0
+    cut = grid @ np.array([draw(st.floats(-tilt, tilt)) for _ in range(2)] + [1.0]) > 0
     return outer & ~inner & cut, spacing, inner
 
 
@@ -33,9 +33,12 @@ def same(found, expected, names, *, rel):
         assert found[name] == pytest.approx(expected[name], rel=rel, abs=1e-6, nan_ok=True), name
 
 
-@FEW
-@given(caps(), st.permutations(range(3)), st.lists(st.sampled_from([1, -1]), min_size=3, max_size=3))
-def test_permuted_and_mirrored_axes(cap, order, ways):
+ORDERS = st.permutations(range(3))
+WAYS = st.lists(st.sampled_from([1, -1]), min_size=3, max_size=3)
+
+
+def turned_and_not(cap, order, ways):
+    """The numbers of the same cap, stored with permuted and mirrored axes and as it is."""
     mask, spacing, bone = cap
     flips = tuple(slice(None, None, way) for way in ways)
     # each new array axis runs along an old one: x, y, z of the patient are the old array's
@@ -45,9 +48,22 @@ def test_permuted_and_mirrored_axes(cap, order, ways):
     turned = (array.transpose(order)[flips] for array in (mask, bone))
     new_mask, new_bone = (np.ascontiguousarray(array) for array in turned)
     found = numbers_of(new_mask, [spacing[old] for old in order], tuple(direction.ravel()), new_bone)
-    expected = numbers_of(mask, spacing, STRAIGHT, bone)
+    return found, numbers_of(mask, spacing, STRAIGHT, bone)
+
+
+@FEW
+@given(caps(), ORDERS, WAYS)
+def test_permuted_and_mirrored_axes(cap, order, ways):
+    found, expected = turned_and_not(cap, order, ways)
     assert found["volume_mm3"] == pytest.approx(expected["volume_mm3"], rel=1e-9)
     same(found, expected, ["surface_area_mm2", "mean_thickness_mm", "median_thickness_mm", "bone_area_mm2"], rel=0.01)
+
+
+@FEW
+@given(caps(tilt=0.3), ORDERS, WAYS)
+def test_regions_of_permuted_and_mirrored_axes(cap, order, ways):
+    """Of nearly level cuts: steep ones leave regions so small that their means move by more than 5 %."""
+    found, expected = turned_and_not(cap, order, ways)
     same(found, expected, [name for name in NUMBERS if any(region in name for region in REGIONS)], rel=0.05)
 
 
