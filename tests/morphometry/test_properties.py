@@ -17,7 +17,7 @@ FEW = settings(max_examples=10)
 
 @st.composite
 def caps(draw, tilt=1.0):
-    """Half of a hollow ellipsoid, its spacing, and the bone within it; the cut leans by up to `tilt` along each axis."""
+    """Half of a hollow ellipsoid, its spacing, and the bone in it; the cut leans by up to `tilt` along each axis."""
     spacing = tuple(draw(st.floats(0.6, 1.2)) for _ in range(3))
     radii = np.array([draw(st.floats(8, 13)) for _ in range(3)])
     thickness = draw(st.floats(2, 3))
