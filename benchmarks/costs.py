@@ -60,7 +60,7 @@ def measure(prepared: Prepared, configuration: str, args: argparse.Namespace) ->
         os.environ.update(with_trainers(TRAINERS), BENCHMARK_THREADS=str(args.threads))
         os.environ.update(BENCHMARK_EPOCHS="1", BENCHMARK_ITERATIONS="1", BENCHMARK_VAL_ITERATIONS="1")
         dataset_json = json.loads((prepared.preprocessed / "dataset.json").read_text())
-        plan, networks, shapes = {}, {}, {}
+        plan, training, prediction, shapes = {}, {}, {}, {}
         steps: dict[str, list[float]] = {name: [] for name in args.networks}
         scans: dict[str, list[float]] = {name: [] for name in args.networks}
         for name in args.networks:
@@ -68,11 +68,12 @@ def measure(prepared: Prepared, configuration: str, args: argparse.Namespace) ->
             plans = json.loads((prepared.preprocessed / f"{name}.json").read_text())
             trainer = f"{ARMS[name].trainer}_short"
             shapes[name] = median_scan(plans, plan[name])
-            networks[name] = Apart(Measured, plans, configuration, dataset_json, trainer, device, shapes[name])
+            measured = (Measured, plans, configuration, dataset_json, trainer, device, shapes[name])
+            training[name], prediction[name] = Apart(*measured), Apart(*measured)
         for round_ in range(args.rounds + 1):
-            for name, one in networks.items():
-                steps[name].append(one("step_seconds"))
-                scans[name].append(one("scan_seconds"))
+            for name in args.networks:
+                steps[name].append(training[name]("step_seconds"))
+                scans[name].append(prediction[name]("scan_seconds"))
                 print(f"{configuration}, {name}, round {round_}: {steps[name][-1]:.3f} s a step, ", end="")
                 print(f"{scans[name][-1]:.2f} s a scan{' (warm-up)' if round_ == 0 else ''}", flush=True)
         rows = [
@@ -84,18 +85,18 @@ def measure(prepared: Prepared, configuration: str, args: argparse.Namespace) ->
                 "code": ARMS[name].code(),
                 "plan": {key: plan[name][key] for key in ("batch_size", "patch_size")},
                 "cost": {
-                    **one("size"),
+                    **prediction[name]("size"),
                     "step_seconds": spread(steps[name][1:]),
                     "scan_seconds": spread(scans[name][1:]),
-                    "scan_shape": [one("input_channels"), *shapes[name]],
-                    "peak_bytes": one("peak_bytes"),
+                    "scan_shape": [prediction[name]("input_channels"), *shapes[name]],
+                    "peak_bytes": training[name]("peak_bytes"),
                 },
                 "threads": args.threads,
                 "environment": environment.describe(),
             }
-            for name, one in networks.items()
+            for name in args.networks
         ]
-        for one in networks.values():
+        for one in (*training.values(), *prediction.values()):
             one.close()
         return rows
 

@@ -61,9 +61,8 @@ class Measured:
         """The logits of one scan, mirrored views included."""
         self.predictor.predict_sliding_window_return_logits(self.scan)
 
-    def warm_up(self) -> None:
-        """A step, and the prediction of as few patches as there can be: what the first call takes more is not timed."""
-        self.step()
+    def predict_patch(self) -> None:
+        """As few patches as there can be: a warm-up."""
         self.predictor.predict_sliding_window_return_logits(torch.randn(self.channels, *self._smallest_scan()))
 
     def _smallest_scan(self) -> list[int]:
@@ -146,6 +145,9 @@ class Measured:
 
 class Apart:
     """A `Measured` in a process of its own: what a trainer sets in its process is not the others'.
+
+    Steps and scans are measured in one each, as nnU-Net's commands have them: a process that has trained predicts up
+    to a third slower on the CPU, its memory being in pieces.
 
     Its methods are called by their names, `one("step_seconds")`; what they give must travel between processes.
 
