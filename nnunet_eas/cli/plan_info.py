@@ -112,7 +112,7 @@ def _column(name: str, summary: ConfigurationSummary) -> dict[str, str]:
             f"{_by(stage.shape)}, {stage.channels} channels, kernel {_by(stage.kernel_size)}{down}"
         )
     if summary.dilations:
-        column["rates"] = ", ".join(_by(rates) for rates in summary.dilations)
+        column["atrous rates"] = ", ".join(_by(rates) for rates in summary.dilations)
     return {
         **column,
         "parameters": f"{summary.parameters / 1e6:.2f} million",

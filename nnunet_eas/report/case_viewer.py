@@ -95,7 +95,7 @@ def _said(pictures: Pictures) -> str:
     said = f"{pictures.total} slices, {plane}; {pictures.filled} of them with foreground"
     if shown < pictures.filled:
         return f"{said}. {shown} are here, evenly spaced."
-    return f"{said}. {shown} are here: these, and {MARGIN} more on either side."
+    return f"{said}. {shown} are here: these, and up to {MARGIN} more at either end."
 
 
 def _slider(pictures: Pictures) -> str:

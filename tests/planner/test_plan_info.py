@@ -105,13 +105,13 @@ def test_kernels_strides_and_rates_are_those_of_the_network(planned, shown, conf
     for number, strides in enumerate(real.strides[1:], 2):
         assert column[f"stage {number}"].endswith(f"stride {by(strides)}")
     dilated = [by(conv.dilation) for conv in convolutions if max(conv.dilation) > 1]
-    shown_rates = column["rates"].split(", ")
+    shown_rates = column["atrous rates"].split(", ")
     assert [rates for rates in shown_rates if set(rates) - set("1x")] == dilated
     assert dilated
 
 
 def test_nnunets_network_has_no_rates(shown, planned):
-    assert shown("-c", "2d")["2d"]["nnUNetPlans"]["rates"] == "-"
+    assert shown("-c", "2d")["2d"]["nnUNetPlans"]["atrous rates"] == "-"
 
 
 @pytest.mark.parametrize("configuration", ["2d", "3d_fullres"])
