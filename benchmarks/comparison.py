@@ -31,6 +31,7 @@ def main() -> int:
     parser.add_argument("--costs", type=Path, help="the JSON of costs.py")
     parser.add_argument("--out", type=Path, required=True, help="of the files to write, without an ending")
     parser.add_argument("--readme", type=Path, help="a Markdown file whose block between the marks gets the summary")
+    parser.add_argument("--block", default="comparison", help="the marks' name (default: %(default)s)")
     parser.add_argument("--networks", nargs="+", default=list(NETWORKS), choices=ARMS, metavar="NAME")
     parser.add_argument("--reference", default="default", choices=ARMS, metavar="NAME", help="compare with this one")
     args = parser.parse_args()
@@ -40,6 +41,8 @@ def main() -> int:
     costs, of_costs = read_costs(args.costs)
     names = list(dict.fromkeys([args.reference, *args.networks]))
     tables, of_tables = compared.tables(results, args.reference, names)
+    if len(names) > 1:  # a training that only the reference has done is nothing to compare
+        tables = [table for table in tables if set(table["networks"]) != {args.reference}]
     for table in tables:
         of_tables += add_costs(table, costs)
     args.out.parent.mkdir(parents=True, exist_ok=True)
@@ -53,7 +56,7 @@ def main() -> int:
     args.out.with_name(f"{args.out.name}.md").write_text(text, encoding="utf-8")
     print(text)
     if args.readme:
-        put_between_marks(args.readme, "comparison", summary(tables))
+        put_between_marks(args.readme, args.block, summary(tables))
     faults += of_costs + of_tables
     if not tables:
         faults.append(f"--results must hold results of {', '.join(names)}, got none in {args.results}. Run runner.py.")

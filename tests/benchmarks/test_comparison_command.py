@@ -137,6 +137,22 @@ class TestWhole:
         assert "| difference to EAS U-Net |" in text
         assert of["without EAS module"][3].startswith("-12.67 [")  # -0.14, -0.08, -0.16
 
+    def test_a_training_of_the_reference_alone_is_no_table(self, compare, folder):
+        write_results(folder, "eas_no_module", offsets=dict.fromkeys("abcd", -0.1))
+        write_results(folder, "eas", schedule={**SCHEDULE, "epochs": 40})
+        status, content, _, left_out = compare("--reference", "eas", "--networks", "eas_no_module")
+        assert (status, left_out) == (0, [])
+        assert [set(table["networks"]) for table in content["tables"]] == [{"eas", "eas_no_module"}]
+
+    def test_a_block_of_another_name(self, compare, tmp_path):
+        readme = tmp_path / "README.md"
+        readme.write_text("before\n<!-- mine -->\n<!-- /mine -->\nafter\n")
+        assert compare("--readme", str(readme), "--block", "mine")[0] == 0
+        before, rest = readme.read_text().split("<!-- mine -->")
+        block, after = rest.split("<!-- /mine -->")
+        assert (before, after) == ("before\n", "\nafter\n")
+        assert "| EAS U-Net | 4 (2 + 2 folds) |" in block
+
     def test_a_network_of_the_ablation_is_no_rival(self, compare, folder):
         write_results(folder, "eas_no_module", offsets=dict.fromkeys("abcd", -0.1))
         assert set(compare()[1]["tables"][0]["networks"]) == set(TITLES)
