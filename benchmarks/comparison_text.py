@@ -9,6 +9,12 @@ from compared import ALL
 SCORES = (("dice", "DSC %", 100, 2), ("precision", "prec. %", 100, 2), ("recall", "recall %", 100, 2))
 LENGTHS = (("hd_mm", "HD mm", 1, 2), ("hd95_mm", "HD95 mm", 1, 2))
 
+LEGEND = (
+    "Mean ± standard deviation over cases, each case the mean of its seeds. The difference is paired by case, with its "
+    "95 % bootstrap interval; p is Wilcoxon's, corrected for the number of rivals (Holm). In brackets behind the "
+    "cases: trained folds, seed by seed; behind another number: of so many cases only, undefined in the others."
+)
+
 
 def markdown(tables: list[dict[str, Any]], figures: list[str]) -> str:
     """All tables, each with its figure."""
@@ -18,7 +24,7 @@ def markdown(tables: list[dict[str, Any]], figures: list[str]) -> str:
 
 def summary(tables: list[dict[str, Any]]) -> str:
     """One row a network: what a README has room for."""
-    parts = []
+    parts = [LEGEND, ""]
     for table in tables:
         title = table["networks"].get(table["reference"], {"title": table["reference"]})["title"]
         heads = [
@@ -44,7 +50,7 @@ def summary(tables: list[dict[str, Any]]) -> str:
 
 def _table(table: dict[str, Any], figure: str) -> str:
     structures = [s for s in next(iter(table["networks"].values()), {"structures": []})["structures"] if s != ALL]
-    lines = [f"### {table['dataset']}, {table['configuration']}", "", _length(table), ""]
+    lines = [f"### {table['dataset']}, {table['configuration']}", "", f"{_length(table)} {LEGEND}", ""]
     for structure in structures:
         heads = [head for _, head, _, _ in SCORES + LENGTHS]
         lines += _rows([structure, *heads])
@@ -79,12 +85,7 @@ def _length(table: dict[str, Any]) -> str:
         iterations = schedule["epochs"] * schedule["iterations"]
         length = f"Equal iterations: {iterations} each ({schedule['epochs']} epochs of {schedule['iterations']})"
     devices = "; ".join(sorted({device for arm in arms for device in arm["devices"]}))
-    return (
-        f"{length}; {steps}. {devices}. Mean ± standard deviation over cases, each case the mean of its seeds. The "
-        "difference is paired by case, with its 95 % bootstrap interval; p is Wilcoxon's, corrected for the number of "
-        "rivals (Holm). In brackets behind the cases: trained folds, seed by seed; behind another number: of so many "
-        "cases only, undefined in the others."
-    )
+    return f"{length}; {steps}. {devices}."
 
 
 def _difference(arm: dict[str, Any]) -> list[str]:
