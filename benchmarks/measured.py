@@ -146,8 +146,8 @@ class Measured:
 class Apart:
     """A `Measured` in a process of its own: what a trainer sets in its process is not the others'.
 
-    Steps and scans are measured in one each, as nnU-Net's commands have them: a process that has trained predicts up
-    to a third slower on the CPU, its memory being in pieces.
+    Steps and scans are measured in one each, as nnU-Net's commands have them: on the CPU a process that has trained
+    took up to a third longer for a scan.
 
     Its methods are called by their names, `one("step_seconds")`; what they give must travel between processes.
 
