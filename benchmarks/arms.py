@@ -19,8 +19,9 @@ OF_ALL = (TRAINERS / "schedule.py",)
 OF_EAS = (PACKAGE / "network", PACKAGE / "plan_translation.py", PACKAGE / "trainer" / "eas_unet_trainer.py")
 OF_RIVALS = (TRAINERS / "rivals.py", TRAINERS / "segnet.py")
 
+NORM_OF_EAS = {2: "torch.nn.modules.batchnorm.BatchNorm2d", 3: "torch.nn.modules.instancenorm.InstanceNorm3d"}
 OTHER_NORM = {2: "torch.nn.modules.instancenorm.InstanceNorm2d", 3: "torch.nn.modules.batchnorm.BatchNorm3d"}
-"""By the dimension, the norm that the design does not choose."""
+"""By the dimension, the norm that the design chooses, and the one that it does not."""
 
 HOST_PACKAGES = ("nnunetv2", "dynamic-network-architectures", "batchgeneratorsv2", "torch")
 
@@ -33,7 +34,7 @@ class Arm:
         title: As a reader knows it.
         trainer: A trainer of `trainers/short.py`, without _short.
         planner: nnU-Net's planner; its plans give topology and patch, the batch is the same for all.
-        switches: What is turned in EAS U-Net's `arch_kwargs`; a dict goes by the dimension.
+        switches: What is turned in the plan's `arch_kwargs`, translated for EAS U-Net; a dict goes by the dimension.
         sources: Our files that its result depends on.
         packages: Other packages that it depends on.
     """
@@ -44,6 +45,11 @@ class Arm:
     switches: dict[str, Any] = field(default_factory=dict)
     sources: tuple[Path, ...] = ()
     packages: tuple[str, ...] = ()
+
+    @property
+    def of_eas(self) -> bool:
+        """Whether its network is EAS U-Net."""
+        return self.trainer.startswith("EASUNetTrainer")
 
     def code(self) -> dict[str, Any]:
         """What tells one version of the code from another: our sources, and the packages' versions."""
@@ -83,6 +89,16 @@ ABLATION = {
     "eas_other_norm": _switched("instance norm in 2-D, batch norm in 3-D", norm_op=OTHER_NORM),
 }
 
+CONTROLS = {
+    "default_eas_start": Arm(
+        "default nnU-Net with EAS U-Net's norm and first weights",
+        "nnUNetTrainer_eas_start",
+        switches={"norm_op": NORM_OF_EAS},
+        sources=(PACKAGE / "network" / "eas_unet.py", TRAINERS / "short.py"),
+    ),
+}
+"""How much of a difference is the start and not the architecture."""
+
 LENGTHS = {
     "eas_earlystop": Arm(
         "EAS U-Net, stopped early",
@@ -91,7 +107,7 @@ LENGTHS = {
     ),
 }
 
-ARMS = {**NETWORKS, **ABLATION, **LENGTHS}
+ARMS = {**NETWORKS, **CONTROLS, **ABLATION, **LENGTHS}
 
 
 def _fingerprint(paths: Iterable[Path]) -> str:

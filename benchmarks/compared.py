@@ -93,51 +93,86 @@ def _arm(name: str, results: list[Result]) -> dict[str, Any]:
             s: {m: mean_and_spread(list(values[m].get(s, {}).values())) for m in OF_A_CASE} for s in (*structures, ALL)
         },
         "mean_dice_of_seeds": {str(seed): statistics.fmean(cases.values()) for seed, cases in of_seed.items() if cases},
+        "between_seeds": _between_seeds(of_seed),
         "step_seconds_in_training": statistics.median(r["step_seconds_median"] for r in results),
         "code": first["recipe"]["code"],
         "plan": {key: first["recipe"]["plan"][key] for key in ("batch_size", "patch_size")},
+        "planned": first["planned"],
+        "resumed": {str(s): folds for s in seeds if (folds := _resumed(results, s))},
         "devices": sorted({_device(result) for result in results}),
         "device_kinds": sorted({result["device"] for result in results}),
-        "_dice": {s: values["dice"].get(s, {}) for s in (*structures, ALL)},
-        "_fold_of": {record["case"]: result["recipe"]["fold"] for result in results for record in result["per_case"]},
+        "_results": results,
     }
 
 
+def _resumed(results: list[Result], seed: int) -> list[int]:
+    return sorted(r["recipe"]["fold"] for r in results if r["recipe"]["seed"] == seed and r["resumed"])
+
+
 def of_cases(results: list[Result], metric: str) -> dict[str, dict[str, float]]:
-    """Per structure, and for the mean over structures, a number for each case: the mean over the seeds."""
-    found: dict[str, dict[str, list[float]]] = defaultdict(lambda: defaultdict(list))
+    """Per structure, and for the mean over structures, a number for each case: the mean over the seeds.
+
+    Undefined, and so left out, where it is in one of the seeds.
+    """
+    found: dict[str, dict[str, list[float | None]]] = defaultdict(lambda: defaultdict(list))
     for result in results:
         for case, records in itertools.groupby(result["per_case"], key=lambda record: record["case"]):
             numbers = {record["label"]: record[metric] for record in records}
-            for structure, number in numbers.items():
-                if number is not None:
-                    found[structure][case].append(number)
-            if None not in numbers.values():
-                found[ALL][case].append(statistics.fmean(numbers.values()))
-    return {s: {c: statistics.fmean(v) for c, v in sorted(cases.items())} for s, cases in found.items()}
+            of_all = None if None in numbers.values() else statistics.fmean(numbers.values())
+            for structure, number in {**numbers, ALL: of_all}.items():
+                found[structure][case].append(number)
+    return {
+        structure: {case: statistics.fmean(of) for case, of in sorted(cases.items()) if None not in of}
+        for structure, cases in found.items()
+    }
 
 
 def _compare(arms: dict[str, Any], reference: str) -> None:
-    """Adds every network's difference to the reference; p corrected for the number of rivals, a structure at a time."""
+    """Adds every network's difference to the reference; p corrected for the number of rivals, a structure at a time.
+
+    Of the seeds and folds alone that both have: a seed moves a mean by more than many a network does.
+    """
     base = arms[reference]
-    for structure in base["_dice"]:
-        differences = {
-            name: paired_difference(arm["_dice"][structure], base["_dice"][structure])
-            for name, arm in arms.items()
-            if name != reference
+    rivals = {name: arm for name, arm in arms.items() if name != reference}
+    for arm in rivals.values():
+        ours, theirs = _of_both(arm["_results"], base["_results"])
+        dice, dice_of_base = of_cases(ours, "dice"), of_cases(theirs, "dice")
+        fold_of = {record["case"]: result["recipe"]["fold"] for result in ours for record in result["per_case"]}
+        arm["difference_of_seeds"] = sorted({result["recipe"]["seed"] for result in ours})
+        arm["difference"] = {
+            structure: _difference(dice.get(structure, {}), dice_of_base.get(structure, {}), fold_of)
+            for structure in base["structures"]
         }
-        corrected = holm({name: d["p"] for name, d in differences.items() if d["p"] is not None})
-        for name, difference in differences.items():
-            better = _folds_better(arms[name], base, structure)
-            found = {**difference, "p_holm": corrected.get(name), **better}
-            arms[name].setdefault("difference", {})[structure] = found
+    for structure in base["structures"]:
+        of = {name: arm["difference"][structure] for name, arm in rivals.items()}
+        corrected = holm({name: d["p"] for name, d in of.items() if d["p"] is not None})
+        for name, difference in of.items():
+            difference["p_holm"] = corrected.get(name)
 
 
-def _folds_better(arm: dict[str, Any], base: dict[str, Any], structure: str) -> dict[str, int]:
+def _of_both(ours: list[Result], theirs: list[Result]) -> tuple[list[Result], list[Result]]:
+    """The results whose seed and fold the other network has as well."""
+
+    def trained(result: Result) -> tuple[int, int]:
+        return result["recipe"]["seed"], result["recipe"]["fold"]
+
+    both = {trained(r) for r in ours} & {trained(r) for r in theirs}
+    return [r for r in ours if trained(r) in both], [r for r in theirs if trained(r) in both]
+
+
+def _difference(ours: dict[str, float], theirs: dict[str, float], fold_of: dict[str, int]) -> dict[str, Any]:
     of_fold: dict[int, list[float]] = defaultdict(list)
-    for case in set(arm["_dice"][structure]) & set(base["_dice"][structure]):
-        of_fold[arm["_fold_of"][case]].append(arm["_dice"][structure][case] - base["_dice"][structure][case])
-    return {"folds": len(of_fold), "folds_better": sum(statistics.fmean(sorted(d)) > 0 for d in of_fold.values())}
+    for case in sorted(set(ours) & set(theirs)):
+        of_fold[fold_of[case]].append(ours[case] - theirs[case])
+    better = sum(statistics.fmean(differences) > 0 for differences in of_fold.values())
+    return {**paired_difference(ours, theirs), "folds": len(of_fold), "folds_better": better}
+
+
+def _between_seeds(of_seed: dict[int, dict[str, float]]) -> dict[str, Any] | None:
+    """The network's last seed against its first: how far apart two trainings of the same are."""
+    first, last = min(of_seed), max(of_seed)
+    difference = paired_difference(of_seed[last], of_seed[first])
+    return None if first == last or difference["mean"] is None else {"seeds": [first, last], **difference}
 
 
 def _common(result: Result, keys: tuple[str, ...]) -> str:

@@ -17,7 +17,7 @@ from pathlib import Path
 from typing import Any
 
 import compared
-from arms import ARMS, NETWORKS
+from arms import ARMS, CONTROLS, NETWORKS
 from comparison_figure import draw
 from comparison_text import markdown, summary
 from host_commands import write_json
@@ -32,7 +32,7 @@ def main() -> int:
     parser.add_argument("--out", type=Path, required=True, help="of the files to write, without an ending")
     parser.add_argument("--readme", type=Path, help="a Markdown file whose block between the marks gets the summary")
     parser.add_argument("--block", default="comparison", help="the marks' name (default: %(default)s)")
-    parser.add_argument("--networks", nargs="+", default=list(NETWORKS), choices=ARMS, metavar="NAME")
+    parser.add_argument("--networks", nargs="+", default=[*NETWORKS, *CONTROLS], choices=ARMS, metavar="NAME")
     parser.add_argument("--reference", default="default", choices=ARMS, metavar="NAME", help="compare with this one")
     args = parser.parse_args()
     if not args.results.is_dir():

@@ -10,9 +10,11 @@ SCORES = (("dice", "DSC %", 100, 2), ("precision", "prec. %", 100, 2), ("recall"
 LENGTHS = (("hd_mm", "HD mm", 1, 2), ("hd95_mm", "HD95 mm", 1, 2))
 
 LEGEND = (
-    "Mean ± standard deviation over cases, each case the mean of its seeds. The difference is paired by case, with its "
-    "95 % bootstrap interval; p is Wilcoxon's, corrected for the number of rivals (Holm). In brackets behind the "
-    "cases: trained folds, seed by seed; behind another number: of so many cases only, undefined in the others."
+    "Mean ± standard deviation over cases, each case the mean of its seeds. The difference is paired by case, over the "
+    "seeds that both have, with its 95 % bootstrap interval; p is Wilcoxon's, corrected for the number of rivals "
+    "(Holm). Interval and p are those of other cases under these very trainings: how far the same network moves with "
+    "another seed stands below each table. In brackets behind the cases: trained folds, seed by seed; behind another "
+    "number: of so many cases only, undefined in the others."
 )
 
 
@@ -23,8 +25,8 @@ def markdown(tables: list[dict[str, Any]], figures: list[str]) -> str:
 
 
 def summary(tables: list[dict[str, Any]]) -> str:
-    """One row a network: what a README has room for."""
-    parts = [LEGEND, ""]
+    """One row a network: what a README has room for; it has the legend in its own text."""
+    parts = []
     for table in tables:
         title = table["networks"].get(table["reference"], {"title": table["reference"]})["title"]
         heads = [
@@ -33,6 +35,7 @@ def summary(tables: list[dict[str, Any]]) -> str:
             "each seed's",
             f"difference to {title}",
             "p",
+            "better in",
             "parameters",
             "GFLOPs",
             "step s",
@@ -41,10 +44,9 @@ def summary(tables: list[dict[str, Any]]) -> str:
         parts += [f"**{table['dataset']}, {table['configuration']}.** {_length(table)}", ""]
         parts += _rows(["network", *heads])
         for arm in table["networks"].values():
-            name, cases, dice, seeds, difference, p, _ = _difference(arm)
             cost = _cost(arm["cost"])[:4] if "cost" in arm else [""] * 4
-            parts.append(_row([name, cases, dice, seeds, difference, p, *cost]))
-        parts.append("")
+            parts.append(_row([*_difference(arm, table), *cost]))
+        parts += ["", *_footnotes(table)]
     return "\n".join(parts)
 
 
@@ -64,8 +66,8 @@ def _table(table: dict[str, Any], figure: str) -> str:
     lines += _rows(
         ["mean over structures", "cases", "DSC %", "each seed's", f"difference to {title}", "p", "better in"]
     )
-    lines += [_row(_difference(arm)) for arm in table["networks"].values()]
-    lines.append("")
+    lines += [_row(_difference(arm, table)) for arm in table["networks"].values()]
+    lines += ["", *_footnotes(table)]
     if any("cost" in arm for arm in table["networks"].values()):
         heads = ["parameters", "GFLOPs a patch", "training step s", "prediction s a scan", "peak memory MB"]
         lines += _rows(["cost", *heads])
@@ -77,8 +79,9 @@ def _table(table: dict[str, Any], figure: str) -> str:
 
 def _length(table: dict[str, Any]) -> str:
     schedule, arms = table["schedule"], list(table["networks"].values())
-    sizes = sorted({(a["plan"]["batch_size"], tuple(a["plan"]["patch_size"])) for a in arms})
-    steps = "; ".join(f"batch {batch}, patch {' x '.join(map(str, patch))}" for batch, patch in sizes)
+    sizes = sorted({_sizes(arm["plan"]) for arm in arms})
+    planned = sorted({_sizes(arm["planned"]) for arm in arms})
+    steps = "; ".join(sizes) + (f" (planned: {'; '.join(planned)})" if planned != sizes else "")
     if schedule.get("seconds"):
         length = f"Equal time: {schedule['seconds']:g} s of training each in {schedule['epochs']} epochs"
     else:
@@ -88,7 +91,33 @@ def _length(table: dict[str, Any]) -> str:
     return f"{length}; {steps}. {devices}."
 
 
-def _difference(arm: dict[str, Any]) -> list[str]:
+def _sizes(plan: dict[str, Any]) -> str:
+    return f"batch {plan['batch_size']}, patch {' x '.join(map(str, plan['patch_size']))}"
+
+
+def _footnotes(table: dict[str, Any]) -> list[str]:
+    """What a number of the table depends on beside its network."""
+    arms = table["networks"].values()
+    apart = [f"{arm['title']} {_interval(arm['between_seeds'])}" for arm in arms if arm["between_seeds"]]
+    resumed = [
+        f"{arm['title']}, fold {fold} of seed {seed}"
+        for arm in arms
+        for seed, folds in arm["resumed"].items()
+        for fold in folds
+    ]
+    notes = [
+        ("The same network, its last seed against its first", apart),
+        ("Cut and gone on with, on other samples from there", resumed),
+    ]
+    return [line for head, found in notes if found for line in (f"{head}: {'; '.join(found)}.", "")]
+
+
+def _interval(difference: dict[str, Any]) -> str:
+    mean, low, high = (100 * difference[key] for key in ("mean", "low", "high"))
+    return f"{mean:+.2f} [{low:+.2f}, {high:+.2f}]"
+
+
+def _difference(arm: dict[str, Any], table: dict[str, Any]) -> list[str]:
     numbers = [len(folds) for folds in arm["folds"].values()]
     trainings = " + ".join(map(str, numbers)) + (" fold" if numbers == [1] else " folds")
     cells = [
@@ -100,9 +129,11 @@ def _difference(arm: dict[str, Any]) -> list[str]:
     found = arm.get("difference", {}).get(ALL)
     if found is None or found["mean"] is None:
         return [*cells, "", "", ""]
-    mean, low, high = (100 * found[key] for key in ("mean", "low", "high"))
+    seeds = {int(seed) for each in (arm, table["networks"][table["reference"]]) for seed in each["folds"]}
+    shared = arm["difference_of_seeds"]
+    of = "" if seeds == set(shared) else f" (seed {', '.join(map(str, shared))})"
     p = "< 0.0001" if found["p_holm"] < 1e-4 else f"{found['p_holm']:.4f}"
-    return [*cells, f"{mean:+.2f} [{low:+.2f}, {high:+.2f}]", p, f"{found['folds_better']} of {found['folds']} folds"]
+    return [*cells, f"{_interval(found)}{of}", p, f"{found['folds_better']} of {found['folds']} folds"]
 
 
 def _cost(cost: dict[str, Any]) -> list[str]:

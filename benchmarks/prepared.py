@@ -79,23 +79,33 @@ class Prepared:
     def configuration(self, name: str, arm: Arm, configuration: str) -> dict[str, Any]:
         """Writes an arm's plans file under the arm's name, unless it is there, and returns its configuration."""
         plans = json.loads(self._planned_by(arm.planner).read_text())
-        if arm.switches:
-            from nnunet_eas.plan_translation import translate_plans
-
-            plans = translate_plans(plans)
-        plans["plans_name"] = name
         for of, sizes in self.sizes.items():
             one = plans["configurations"][of]
             one["batch_size"] = sizes.batch_size or one["batch_size"]
             one["patch_size"] = list(sizes.patch_size or one["patch_size"])
-            dimension = len(one["patch_size"])
+        if arm.of_eas and arm.switches:
+            from nnunet_eas.plan_translation import translate_plans
+
+            plans = translate_plans(plans)  # of the sizes above: rates go by the patch
+        plans["plans_name"] = name
+        for of in self.sizes:
+            one = plans["configurations"][of]
             for switch, value in arm.switches.items():
-                one["architecture"]["arch_kwargs"][switch] = value[dimension] if isinstance(value, dict) else value
+                chosen = value[len(one["patch_size"])] if isinstance(value, dict) else value
+                one["architecture"]["arch_kwargs"][switch] = chosen
         file = self.preprocessed / f"{name}.json"
         with self._alone():
-            if not file.is_file() or json.loads(file.read_text()) != plans:
+            there = json.loads(file.read_text()) if file.is_file() else plans
+            others = {of: one for of, one in there["configurations"].items() if of not in self.sizes}
+            plans["configurations"].update(others)  # another runner's, whose trainings may be about to start
+            if not file.is_file() or there != plans:
                 write_json(file, plans)
         return plans["configurations"][configuration]
+
+    def planned(self, arm: Arm, configuration: str) -> dict[str, Any]:
+        """Batch and patch as the arm's planner has them."""
+        one = json.loads(self._planned_by(arm.planner).read_text())["configurations"][configuration]
+        return {name: one[name] for name in ("batch_size", "patch_size")}
 
     def _planned_by(self, planner: str) -> Path:
         file = self.preprocessed / f"{PLANS[planner]}.json"

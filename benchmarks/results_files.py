@@ -15,7 +15,10 @@ RECIPE = ("dataset", "data", "configuration", "arm", "trainer", "plan", "fold", 
 """All that a result depends on but the machine; two results of one recipe are the same run."""
 
 
-CONTENT = {"recipe", "key", "device", "step_seconds_median", "epochs", "definitions", "environment", "per_case"}
+CONTENT = {
+    *("recipe", "key", "planned", "device", "resumed", "step_seconds_median", "epochs", "definitions"),
+    *("environment", "per_case"),
+}
 OF_A_CASE = ("dice", "iou", "precision", "recall", "hd_mm", "hd95_mm", "assd_mm", "nsd")
 
 

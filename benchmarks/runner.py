@@ -192,6 +192,9 @@ def train(run: Run, gpu: str | None, lock: int, args: argparse.Namespace) -> Non
     if (run.folder / "validation" / "summary.json").is_file():
         return
     r = run.recipe
+    if ARMS[r["arm"]].code() != r["code"]:
+        raise ValueError("sources must stay as they were when the runner started, got others. Start it again.")
+    run.prepared.configuration(r["arm"], ARMS[r["arm"]], r["configuration"])
     model = [r["dataset"], r["configuration"], str(r["fold"]), "-tr", f"{r['trainer']}_short", "-p", r["arm"]]
     command = ["nnUNetv2_train", *model, "-device", args.device]
     if (run.folder / "checkpoint_final.pth").is_file():
@@ -203,6 +206,12 @@ def train(run: Run, gpu: str | None, lock: int, args: argparse.Namespace) -> Non
 
 def gather(run: Run, gpu: str | None, lock: int, args: argparse.Namespace) -> str:
     """Scores the validation masks and writes the result's file."""
+    trained = json.loads((run.folder.parent / "plans.json").read_text())["configurations"][run.recipe["configuration"]]
+    if any(trained[name] != run.recipe["plan"][name] for name in ("batch_size", "patch_size")):
+        raise ValueError(
+            f"--work must not be shared by runners with other sizes at a time, got {run.folder} trained from another "
+            "plan. Remove it and run again."
+        )
     scores = run.folder / "scores.json"
     dataset_json = run.prepared.dataset / "dataset.json"
     masks = ["-pred", str(run.folder / "validation"), "-ref", str(wanted_references(run))]
@@ -214,9 +223,11 @@ def gather(run: Run, gpu: str | None, lock: int, args: argparse.Namespace) -> st
     result = {
         "recipe": run.recipe,
         "key": results_files.key(run.recipe),
+        "planned": run.prepared.planned(ARMS[run.recipe["arm"]], run.recipe["configuration"]),
         "device": args.device,
         "trainings_at_a_time": len(args.gpus or []) or args.jobs,
         "threads": args.threads,
+        "resumed": was_resumed(run),
         "step_seconds_median": steps,
         "epochs": epochs,
         "tolerance_mm": content["tolerance_mm"],
@@ -227,6 +238,17 @@ def gather(run: Run, gpu: str | None, lock: int, args: argparse.Namespace) -> st
     results_files.write(args.results, result)
     dice = content["mean"]["foreground"]["dice"]
     return f"Dice {dice:.4f}, {sum(e['iterations'] for e in epochs)} iterations, {steps:.3f} s a step"
+
+
+def was_resumed(run: Run) -> bool:
+    """Whether the training was cut and went on, which draws other samples from there on."""
+    commands = [line.split() for line in log_of(run, "nnUNetv2_train").read_text(errors="replace").splitlines()]
+    return any(command[:1] == ["nnUNetv2_train"] and "--c" in command for command in commands)
+
+
+def log_of(run: Run, program: str) -> Path:
+    """What a program of this run has printed; each command stands above its output."""
+    return run.prepared.work / run.results / f"fold_{run.recipe['fold']}_{program}.txt"
 
 
 def wanted_references(run: Run) -> Path:
@@ -266,7 +288,7 @@ def call(run: Run, command: list[str], gpu: str | None, lock: int, args: argpars
         **({"CUDA_VISIBLE_DEVICES": gpu} if gpu is not None else {}),
         **with_trainers(TRAINERS),
     }
-    log = work / run.results / f"fold_{run.recipe['fold']}_{command[0]}.txt"
+    log = log_of(run, command[0])
     script = Path(sys.executable).parent / command[0]
     with log.open("a") as f:
         print(*command, file=f, flush=True)

@@ -8,6 +8,7 @@ from rivals import AttentionUNetTrainer, DeepLabV3PlusTrainer, SegNetTrainer, UN
 from schedule import Short
 from torch import nn
 
+from nnunet_eas.network.eas_unet import EASUNet
 from nnunet_eas.trainer import EASUNetTrainer
 from nnunet_eas.trainer.early_stopping import EASUNetTrainer_earlystop as _EarlyStop
 
@@ -21,19 +22,21 @@ class EASUNetTrainer_earlystop(_EarlyStop):
         return max(1, self.num_epochs // 10)
 
 
-def _initialised(name: str, initialize: Callable[[nn.Module], None]) -> type[EASUNetTrainer]:
-    """EASUNetTrainer with other first weights."""
+def _initialised(
+    trainer: type[nnUNetTrainer], name: str, initialize: Callable[[nn.Module], None]
+) -> type[nnUNetTrainer]:
+    """A trainer with other first weights."""
 
     def build_network_architecture(  # the host looks for these names
         plans_manager, configuration_manager, num_input_channels, num_output_channels, enable_deep_supervision=True
     ):
-        network = EASUNetTrainer.build_network_architecture(
+        network = trainer.build_network_architecture(
             plans_manager, configuration_manager, num_input_channels, num_output_channels, enable_deep_supervision
         )
         return network.apply(initialize)
 
     build = staticmethod(build_network_architecture)
-    return type(name, (EASUNetTrainer,), {"build_network_architecture": build, "__module__": __name__})
+    return type(name, (trainer,), {"build_network_architecture": build, "__module__": __name__})
 
 
 def _pytorch_s(module: nn.Module) -> None:
@@ -48,8 +51,9 @@ def _shortened(trainer: type[nnUNetTrainer]) -> type[nnUNetTrainer]:
 nnUNetTrainer_short = _shortened(nnUNetTrainer)
 EASUNetTrainer_short = _shortened(EASUNetTrainer)
 EASUNetTrainer_earlystop_short = _shortened(EASUNetTrainer_earlystop)
-EASUNetTrainer_he_short = _shortened(_initialised("EASUNetTrainer_he", InitWeights_He(1e-2)))
-EASUNetTrainer_pytorch_short = _shortened(_initialised("EASUNetTrainer_pytorch", _pytorch_s))
+EASUNetTrainer_he_short = _shortened(_initialised(EASUNetTrainer, "EASUNetTrainer_he", InitWeights_He(1e-2)))
+EASUNetTrainer_pytorch_short = _shortened(_initialised(EASUNetTrainer, "EASUNetTrainer_pytorch", _pytorch_s))
+nnUNetTrainer_eas_start_short = _shortened(_initialised(nnUNetTrainer, "nnUNetTrainer_eas_start", EASUNet.initialize))
 UNetTrainer_short = _shortened(UNetTrainer)
 UNetPlusPlusTrainer_short = _shortened(UNetPlusPlusTrainer)
 AttentionUNetTrainer_short = _shortened(AttentionUNetTrainer)

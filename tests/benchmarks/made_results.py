@@ -59,7 +59,9 @@ def result(arm: str, fold: int, seed: int, offsets: dict[str, float] | None = No
     return {
         "recipe": deepcopy(full),
         "key": results_files.key(full),
+        "planned": {"batch_size": 12, "patch_size": [56, 40]},
         "device": "cpu",
+        "resumed": False,
         "trainings_at_a_time": 1,
         "threads": 1,
         "step_seconds_median": 0.25,

@@ -4,7 +4,10 @@ import inspect
 
 import arms
 import pytest
-from arms import ABLATION, ARMS, LENGTHS, NETWORKS
+from arms import ABLATION, ARMS, CONTROLS, LENGTHS, NETWORKS
+from dynamic_network_architectures.architectures.unet import PlainConvUNet
+
+from nnunet_eas.network.eas_unet import EASUNet
 
 SOURCE = '''"""A module."""
 import os
@@ -114,10 +117,10 @@ class TestArms:
         assert all(path.exists() for path in ARMS[name].sources)
 
     def test_what_is_turned_is_an_argument_of_the_network(self, name):
-        from nnunet_eas.network.eas_unet import EASUNet
-
-        assert set(ARMS[name].switches) <= set(inspect.signature(EASUNet.__init__).parameters)
+        network = EASUNet if ARMS[name].of_eas else PlainConvUNet
+        assert set(ARMS[name].switches) <= set(inspect.signature(network.__init__).parameters)
 
 
 def test_rows_are_told_apart():
-    assert len({arm.title for arm in ARMS.values()}) == len(ARMS) == len(NETWORKS) + len(ABLATION) + len(LENGTHS)
+    groups = (NETWORKS, CONTROLS, ABLATION, LENGTHS)
+    assert len({arm.title for arm in ARMS.values()}) == len(ARMS) == sum(map(len, groups))

@@ -82,6 +82,42 @@ def test_only_cases_of_both_are_compared():
     assert found["difference"]["core"]["mean"] == pytest.approx(0.01)
 
 
+class TestSeeds:
+    def test_only_seeds_of_both_are_compared(self):
+        made = [*results("default"), *[result("eas", fold, 0) for fold in FOLDS]]
+        for one in made:
+            if one["recipe"]["arm"] == "default" and one["recipe"]["seed"] == 1:
+                for record in one["per_case"]:
+                    record["dice"] = record["dice"] and record["dice"] / 2  # as a seed that went wrong
+        found = table_of(made)["networks"]["eas"]
+        assert found["difference_of_seeds"] == [0]
+        assert found["difference"]["core"]["mean"] == pytest.approx(0.0225)  # as without that seed
+
+    def test_how_far_two_seeds_of_a_network_are_apart(self, networks):
+        found = networks["default"]["between_seeds"]  # a 0.7 and 0.75, b 0.6 and 0.7, d 0.6 and 0.6
+        assert (found["seeds"], found["cases"], found["mean"]) == ([0, 1], 3, pytest.approx(0.05))
+
+    def test_one_seed_has_no_such_distance(self):
+        made = [result(arm, fold, 0) for fold in FOLDS for arm in ARMS]
+        assert table_of(made)["networks"]["eas"]["between_seeds"] is None
+
+    def test_a_case_that_one_seed_left_undefined(self):
+        made = results("default", "eas")
+        for one in made:
+            for record in one["per_case"]:
+                if (one["recipe"]["seed"], record["case"], record["label"]) == (1, "b", "core"):
+                    record["dice"] = None
+        core = table_of(made)["networks"]["default"]["structures"]["core"]["dice"]
+        assert (core["n"], core["mean"]) == (3, pytest.approx((0.85 + 0.7 + 0.5) / 3))
+
+    def test_trainings_that_were_cut(self):
+        made = results("default", "eas")
+        for one in made:
+            one["resumed"] = (one["recipe"]["arm"], one["recipe"]["seed"], one["recipe"]["fold"]) == ("eas", 1, 0)
+        found = table_of(made)["networks"]
+        assert (found["default"]["resumed"], found["eas"]["resumed"]) == ({}, {"1": [0]})
+
+
 def test_the_reference_may_be_any_network():
     networks = table_of(results("eas", "unet"), reference="eas", names=("eas", "unet"))["networks"]
     difference = networks["unet"]["difference"]["core"]  # -0.05, 0, -0.04, -0.1

@@ -118,6 +118,28 @@ class TestWhole:
         assert "Equal time: 90 s of training each in 20 epochs" in text
         assert "![accuracy against cost](comparison_2.png)" in text
 
+    def test_smaller_sizes_than_planned_are_said(self, compare, folder):
+        for path in folder.rglob("*.json"):
+            content = json.loads(path.read_text())
+            content["planned"] = {"batch_size": 281, "patch_size": [56, 40]}
+            path.write_text(json.dumps(content))
+        assert "batch 12, patch 56 x 40 (planned: batch 281, patch 56 x 40). Some CPU" in compare()[2]
+
+    def test_seeds_apart_and_cut_trainings_stand_below_the_table(self, compare, folder):
+        (path,) = folder.rglob("2d_eas_seed1_fold0_*.json")
+        path.write_text(json.dumps({**json.loads(path.read_text()), "resumed": True}))
+        text = compare()[2]
+        apart = "default nnU-Net +5.00 [+0.00, +10.00]; EAS U-Net +5.00 [+0.00, +10.00]; U-Net +5.00 [+0.00, +10.00]"
+        assert f"The same network, its last seed against its first: {apart}.\n" in text
+        assert "Cut and gone on with, on other samples from there: EAS U-Net, fold 0 of seed 1.\n" in text
+
+    def test_seeds_that_only_one_network_has_are_not_compared(self, compare, folder):
+        for path in folder.rglob("2d_eas_seed1_*.json"):
+            path.unlink()
+        of = rows(compare()[2], "mean over structures")
+        assert of["EAS U-Net"][3].endswith("] (seed 0)")
+        assert of["U-Net"][3].endswith("]")
+
     def test_uneven_seeds_are_said(self, compare, folder):
         (path,) = folder.rglob("2d_unet_seed1_fold0_*.json")
         path.unlink()

@@ -11,29 +11,25 @@ ROOT = Path(__file__).resolve().parents[2]
 RESULTS = ROOT / "benchmarks" / "results"
 
 
-@pytest.fixture(scope="module")
-def made_again(tmp_path_factory):
-    """README and comparison, from the committed results by the committed script."""
-    folder = tmp_path_factory.mktemp("comparison")
-    readme = folder / "README.md"
-    before, begin, rest = (ROOT / "README.md").read_text(encoding="utf-8").partition("<!-- comparison -->")
-    readme.write_text(before + begin + "\n" + rest[rest.index("<!-- /comparison -->") :], encoding="utf-8")
-    command = [sys.executable, "benchmarks/comparison.py", "--results", "benchmarks/results/runs"]
-    more = ["--costs", "benchmarks/results/costs.json", "--out", str(folder / "comparison"), "--readme", str(readme)]
+RIVALS = ["unet", "attention_unet", "unet_plus_plus", "segnet", "deeplabv3plus"]
+BLOCKS = {
+    "comparison": ["--results", "benchmarks/results/runs"],
+    "rivals": ["--results", "benchmarks/results/runs", "--reference", "eas", "--networks", *RIVALS],
+}
+
+
+@pytest.mark.parametrize("block", BLOCKS)
+def test_comparison(block, tmp_path):
+    readme = tmp_path / "README.md"
+    before, begin, rest = (ROOT / "README.md").read_text(encoding="utf-8").partition(f"<!-- {block} -->")
+    readme.write_text(before + begin + "\n" + rest[rest.index(f"<!-- /{block} -->") :], encoding="utf-8")
+    command = [sys.executable, "benchmarks/comparison.py", *BLOCKS[block], "--costs", "benchmarks/results/costs.json"]
+    more = ["--out", str(tmp_path / block), "--readme", str(readme), "--block", block]
     done = subprocess.run([*command, *more], cwd=ROOT, capture_output=True, text=True, check=False)
     assert (done.returncode, done.stderr) == (0, "")
-    return folder
-
-
-def test_readme(made_again):
-    assert (made_again / "README.md").read_text() == (ROOT / "README.md").read_text(encoding="utf-8")
-
-
-def test_comparison(made_again):
-    assert (made_again / "comparison.md").read_text() == (RESULTS / "comparison.md").read_text()
-    assert json.loads((made_again / "comparison.json").read_text()) == json.loads(
-        (RESULTS / "comparison.json").read_text()
-    )
+    assert readme.read_text() == (ROOT / "README.md").read_text(encoding="utf-8")
+    assert (tmp_path / f"{block}.md").read_text() == (RESULTS / f"{block}.md").read_text()
+    assert json.loads((tmp_path / f"{block}.json").read_text()) == json.loads((RESULTS / f"{block}.json").read_text())
 
 
 def test_speed(tmp_path):
@@ -58,3 +54,11 @@ def test_lengths(tmp_path):
     assert (done.returncode, done.stderr) == (0, "")
     assert readme.read_text() == (ROOT / "README.md").read_text(encoding="utf-8")
     assert json.loads(out.read_text()) == json.loads((RESULTS / "lengths.json").read_text())
+
+
+def test_fast_path(tmp_path):
+    folders = ["--before", "benchmarks/results/runs_before_recomputation", "--after", "benchmarks/results/runs"]
+    command = [sys.executable, "benchmarks/fast_path.py", *folders, "--out", str(tmp_path / "fast_path.json")]
+    done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=False)
+    assert (done.returncode, done.stderr) == (0, "")
+    assert json.loads((tmp_path / "fast_path.json").read_text()) == json.loads((RESULTS / "fast_path.json").read_text())

@@ -4,6 +4,7 @@ import argparse
 import fcntl
 import json
 import os
+import queue
 import re
 import shutil
 import signal
@@ -20,6 +21,8 @@ import torch
 from arms import ARMS
 from benchmarks.made_results import TITLES
 from prepared import Prepared, Sizes, sizes_of
+
+from nnunet_eas.plan_translation import translate_plans
 
 pytestmark = pytest.mark.slow
 
@@ -153,6 +156,20 @@ class TestResults:
         assert {(record["case"], record["label"]) for record in result["per_case"]} == wanted
         assert all(0 <= record["dice"] <= 1 for record in result["per_case"])
 
+    def test_which_training_was_cut(self, story):
+        resumed = {
+            (arm, fold): results_files.read(story.result(arm, fold))["resumed"]
+            for arm in ("default", "eas")
+            for fold in (0, 1)
+        }
+        assert [training for training, was in resumed.items() if was] == [("eas", 0)]
+
+    def test_what_nnunet_planned(self, story):
+        plans = json.loads((story.tiny.preprocessed / "nnUNetPlans.json").read_text())["configurations"]["2d"]
+        planned = results_files.read(story.result("eas", 0))["planned"]
+        assert planned == {"batch_size": plans["batch_size"], "patch_size": plans["patch_size"]}
+        assert planned["batch_size"] != 2
+
     def test_networks_share_batch_patch_and_data(self, story):
         plans = [results_files.read(story.result(arm, 0))["recipe"] for arm in ("default", "eas")]
         for key in ("batch_size", "patch_size"):
@@ -197,6 +214,29 @@ class TestOthers:
             "left to another runner: Dataset905_Blobs, 2d, eas, seed 0, fold 1",
         ]
         assert not path.exists()
+
+    def test_a_training_from_another_plan_is_no_result(self, story, copied_results):
+        path = copied_results / story.result("eas", 1).relative_to(story.results)
+        path.unlink()
+        (plans,) = story.trained.glob("2d_eas_seed0_*/*/*/plans.json")
+        before = plans.read_text()
+        content = json.loads(before)
+        content["configurations"]["2d"]["batch_size"] = 5
+        plans.write_text(json.dumps(content))
+        completed = run(command(story.tiny, copied_results))
+        plans.write_text(before)
+        assert completed.returncode == 1
+        assert "FAILED: --work must not be shared by runners with other sizes at a time, got " in completed.stdout
+        assert not path.exists()
+
+    def test_sources_that_change_while_others_train_are_refused(self, runs, tmp_path, monkeypatch, parsed):
+        (one, *_) = runs(networks=("eas",), epochs=EPOCHS + 2)
+        one.recipe["code"]["sources"] = "those of the start"
+        places = queue.Queue()
+        places.put(None)
+        with pytest.raises(ValueError, match="sources must stay as they were when the runner started, got others"):
+            runner.run_one(one, places, parsed())
+        assert not one.folder.exists()
 
     def test_a_network_that_fails_is_named_and_the_others_finish(self, tiny, tmp_path):
         networks = {"networks": ("deeplabv3plus", "default"), "folds": (0,), "epochs": 1}
@@ -342,6 +382,28 @@ class TestPrepared:
         }
         named = {c: plan["architecture"]["arch_kwargs"]["norm_op"].rsplit(".", 1)[1] for c, plan in norms.items()}
         assert named == {"2d": "InstanceNorm2d", "3d_fullres": "BatchNorm3d"}
+
+    def test_rates_go_by_the_patch_that_is_trained(self, tiny):
+        sizes = {"2d": Sizes(2, (16, 16))}
+        prepared = Prepared(tiny.dataset, tiny.work, sizes)
+        arm = ARMS["eas_no_fusion"]
+        turned = prepared.configuration("eas_no_fusion", arm, "2d")["architecture"]["arch_kwargs"]
+        plans = json.loads((tiny.preprocessed / "nnUNetPlans.json").read_text())
+        plans["configurations"]["2d"]["patch_size"] = [16, 16]
+        of_eas = translate_plans(plans)["configurations"]["2d"]["architecture"]["arch_kwargs"]
+        assert turned == {**of_eas, "output_fusion": False}
+
+    def test_another_runner_s_configuration_stays(self, tiny):
+        arm = ARMS["unet"]
+        Prepared(tiny.dataset, tiny.work, {"3d_fullres": Sizes(7)}).configuration("unet", arm, "3d_fullres")
+        Prepared(tiny.dataset, tiny.work, {"2d": Sizes(3)}).configuration("unet", arm, "2d")
+        written = json.loads((tiny.preprocessed / "unet.json").read_text())["configurations"]
+        assert (written["2d"]["batch_size"], written["3d_fullres"]["batch_size"]) == (3, 7)
+
+    def test_a_control_keeps_its_architecture(self, tiny):
+        found = tiny.prepared().configuration("default_eas_start", ARMS["default_eas_start"], "2d")["architecture"]
+        assert found["network_class_name"].endswith("PlainConvUNet")
+        assert found["arch_kwargs"]["norm_op"].endswith("BatchNorm2d")
 
     def test_a_plans_file_is_written_once(self, tiny):
         prepared = tiny.prepared()
