@@ -34,13 +34,16 @@ def main() -> int:
     parser.add_argument("--block", default="comparison", help="the marks' name (default: %(default)s)")
     parser.add_argument("--networks", nargs="+", default=[*NETWORKS, *CONTROLS], choices=ARMS, metavar="NAME")
     parser.add_argument("--reference", default="default", choices=ARMS, metavar="NAME", help="compare with this one")
+    parser.add_argument(
+        "--ranking", nargs="+", default=[], choices=ARMS, metavar="NAME", help="an order to test, the best first"
+    )
     args = parser.parse_args()
     if not args.results.is_dir():
         parser.error(f"--results must be a folder, got {args.results}. Give the runner's --results.")
     results, faults = compared.read(args.results)
     costs, of_costs = read_costs(args.costs)
     names = list(dict.fromkeys([args.reference, *args.networks]))
-    tables, of_tables = compared.tables(results, args.reference, names)
+    tables, of_tables = compared.tables(results, args.reference, names, args.ranking)
     if len(names) > 1:  # a training that only the reference has done is nothing to compare
         tables = [table for table in tables if set(table["networks"]) != {args.reference}]
     for table in tables:

@@ -6,7 +6,7 @@ import os
 from pathlib import Path
 from typing import Any
 
-from compared import ALL
+from differences import ALL
 
 # colours that colour-blind people tell apart (Okabe, Ito), and shapes for print
 COLOURS = ("#000000", "#0072B2", "#E69F00", "#009E73", "#CC79A7", "#56B4E9", "#D55E00", "#F0E442")

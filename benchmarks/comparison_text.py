@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from compared import ALL
+from differences import ALL
 
 SCORES = (("dice", "DSC %", 100, 2), ("precision", "prec. %", 100, 2), ("recall", "recall %", 100, 2))
 LENGTHS = (("hd_mm", "HD mm", 1, 2), ("hd95_mm", "HD95 mm", 1, 2))
@@ -97,7 +97,13 @@ def _sizes(plan: dict[str, Any]) -> str:
 
 def _footnotes(table: dict[str, Any]) -> list[str]:
     """What a number of the table depends on beside its network."""
-    arms = table["networks"].values()
+    networks, arms = table["networks"], table["networks"].values()
+    ranked = [
+        f"{networks[step['better']]['title']} against {networks[step['worse']]['title']} {_interval(step)}, "
+        f"p {_p(step['p_holm'])}"
+        for step in table.get("ranking", [])
+        if step["mean"] is not None
+    ]
     apart = [f"{arm['title']} {_interval(arm['between_seeds'])}" for arm in arms if arm["between_seeds"]]
     resumed = [
         f"{arm['title']}, fold {fold} of seed {seed}"
@@ -106,10 +112,15 @@ def _footnotes(table: dict[str, Any]) -> list[str]:
         for fold in folds
     ]
     notes = [
+        ("Ranking, each against the next", ranked),
         ("The same network, its last seed against its first", apart),
         ("Cut and gone on with, on other samples from there", resumed),
     ]
     return [line for head, found in notes if found for line in (f"{head}: {'; '.join(found)}.", "")]
+
+
+def _p(p: float) -> str:
+    return "< 0.0001" if p < 1e-4 else f"{p:.4f}"
 
 
 def _interval(difference: dict[str, Any]) -> str:
@@ -132,8 +143,12 @@ def _difference(arm: dict[str, Any], table: dict[str, Any]) -> list[str]:
     seeds = {int(seed) for each in (arm, table["networks"][table["reference"]]) for seed in each["folds"]}
     shared = arm["difference_of_seeds"]
     of = "" if seeds == set(shared) else f" (seed {', '.join(map(str, shared))})"
-    p = "< 0.0001" if found["p_holm"] < 1e-4 else f"{found['p_holm']:.4f}"
-    return [*cells, f"{_interval(found)}{of}", p, f"{found['folds_better']} of {found['folds']} folds"]
+    return [
+        *cells,
+        f"{_interval(found)}{of}",
+        _p(found["p_holm"]),
+        f"{found['folds_better']} of {found['folds']} folds",
+    ]
 
 
 def _cost(cost: dict[str, Any]) -> list[str]:

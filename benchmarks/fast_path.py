@@ -16,7 +16,7 @@ import statistics
 from pathlib import Path
 
 import results_files
-from compared import ALL, of_cases
+from differences import ALL, of_cases
 from host_commands import write_json
 from paired import paired_difference
 from results_files import Result

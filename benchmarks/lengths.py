@@ -19,7 +19,7 @@ from typing import Any
 
 import results_files
 from arms import ARMS
-from compared import ALL, of_cases
+from differences import ALL, of_cases
 from host_commands import write_json
 from paired import paired_difference
 from readme_block import put_between_marks

@@ -7,7 +7,7 @@ import compared
 import pytest
 import results_files
 from benchmarks.made_results import CODE, FOLDS, PLAN, SCHEDULE, TITLES, result, results, write_results
-from compared import ALL
+from differences import ALL
 
 ARMS = ("default", "eas", "unet")
 
@@ -116,6 +116,26 @@ class TestSeeds:
             one["resumed"] = (one["recipe"]["arm"], one["recipe"]["seed"], one["recipe"]["fold"]) == ("eas", 1, 0)
         found = table_of(made)["networks"]
         assert (found["default"]["resumed"], found["eas"]["resumed"]) == ({}, {"1": [0]})
+
+
+class TestRanking:
+    ORDER = ("eas", "default", "unet")
+
+    def test_each_against_the_next(self):
+        (table,), _ = compared.tables(results(*ARMS), "default", ARMS, self.ORDER)
+        steps = table["ranking"]  # of a, b, d: 0.04, -0.02, 0.06, and 0.01, 0.02, 0.04
+        assert [(step["better"], step["worse"]) for step in steps] == [("eas", "default"), ("default", "unet")]
+        assert [step["mean"] for step in steps] == pytest.approx([0.08 / 3, 0.07 / 3])
+        assert [step["p"] for step in steps] == pytest.approx([0.5, 0.25])
+        assert [step["p_holm"] for step in steps] == pytest.approx([0.5, 0.5])
+        assert [(step["folds_better"], step["folds"]) for step in steps] == [(2, 2), (2, 2)]
+
+    def test_not_where_one_of_them_is_missing(self):
+        (table,), faults = compared.tables(results("default", "eas"), "default", ARMS, self.ORDER)
+        assert (faults, "ranking" in table) == ([], False)
+
+    def test_not_unless_asked_for(self):
+        assert "ranking" not in table_of(results(*ARMS))
 
 
 def test_the_reference_may_be_any_network():

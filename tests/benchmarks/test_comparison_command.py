@@ -9,7 +9,7 @@ from pathlib import Path
 import comparison
 import pytest
 from benchmarks.made_results import CODE, SCHEDULE, TITLES, cost, result, write_results
-from compared import ALL
+from differences import ALL
 
 SCRIPT = Path(comparison.__file__)
 
@@ -132,6 +132,14 @@ class TestWhole:
         apart = "default nnU-Net +5.00 [+0.00, +10.00]; EAS U-Net +5.00 [+0.00, +10.00]; U-Net +5.00 [+0.00, +10.00]"
         assert f"The same network, its last seed against its first: {apart}.\n" in text
         assert "Cut and gone on with, on other samples from there: EAS U-Net, fold 0 of seed 1.\n" in text
+
+    def test_a_claimed_order(self, compare):
+        assert "Ranking" not in compare()[2]
+        text = compare("--ranking", "eas", "default", "unet")[2]
+        assert (
+            "Ranking, each against the next: EAS U-Net against default nnU-Net +2.67 [-2.00, +6.00], p 0.5000; "
+            "default nnU-Net against U-Net +2.33 [+1.00, +4.00], p 0.5000.\n"
+        ) in text
 
     def test_seeds_that_only_one_network_has_are_not_compared(self, compare, folder):
         for path in folder.rglob("2d_eas_seed1_*.json"):
