@@ -19,7 +19,7 @@ PLANS = {"ExperimentPlanner": "nnUNetPlans", "nnUNetPlannerResEncM": "nnUNetResE
 
 @dataclass(frozen=True)
 class Sizes:
-    """What a step takes, for all arms; None is the plan's own."""
+    """What a step takes, for all arms; None is the default plan's batch, and each plan's own patch."""
 
     batch_size: int | None = None
     patch_size: tuple[int, ...] | None = None
@@ -79,9 +79,10 @@ class Prepared:
     def configuration(self, name: str, arm: Arm, configuration: str) -> dict[str, Any]:
         """Writes an arm's plans file under the arm's name, unless it is there, and returns its configuration."""
         plans = json.loads(self._planned_by(arm.planner).read_text())
+        default = json.loads(self._planned_by("ExperimentPlanner").read_text())
         for of, sizes in self.sizes.items():
             one = plans["configurations"][of]
-            one["batch_size"] = sizes.batch_size or one["batch_size"]
+            one["batch_size"] = sizes.batch_size or default["configurations"][of]["batch_size"]
             one["patch_size"] = list(sizes.patch_size or one["patch_size"])
         if arm.of_eas and arm.switches:
             from nnunet_eas.plan_translation import translate_plans

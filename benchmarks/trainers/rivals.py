@@ -1,7 +1,7 @@
 """The paper's rivals as nnU-Net trainers: data, augmentation, loss, schedule and prediction are nnU-Net's own.
 
-Each network has one output and so trains without deep supervision; first weights are those of its library. Widths come
-from the plan, so that nothing but the network differs from default nnU-Net and EAS U-Net. MONAI and
+Each network has one output and so trains without deep supervision; first weights and, in Attention U-Net and DeepLabV3+,
+norms are those of its library. Widths come from the plan, and levels but for U-Net's and U-Net++'s five. MONAI and
 segmentation-models-pytorch are the extra `rivals`.
 """
 
@@ -69,7 +69,10 @@ class UNetPlusPlusTrainer(RivalTrainer):
 
 
 class AttentionUNetTrainer(RivalTrainer):
-    """Attention U-Net (MONAI's AttentionUnet), as many levels and strides as the plan."""
+    """Attention U-Net (MONAI's AttentionUnet), as many levels and strides as the plan.
+
+    Differs in: strided convolutions for pooling, and batch norm in 3-D too, which MONAI leaves no choice of.
+    """
 
     @classmethod
     def network(cls, configuration: ConfigurationManager, input_channels: int, num_classes: int) -> nn.Module:

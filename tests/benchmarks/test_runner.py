@@ -372,6 +372,13 @@ class TestPrepared:
         planned = json.loads((tiny.preprocessed / "nnUNetPlans.json").read_text())["configurations"]["2d"]
         assert tiny.prepared(batch_size=None).configuration("default", ARMS["default"], "2d") == planned
 
+    def test_without_a_batch_all_have_the_default_plan_s(self, tiny):
+        planned = json.loads((tiny.preprocessed / "nnUNetPlans.json").read_text())["configurations"]["2d"]
+        found = tiny.prepared(batch_size=None).configuration("resenc_m", ARMS["resenc_m"], "2d")
+        own = json.loads((tiny.preprocessed / "nnUNetResEncUNetMPlans.json").read_text())["configurations"]["2d"]
+        assert own["batch_size"] != planned["batch_size"]  # or the test says nothing
+        assert found["batch_size"] == planned["batch_size"]
+
     def test_what_is_turned_stands_in_the_plan(self, tiny):
         prepared = Prepared(tiny.dataset, tiny.work, {"2d": Sizes(2), "3d_fullres": Sizes(2)})
         found = prepared.configuration("eas_no_module", ARMS["eas_no_module"], "2d")["architecture"]["arch_kwargs"]
