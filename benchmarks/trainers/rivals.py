@@ -1,8 +1,8 @@
 """The paper's rivals as nnU-Net trainers: data, augmentation, loss, schedule and prediction are nnU-Net's own.
 
-Each network has one output and so trains without deep supervision; first weights and, in Attention U-Net and DeepLabV3+,
-norms are those of its library. Widths come from the plan, and levels but for U-Net's and U-Net++'s five. MONAI and
-segmentation-models-pytorch are the extra `rivals`.
+Each network has one output and so trains without deep supervision; first weights are those of its library, and so are
+Attention U-Net's and DeepLabV3+'s norms. Widths come from the plan, and so do levels but for U-Net's and U-Net++'s five.
+MONAI and segmentation-models-pytorch are the extra `rivals`.
 """
 
 from __future__ import annotations
