@@ -1,7 +1,7 @@
 """The paper's rivals as nnU-Net trainers: data, augmentation, loss, schedule and prediction are nnU-Net's own.
 
 Each network has one output and so trains without deep supervision; first weights are those of its library, and so are
-Attention U-Net's and DeepLabV3+'s norms. Widths come from the plan, and so do levels but for U-Net's and U-Net++'s five.
+Attention U-Net's and DeepLabV3+'s norms. Widths come from the plan, and so do levels but for U-Net's and U-Net++'s.
 MONAI and segmentation-models-pytorch are the extra `rivals`.
 """
 
