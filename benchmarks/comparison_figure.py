@@ -9,8 +9,8 @@ from typing import Any
 from differences import ALL
 
 # colours that colour-blind people tell apart (Okabe, Ito), and shapes for print
-COLOURS = ("#000000", "#0072B2", "#E69F00", "#009E73", "#CC79A7", "#56B4E9", "#D55E00", "#F0E442")
-MARKS = "oD^svP*X"
+COLOURS = ("#000000", "#0072B2", "#E69F00", "#009E73", "#CC79A7", "#56B4E9", "#D55E00", "#F0E442", "#999999")
+MARKS = "oD^svP*Xhp"
 
 
 def draw(table: dict[str, Any], path: Path) -> None:
@@ -19,7 +19,7 @@ def draw(table: dict[str, Any], path: Path) -> None:
 
     matplotlib.use("Agg")
     from matplotlib import pyplot as plt
-    from matplotlib.ticker import LogLocator, NullFormatter, ScalarFormatter
+    from matplotlib.ticker import LogLocator, MaxNLocator, NullFormatter, NullLocator, ScalarFormatter
 
     arms = [arm for arm in table["networks"].values() if arm["structures"][ALL]["dice"]["mean"] is not None]
     with_cost = [arm for arm in arms if "cost" in arm]
@@ -43,7 +43,12 @@ def draw(table: dict[str, Any], path: Path) -> None:
         axis.set_xlabel(label)
         if with_cost:
             axis.set_xscale("log")
-            axis.xaxis.set_major_locator(LogLocator(subs=(1, 2, 5)))
+            costs = [cost(arm) for arm in with_cost]
+            if max(costs) < 4 * min(costs):  # too few of 1, 2 and 5
+                axis.xaxis.set_major_locator(MaxNLocator(4))
+                axis.xaxis.set_minor_locator(NullLocator())
+            else:
+                axis.xaxis.set_major_locator(LogLocator(subs=(1, 2, 5)))
             axis.xaxis.set_major_formatter(ScalarFormatter())
             axis.xaxis.set_minor_formatter(NullFormatter())
         axis.grid(alpha=0.3)

@@ -6,15 +6,23 @@ import sys
 from pathlib import Path
 
 import pytest
+from arms import ABLATION
 
 ROOT = Path(__file__).resolve().parents[2]
 RESULTS = ROOT / "benchmarks" / "results"
 
 
+PAPER = ["eas", "unet_plus_plus", "attention_unet", "unet"]
+COSTS = {"ablation": "costs_of_ablation.json"}
 RIVALS = ["unet", "attention_unet", "unet_plus_plus", "segnet", "deeplabv3plus"]
 BLOCKS = {
     "comparison": ["--results", "benchmarks/results/runs"],
     "rivals": ["--results", "benchmarks/results/runs", "--reference", "eas", "--networks", *RIVALS],
+    "ablation": ["--results", "benchmarks/results/runs", "--reference", "eas", "--networks", *ABLATION],
+    "phantom_knees": [
+        *("--results", "benchmarks/results/runs_of_phantom_knees", "--reference", "eas", "--networks", *PAPER),
+        *("--ranking", *PAPER),
+    ],
 }
 
 
@@ -23,8 +31,9 @@ def test_comparison(block, tmp_path):
     readme = tmp_path / "README.md"
     before, begin, rest = (ROOT / "README.md").read_text(encoding="utf-8").partition(f"<!-- {block} -->")
     readme.write_text(before + begin + "\n" + rest[rest.index(f"<!-- /{block} -->") :], encoding="utf-8")
-    command = [sys.executable, "benchmarks/comparison.py", *BLOCKS[block], "--costs", "benchmarks/results/costs.json"]
-    more = ["--out", str(tmp_path / block), "--readme", str(readme), "--block", block]
+    command = [sys.executable, "benchmarks/comparison.py", *BLOCKS[block]]
+    costs = f"benchmarks/results/{COSTS.get(block, 'costs.json')}"
+    more = ["--costs", costs, "--out", str(tmp_path / block), "--readme", str(readme), "--block", block]
     done = subprocess.run([*command, *more], cwd=ROOT, capture_output=True, text=True, check=False)
     assert (done.returncode, done.stderr) == (0, "")
     assert readme.read_text() == (ROOT / "README.md").read_text(encoding="utf-8")
