@@ -16,8 +16,8 @@ from dataset_conversion.faults import FAULT_TYPES, FaultyCases, in_words
 from dataset_conversion.geometry import same_place
 from dataset_conversion.image_files import ImageFile, file_faults, without_text
 from dataset_conversion.nifti import write_nifti
-from dataset_conversion.parallel import for_all
 from dataset_conversion.scans import Scan, mirrored
+from nnunet_eas.support.parallel import for_all
 
 _UNFINISHED = ".unfinished"
 

@@ -20,8 +20,8 @@ from dataset_conversion.convert_case import RECORDS, TILES, UNFINISHED, Cut, Job
 from dataset_conversion.faults import FaultyCases
 from dataset_conversion.label_schemes import LabelScheme
 from dataset_conversion.lock import locked
-from dataset_conversion.parallel import for_all
 from dataset_conversion.report import write_report
+from nnunet_eas.support.parallel import for_all
 
 SETTINGS = Path("conversion", "settings.json")
 FORMAT = 1

@@ -30,7 +30,7 @@ from dataset_conversion.faults import FAULT_TYPES, FaultyCases, in_words
 from dataset_conversion.geometry import obliquity_deg
 from dataset_conversion.lock import locked
 from dataset_conversion.nifti import write_nifti
-from dataset_conversion.parallel import for_all
+from nnunet_eas.support.parallel import for_all
 
 TABLE = "series.csv"
 COLUMNS = ("name", "series_instance_uid", "folder", "slices", "side", "mirrored", "shape_zyx", "spacing_zyx_mm")

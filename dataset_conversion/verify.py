@@ -14,8 +14,8 @@ from dataset_conversion.convert_case import Job, files_to_write, sha256
 from dataset_conversion.faults import FAULT_TYPES, FaultyCases, in_words
 from dataset_conversion.geometry import same_place
 from dataset_conversion.image_files import file_faults
-from dataset_conversion.parallel import for_all
 from dataset_conversion.raw_dataset import read_records
+from nnunet_eas.support.parallel import for_all
 
 
 @dataclass(frozen=True)

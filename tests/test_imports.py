@@ -35,7 +35,7 @@ ROOMS = (
     ("demo", 4, None),
     ("lookup", 5, None),
     ("startup.py", 5, set()),
-    ("stop_signal.py", 0, set()),
+    ("support", 0, {"numpy", "SimpleITK", "filelock", "tqdm", "isal"}),
     ("cli", 5, None),
     # holds the version, imports nothing and may be imported by all
     ("__init__.py", 0, set()),
@@ -151,10 +151,13 @@ CONVERSION = Path(dataset_conversion.__file__).resolve().parent
 CONVERSION_MAY_IMPORT = {
     *("dataset_conversion", "numpy", "scipy", "SimpleITK", "pydicom", "nibabel", "PIL", "sklearn", "tqdm", "isal"),
     *("h5py", "openpyxl", "highdicom"),
+    "nnunet_eas",
 }
 
 
 @pytest.mark.parametrize("path", sorted(CONVERSION.rglob("*.py")), ids=lambda path: path.name)
 def test_the_conversion_needs_neither_torch_nor_the_plugin(path):
-    tops = {name.split(".")[0] for name in imported_names(path.read_text(encoding="utf-8"), path.name)}
-    assert tops - set(STANDARD_LIBRARY) <= CONVERSION_MAY_IMPORT
+    names = list(imported_names(path.read_text(encoding="utf-8"), path.name))
+    assert {name.split(".")[0] for name in names} - set(STANDARD_LIBRARY) <= CONVERSION_MAY_IMPORT
+    ours = [name for name in names if name.startswith("nnunet_eas.")]
+    assert all(name.startswith("nnunet_eas.support.") for name in ours), "of the plugin only its support/ room"

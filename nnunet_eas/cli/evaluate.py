@@ -145,8 +145,8 @@ def _find(args: argparse.Namespace, file_ending: str | None) -> tuple[list[Case]
 
 def _labels_of(cases: Sequence[Case], workers: int) -> list[int]:
     """All labels that the references hold."""
-    from dataset_conversion.parallel import for_all
     from nnunet_eas.evaluation.case_scores import labels_in
+    from nnunet_eas.support.parallel import for_all
 
     references = [case.reference for case in cases]
     found = for_all(labels_in, references, workers=workers, description="reading labels")
@@ -158,8 +158,8 @@ def _labels_of(cases: Sequence[Case], workers: int) -> list[int]:
 
 def _score(cases: Sequence[Case], structures: Structures, args: argparse.Namespace) -> tuple[list[Record], Faults]:
     """The records of all sound cases in the cases' order, and what is wrong with the others."""
-    from dataset_conversion.parallel import for_all
     from nnunet_eas.evaluation.case_scores import Job, score_case
+    from nnunet_eas.support.parallel import for_all
 
     jobs = [Job(case, structures, args.tolerance_mm) for case in cases]
     scores = {

@@ -122,8 +122,8 @@ def _find(masks: Path, file_ending: str | None) -> dict[str, Sequence[Path]]:
 
 def _labels_in(masks: Mapping[str, Sequence[Path]], workers: int) -> list[int]:
     """All labels that the masks hold."""
-    from dataset_conversion.parallel import for_all
     from nnunet_eas.evaluation.case_scores import labels_in
+    from nnunet_eas.support.parallel import for_all
 
     files = [files[0] for files in masks.values()]
     found = for_all(labels_in, files, workers=workers, description="reading labels")
@@ -132,8 +132,8 @@ def _labels_in(masks: Mapping[str, Sequence[Path]], workers: int) -> list[int]:
 
 def _quantify(jobs: Sequence[Job], workers: int) -> dict[str, Quantified]:
     """What comes of each case, in the cases' order."""
-    from dataset_conversion.parallel import for_all
     from nnunet_eas.morphometry.case import quantify
+    from nnunet_eas.support.parallel import for_all
 
     found = {job.case: of_case for job, of_case in for_all(quantify, jobs, workers=workers, description="measuring")}
     return {job.case: found[job.case] for job in jobs}

@@ -157,8 +157,8 @@ def _score(
     models: Sequence[Model], found: Mapping[str, ModelCases], cases: Sequence[str], args: argparse.Namespace
 ) -> dict[tuple[str, str], Scores]:
     """Per model and case."""
-    from dataset_conversion.parallel import for_all
     from nnunet_eas.evaluation.case_scores import Job, score_case
+    from nnunet_eas.support.parallel import for_all
 
     structures = models[0].structures
     jobs = {found[model.name].cases[case].prediction: (model.name, case) for model in models for case in cases}
@@ -175,9 +175,9 @@ def _draw(
     workers: int,
 ) -> list[Pictures]:
     """The pictures of the shown cases, in their order."""
-    from dataset_conversion.parallel import for_all
     from nnunet_eas.report.pictures import PictureJob, draw_case
     from nnunet_eas.report.scan import scans_in
+    from nnunet_eas.support.parallel import for_all
 
     scans = scans_in(images, models[0].file_ending) if images else {}
     jobs: list[PictureJob] = []

@@ -15,7 +15,7 @@ from submitit.helpers import DelayedSubmission
 
 from nnunet_eas.crossval.fold import Fold
 from nnunet_eas.crossval.record import Record
-from nnunet_eas.stop_signal import SIGNAL
+from nnunet_eas.support.stop_signal import SIGNAL
 
 TRAINED = "trained"
 IN_USE = "in use"

@@ -11,7 +11,7 @@ import SimpleITK as sitk
 from PIL import Image, ImageSequence
 
 from nnunet_eas.evaluation.grid import Grid
-from nnunet_eas.evaluation.whole_file import check_whole
+from nnunet_eas.support.whole_nifti import check_whole
 
 PICTURES = (".png", ".bmp", ".tif", ".tiff")
 """Endings of files without millimetres: nnU-Net counts 1 mm a pixel, or takes a 3-D TIFF's spacing from a JSON file."""

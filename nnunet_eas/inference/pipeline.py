@@ -14,8 +14,8 @@ import torch
 from nnunetv2.inference.export_prediction import export_prediction_from_logits
 from nnunetv2.utilities.label_handling.label_handling import convert_labelmap_to_one_hot
 
-from nnunet_eas.evaluation.whole_file import check_whole
 from nnunet_eas.inference.batched_predictor import BatchedPredictor
+from nnunet_eas.support.whole_nifti import check_whole
 
 
 @dataclass(frozen=True)

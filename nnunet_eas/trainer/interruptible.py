@@ -10,7 +10,7 @@ from typing import Any
 
 from nnunetv2.training.nnUNetTrainer.nnUNetTrainer import nnUNetTrainer
 
-from nnunet_eas.stop_signal import SIGNAL, STATUS
+from nnunet_eas.support.stop_signal import SIGNAL, STATUS
 
 
 class Interruptible(nnUNetTrainer):
@@ -24,7 +24,7 @@ class Interruptible(nnUNetTrainer):
 
     def on_train_start(self) -> None:
         """As the host; listens from here on, so that the processes which load data inherit it and live on."""
-        if not self.is_ddp and threading.current_thread() is threading.main_thread():
+        if SIGNAL is not None and not self.is_ddp and threading.current_thread() is threading.main_thread():
             signal.signal(SIGNAL, self._ask)
         super().on_train_start()
 

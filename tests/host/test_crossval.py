@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from nnunet_eas.stop_signal import SIGNAL, STATUS
+from nnunet_eas.support.stop_signal import SIGNAL, STATUS
 
 pytestmark = pytest.mark.slow
 TRAINER = "EASUNetTrainer_waits"

@@ -1,4 +1,4 @@
-"""One function over many jobs: in processes, with a progress bar, leaving nobody behind."""
+"""Runs one function over many jobs, in worker processes that end with this one, with a progress bar."""
 
 from __future__ import annotations
 

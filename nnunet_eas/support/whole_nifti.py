@@ -1,4 +1,4 @@
-"""Whether an image file is all there: SimpleITK fills what a cut NIfTI lacks with zeros and says nothing."""
+"""Checks that a NIfTI file is whole: SimpleITK fills what a truncated one lacks with zeros, without a warning."""
 
 from __future__ import annotations
 

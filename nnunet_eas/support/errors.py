@@ -1,0 +1,20 @@
+"""Errors of the commands and of the Python functions under them."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+
+class PartialSuccess(RuntimeError):
+    """Some cases failed; everything else was done and written.
+
+    Attributes:
+        result: What the function would have returned: the outcomes of the cases that went well.
+        faults: The reason for every case that failed, by its name.
+    """
+
+    def __init__(self, message: str, result: Any, faults: Mapping[str, str]) -> None:
+        super().__init__(message)
+        self.result = result
+        self.faults = dict(faults)

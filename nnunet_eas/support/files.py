@@ -1,0 +1,69 @@
+"""Writes files whole or not at all, and reads JSON with an error that names the file."""
+
+from __future__ import annotations
+
+import json
+import os
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+
+@contextmanager
+def replacing(path: Path) -> Iterator[Path]:
+    """Yields a temporary name beside `path`; what was written there gets the name `path` at the end of the block.
+
+    The temporary name starts with a dot and keeps the ending, because many libraries choose the format by it. Where
+    the block raises, the temporary file is removed and `path` stays as it was.
+
+    Example:
+        >>> with replacing(Path("figure.png")) as temporary:
+        ...     figure.savefig(temporary)
+    """
+    temporary = path.with_name(f".partial_{os.getpid()}_{path.name}")
+    try:
+        yield temporary
+        os.replace(temporary, path)
+    except BaseException:
+        temporary.unlink(missing_ok=True)
+        raise
+
+
+def write_bytes(path: Path, content: bytes) -> None:
+    """Writes bytes, whole or not at all."""
+    with replacing(path) as temporary:
+        temporary.write_bytes(content)
+
+
+def write_text(path: Path, text: str) -> None:
+    """Writes UTF-8 with Unix line ends, whole or not at all."""
+    write_bytes(path, text.encode())
+
+
+def write_json(path: Path, content: Mapping[str, Any] | list[Any], indent: int | None = 2) -> None:
+    """Writes strict JSON, whole or not at all.
+
+    Raises:
+        ValueError: The content holds NaN or infinity, which JSON does not know.
+    """
+    write_text(path, json.dumps(content, indent=indent, allow_nan=False) + "\n")
+
+
+def read_json(path: Path, what: str) -> Any:
+    """Reads JSON.
+
+    Args:
+        path: The file.
+        what: The file's part in the command, named by the error: "-djfile", "plans".
+
+    Raises:
+        FileNotFoundError: There is no such file.
+        ValueError: It is not JSON.
+    """
+    if not path.is_file():
+        raise FileNotFoundError(f"{what} must be a file, got {path}. Correct the path.")
+    try:
+        return json.loads(path.read_text(encoding="utf-8"))
+    except ValueError as error:
+        raise ValueError(f"{what} must be whole JSON, got {path} ({error}). Copy or write it anew.") from error
