@@ -1,9 +1,9 @@
 """Tells nnU-Net where our trainers are, at every start of Python.
 
-nnU-Net looks for foreign trainers only in the directories of the environment variable `nnUNet_extTrainer`. A start-up
-file that is installed with the package (`[tool.hatch.build.targets.wheel.hooks.autorun]` in pyproject.toml) calls
-`register`, which appends our directory there. It runs in every Python program of the environment, so: nothing imported
-that Python has not loaded by then, nothing printed, and what might fail is caught by the start-up file.
+nnU-Net searches trainers of others only in the directories that the environment variable `nnUNet_extTrainer` names. A
+start-up file that is installed with the package (`[tool.hatch.build.targets.wheel.hooks.autorun]` in pyproject.toml)
+calls `register`, which appends our directory to the variable. This happens in every Python program of the environment.
+So the module imports only what Python has loaded by then and prints nothing, and the start-up file catches its errors.
 """
 
 import os
@@ -19,16 +19,16 @@ def is_switched_off() -> bool:
 
 
 def is_registered() -> bool:
-    """Whether nnU-Net will search our directory."""
+    """Whether `nnUNet_extTrainer` names our directory."""
     entries = os.environ.get(SEARCH_PATH_VARIABLE, "").split(os.pathsep)
     return any(os.path.normpath(entry) == LOOKUP_FOLDER for entry in entries if entry)
 
 
 def register() -> None:
-    """Append our directory to `nnUNet_extTrainer`, unless it is there or the user has switched this off.
+    """Appends our directory to `nnUNet_extTrainer`, unless it is there or the user has switched this off.
 
-    What the user has set stays in front: their trainer of the same name wins. Child processes inherit the variable and
-    find our directory in it already.
+    The user's directories stay in front: their trainer of the same name wins. Child processes inherit the variable,
+    and find our directory in it already.
     """
     if is_switched_off() or is_registered():
         return

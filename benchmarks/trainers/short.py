@@ -10,7 +10,7 @@ from torch import nn
 
 from nnunet_eas.network.eas_unet import EASUNet
 from nnunet_eas.trainer import EASUNetTrainer
-from nnunet_eas.trainer.early_stopping import EASUNetTrainer_earlystop as _EarlyStop
+from nnunet_eas.trainer.schedules import EASUNetTrainer_earlystop as _EarlyStop
 
 
 class EASUNetTrainer_earlystop(_EarlyStop):

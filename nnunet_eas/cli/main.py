@@ -1,4 +1,4 @@
-"""Entry point of the command `nnunet-eas`."""
+"""The command `nnunet-eas`: its subcommands, their errors, its exit status."""
 
 import argparse
 import signal
@@ -41,12 +41,12 @@ COMMANDS = {
     "export": export,
 }
 
-# What a user can mend. Anything else is a mistake of ours and keeps its traceback.
 EXPECTED_ERRORS = (ValueError, RuntimeError, OSError, ModuleNotFoundError)
+"""Errors that a user can fix, `PartialSuccess` among them. Any other is our mistake and keeps its traceback."""
 
 
 def build_parser() -> argparse.ArgumentParser:
-    """The parser with all subcommands; `args.command` is the name of the chosen one."""
+    """Builds the parser of all subcommands; `args.command` is the name of the chosen one."""
     parser = argparse.ArgumentParser(prog="nnunet-eas", description="EAS U-Net for nnU-Net v2.")
     parser.add_argument("--version", action="version", version=f"nnunet-eas {nnunet_eas.__version__}")
     parser.add_argument("--debug", action="store_true", help="show the traceback of an error")
@@ -57,13 +57,13 @@ def build_parser() -> argparse.ArgumentParser:
 
 
 def main(argv: Sequence[str] | None = None) -> int:
-    """Run one subcommand.
+    """Runs one subcommand.
 
     Args:
         argv: The arguments without the program's name. None takes them from the command line.
 
     Returns:
-        The exit status: the subcommand's own, 1 after an error, 130 when interrupted. (Wrong usage exits with 2.)
+        The exit status: the subcommand's own, 1 after an error, 130 after an interruption. (Wrong usage exits with 2.)
     """
     args = build_parser().parse_args(argv)
     try:
@@ -74,14 +74,14 @@ def main(argv: Sequence[str] | None = None) -> int:
         print(f"error: {error}", file=sys.stderr)
         return 1
     except KeyboardInterrupt:
-        print("interrupted; run the same command again to go on", file=sys.stderr)
+        print("interrupted; run the same command again to resume", file=sys.stderr)
         return 130
 
 
 def script() -> None:
-    """The console script: `main`, and then nothing that an interruption could still spoil."""
+    """Runs the console script: `main`, after which an interruption changes nothing."""
     status = main()
-    signal.signal(signal.SIGINT, signal.SIG_IGN)  # the work is done; Python's own clean-up would end in a traceback
+    signal.signal(signal.SIGINT, signal.SIG_IGN)  # interrupted, Python's own clean-up would end in a traceback
     sys.exit(status)
 
 

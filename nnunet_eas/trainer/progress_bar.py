@@ -1,4 +1,4 @@
-"""What happens inside an epoch, where nnU-Net is silent for minutes."""
+"""Progress inside an epoch, where nnU-Net prints nothing for minutes."""
 
 from __future__ import annotations
 
@@ -9,23 +9,23 @@ from tqdm import tqdm
 
 
 class ProgressBar(nnUNetTrainer):
-    """Shows a bar with loss and steps a second while an epoch trains; nothing where nobody watches a terminal."""
+    """nnUNetTrainer that on a terminal shows loss and steps a second while an epoch trains."""
 
     _bar: tqdm | None = None
 
     def on_train_epoch_start(self) -> None:
-        """As the host, with a bar."""
+        """Starts the epoch as nnU-Net does, and shows the bar."""
         super().on_train_epoch_start()
         self._bar = tqdm(
             total=self.num_iterations_per_epoch,
             desc=f"epoch {self.current_epoch}",
             unit="step",
             leave=False,
-            disable=None if self.local_rank == 0 else True,  # None: not on a terminal
+            disable=None if self.local_rank == 0 else True,  # None shows the bar on terminals only
         )
 
     def train_step(self, batch: dict[str, Any]) -> dict[str, Any]:
-        """As the host."""
+        """Trains one step, and moves the bar."""
         outputs = super().train_step(batch)
         if self._bar is not None:
             self._bar.set_postfix(loss=f"{outputs['loss']:.4f}", refresh=False)
@@ -33,7 +33,7 @@ class ProgressBar(nnUNetTrainer):
         return outputs
 
     def on_train_epoch_end(self, train_outputs: list[dict[str, Any]]) -> None:
-        """As the host; the bar goes."""
+        """Removes the bar, and ends the epoch as nnU-Net does."""
         if self._bar is not None:
             self._bar.close()
             self._bar = None

@@ -5,7 +5,7 @@ import re
 import pytest
 import torch
 
-from nnunet_eas.trainer.early_stopping import epochs_without_gain
+from nnunet_eas.trainer.schedules import epochs_without_gain
 
 
 @pytest.mark.parametrize(

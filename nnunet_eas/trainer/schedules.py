@@ -1,0 +1,181 @@
+"""Trainers with another schedule than nnU-Net's 1000 epochs: shorter, until it flattens, the paper's, the demo's."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from typing import Any
+
+import torch
+from nnunetv2.training.lr_scheduler.polylr import PolyLRScheduler
+from nnunetv2.utilities.plans_handling.plans_handler import PlansManager
+
+from nnunet_eas.demo.settings import FULL_SCHEDULE, QUICK_SCHEDULE
+from nnunet_eas.trainer.eas_unet_trainer import EASUNetTrainer
+
+
+class _FixedLength(EASUNetTrainer):
+    """EASUNetTrainer for as many epochs as the class says."""
+
+    epochs: int
+
+    def __init__(
+        self,
+        plans: dict,
+        configuration: str,
+        fold: int,
+        dataset_json: dict,
+        device: torch.device = torch.device("cuda"),  # noqa: B008  nnU-Net's signature
+    ) -> None:
+        super().__init__(plans, configuration, fold, dataset_json, device)
+        self.num_epochs = self.epochs
+
+
+class EASUNetTrainer_5epochs(_FixedLength):
+    """EASUNetTrainer for 5 epochs: enough to see that everything runs."""
+
+    epochs = 5
+
+
+class EASUNetTrainer_20epochs(_FixedLength):
+    """EASUNetTrainer for 20 epochs."""
+
+    epochs = 20
+
+
+class EASUNetTrainer_50epochs(_FixedLength):
+    """EASUNetTrainer for 50 epochs."""
+
+    epochs = 50
+
+
+class EASUNetTrainer_100epochs(_FixedLength):
+    """EASUNetTrainer for 100 epochs."""
+
+    epochs = 100
+
+
+class EASUNetTrainer_250epochs(_FixedLength):
+    """EASUNetTrainer for 250 epochs."""
+
+    epochs = 250
+
+
+class EASUNetTrainer_demo(EASUNetTrainer):
+    """EASUNetTrainer with the schedule of `nnunet-eas demo`, for small synthetic knees only."""
+
+    schedule = FULL_SCHEDULE
+
+    def __init__(
+        self,
+        plans: dict,
+        configuration: str,
+        fold: int,
+        dataset_json: dict,
+        device: torch.device = torch.device("cuda"),  # noqa: B008  nnU-Net's signature
+    ) -> None:
+        super().__init__(plans, configuration, fold, dataset_json, device)
+        self.num_epochs = self.schedule.epochs
+        self.num_iterations_per_epoch = self.schedule.iterations
+        self.num_val_iterations_per_epoch = self.schedule.validation_iterations
+        self.save_every = 1  # one epoch is a sizeable part of the training, and a killed demo resumes after the last one
+
+
+class EASUNetTrainer_demo_quick(EASUNetTrainer_demo):
+    """EASUNetTrainer with the schedule of `nnunet-eas demo --quick`, which learns next to nothing."""
+
+    schedule = QUICK_SCHEDULE
+
+
+class EASUNetTrainer_earlystop(EASUNetTrainer):
+    """EASUNetTrainer that ends once the pseudo Dice has not risen for `patience` epochs.
+
+    It watches nnU-Net's moving average over epochs, by which nnU-Net also chooses checkpoint_best.pth, and keeps the
+    weights of its last epoch. The learning rate still falls over all `num_epochs`: a training that stops early has not
+    had its small steps.
+
+    Attributes:
+        patience: Epochs without a gain.
+        least_gain: The smallest rise of the pseudo Dice that counts as a gain.
+    """
+
+    patience = 100
+    least_gain = 1e-3
+
+    def run_training(self) -> None:
+        """Trains as nnU-Net does; a training that stopped early and is resumed (`--c`) trains no further."""
+        if self._has_flattened():
+            self.print_to_log_file("The training was stopped early before; there is nothing left to train.")
+            return
+        try:
+            super().run_training()
+        except _Flattened:
+            self.on_train_end()
+
+    def on_epoch_end(self) -> None:
+        """Ends the epoch as nnU-Net does, and the training where the pseudo Dice has flattened."""
+        super().on_epoch_end()
+        if self.current_epoch < self.num_epochs and self._has_flattened():
+            self.print_to_log_file(f"No gain of {self.least_gain} in {self.patience} epochs: stopped early.")
+            raise _Flattened
+
+    def _has_flattened(self) -> bool:
+        averages = self.logger.get_value("ema_fg_dice", step=None)[: self.current_epoch]
+        return epochs_without_gain(averages, self.least_gain) >= self.patience
+
+
+class _Flattened(Exception):
+    """Leaves nnU-Net's loop over the epochs."""
+
+
+def epochs_without_gain(values: Sequence[float], least_gain: float) -> int:
+    """Number of values after the last one that was `least_gain` above the best before it; the first one always is."""
+    best, since = float("-inf"), 0
+    for value in values:
+        best, since = (value, 0) if value >= best + least_gain else (best, since + 1)
+    return since
+
+
+class EASUNetTrainer_paper(_FixedLength):
+    """EASUNetTrainer with the optimiser and schedule of Bi et al. (2023).
+
+    SGD with learning rate 0.01 throughout, momentum 0.9 and weight decay 1e-4, for 50 epochs, in batches of 16 slices.
+    The paper has no 3-D configuration: there the plan's batch size stays. One epoch is one pass over the training
+    slices; in 3-D, as many patches as have the training scans' voxels. Differs from the paper in sampling and
+    augmentation, which stay nnU-Net's: random patches, a third of them on foreground.
+    """
+
+    epochs = 50
+
+    @classmethod
+    def prepare_plans(cls, plans: dict[str, Any], configuration: str) -> dict[str, Any]:
+        """Plans as EASUNetTrainer prepares them, with the paper's batch size in 2d."""
+        prepared = super().prepare_plans(plans, configuration)
+        if len(PlansManager(prepared).get_configuration(configuration).patch_size) == 2:
+            prepared["configurations"][configuration]["batch_size"] = 16
+        return prepared
+
+    def configure_optimizers(self) -> tuple[torch.optim.Optimizer, PolyLRScheduler]:
+        """SGD with plain momentum, and a constant learning rate."""
+        self.weight_decay = 1e-4
+        optimizer = torch.optim.SGD(
+            self.network.parameters(), self.initial_lr, momentum=0.9, weight_decay=self.weight_decay
+        )
+        return optimizer, PolyLRScheduler(optimizer, self.initial_lr, self.num_epochs, exponent=0)  # 0 keeps the rate
+
+    def on_train_start(self) -> None:
+        """Starts as nnU-Net does, then sets the length of an epoch, because only then the training data are known."""
+        super().on_train_start()
+        self.num_iterations_per_epoch = self._iterations_for_one_pass()
+        self.print_to_log_file(f"One pass over the training data: {self.num_iterations_per_epoch} iterations an epoch")
+
+    def _iterations_for_one_pass(self) -> int:
+        patch_size = self.configuration_manager.patch_size
+        train_keys, _ = self.do_split()
+        dataset = self.dataset_class(self.preprocessed_dataset_folder, train_keys)
+        shapes = [dataset.load_case(key)[0].shape[1:] for key in train_keys]  # opens the files, reads no voxels
+        if len(patch_size) == 2:
+            samples = sum(shape[0] for shape in shapes)
+        else:
+            samples = sum(math.prod(shape) for shape in shapes) / math.prod(patch_size)
+        return max(1, math.ceil(samples / self.configuration_manager.batch_size))

@@ -1,0 +1,53 @@
+"""Trainers that differ from EASUNetTrainer in one setting: the number format, the mirrored axes."""
+
+from __future__ import annotations
+
+import torch
+
+from nnunet_eas.trainer.eas_unet_trainer import EASUNetTrainer
+
+LEFT_RIGHT = 2
+"""The left-right axis of an image (z, y, x) in LPS, in which `nnunet-eas convert` writes all images."""
+
+
+class EASUNetTrainer_bf16(EASUNetTrainer):
+    """EASUNetTrainer in bfloat16 instead of float16 on CUDA, for data on which float16 overflows (the loss is nan).
+
+    bfloat16 has the range of float32, so the loss needs no scaling, and three bits less precision than float16. It
+    needs a GPU that computes in it (Ampere or later). On other devices nnU-Net trains in single precision, and so does
+    this trainer.
+    """
+
+    def __init__(
+        self,
+        plans: dict,
+        configuration: str,
+        fold: int,
+        dataset_json: dict,
+        device: torch.device = torch.device("cuda"),  # noqa: B008  nnU-Net's signature
+    ) -> None:
+        super().__init__(plans, configuration, fold, dataset_json, device)
+        # nnU-Net calls autocast without a type, which takes this process's; without a scaler it steps as on a CPU
+        torch.set_autocast_dtype("cuda", torch.bfloat16)
+        self.grad_scaler = None
+
+
+class EASUNetTrainer_noMirrorLR(EASUNetTrainer):
+    """EASUNetTrainer without left-right mirroring, in training and prediction.
+
+    For datasets that tell medial from lateral: the mirrored medial side of a right knee looks like the lateral side of
+    a left knee. The last axis of the images must run left-right, as in datasets that `nnunet-eas convert` wrote.
+    Sagittal slices (2d configuration) do not have this axis, and nothing changes.
+    """
+
+    def configure_rotation_dummyDA_mirroring_and_inital_patch_size(self) -> tuple:
+        """Chooses augmentation as nnU-Net does, without the left-right axis among the mirrored ones."""
+        rotation, dummy_2d, initial_patch_size, axes = (
+            super().configure_rotation_dummyDA_mirroring_and_inital_patch_size()
+        )
+        # the plan reorders an image's axes, and a 2d patch has those after the first
+        axis = self.plans_manager.transpose_forward.index(LEFT_RIGHT)
+        axis -= 3 - len(self.configuration_manager.patch_size)
+        axes = tuple(a for a in axes if a != axis)
+        self.inference_allowed_mirroring_axes = axes
+        return rotation, dummy_2d, initial_patch_size, axes
