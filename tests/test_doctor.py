@@ -1,4 +1,4 @@
-"""What the doctor says about a sick installation, and that every problem comes with a remedy."""
+"""The doctor's findings about a faulty installation, and a remedy for every problem."""
 
 import os
 from importlib import metadata
@@ -198,10 +198,38 @@ def test_workers(monkeypatch):
     assert "17 process(es)" in much_text
 
 
+@pytest.mark.parametrize(
+    ("load", "variables", "warns"),
+    [
+        (0.2, {}, False),
+        (1.0, {}, True),
+        (1.0, {"OMP_WAIT_POLICY": "passive"}, False),
+        (1.0, {"OMP_NUM_THREADS": "1"}, False),
+        (1.0, {"OMP_NUM_THREADS": "2"}, True),
+    ],
+)
+def test_a_busy_machine(monkeypatch, load, variables, warns):
+    for name in ("OMP_WAIT_POLICY", "OMP_NUM_THREADS"):
+        monkeypatch.delenv(name, raising=False)
+    for name, value in variables.items():
+        monkeypatch.setenv(name, value)
+    monkeypatch.setattr(doctor.os, "cpu_count", lambda: 2)
+    monkeypatch.setattr(doctor.os, "getloadavg", lambda: (load, 0.0, 0.0), raising=False)
+    found = list(doctor.check_load())
+    assert [finding.level for finding in found] == ["warning" if warns else "ok"]
+    assert ("OMP_WAIT_POLICY=PASSIVE" in found[0].remedy and "OMP_NUM_THREADS=1" in found[0].remedy) is warns
+
+
+def test_a_system_that_does_not_tell_its_load(monkeypatch):
+    monkeypatch.delattr(doctor.os, "getloadavg", raising=False)
+    assert list(doctor.check_load()) == []
+
+
 def test_status_and_summary(monkeypatch, capsys):
     fine = doctor.Finding("ok", "good")
     warn = doctor.Finding("warning", "so so", "do this")
     bad = doctor.Finding("problem", "bad", "do that")
+    monkeypatch.setattr(doctor, "check_load", lambda: [])
     for name in ("check_versions", "check_folders", "check_lookup", "check_device"):
         monkeypatch.setattr(doctor, name, lambda: [fine, warn])
     monkeypatch.setattr(doctor, "check_workers", lambda: [fine])

@@ -1,7 +1,6 @@
-"""`nnunet-eas demo`: phantom knees through the whole of nnU-Net, on any computer, in minutes."""
+"""`nnunet-eas demo`: synthetic knees through all of nnU-Net, on any computer, in minutes."""
 
 import argparse
-import json
 import time
 from pathlib import Path
 
@@ -9,13 +8,14 @@ from nnunet_eas import startup
 
 
 def add_parser(subparsers: argparse._SubParsersAction) -> None:
-    """Add `demo` to the command's parser."""
+    """Adds `demo` to the command's parser."""
     parser = subparsers.add_parser(
         "demo",
-        help="draw phantom knees, train on them, predict others, score them",
-        description="Draw a small set of phantom knees, then plan, preprocess, train EASUNetTrainer and predict unseen "
-        "knees with nnU-Net's own commands, and score them. Everything lies below the output folder. Run the same "
-        "command again to go on after an interruption; what is finished is kept. Other options need another folder.",
+        help="draw synthetic knees, train on them, predict others, score the predictions",
+        description="Draw a small set of synthetic knees, then plan, preprocess, train EASUNetTrainer and predict "
+        "unseen knees with nnU-Net's own commands, and score the predictions. Everything is written below the output "
+        "folder. Run the same command again to resume after an interruption; finished stages are kept. Other options "
+        "need another folder.",
     )
     parser.add_argument(
         "--output",
@@ -29,45 +29,30 @@ def add_parser(subparsers: argparse._SubParsersAction) -> None:
         "--device",
         choices=("auto", "cpu", "cuda", "mps"),
         default="auto",
-        help="where to train (default: the best there is)",
+        help="device to train on (default: the best of this machine)",
     )
     parser.add_argument("--seed", type=int, default=0, help="another seed draws other knees (default: %(default)s)")
 
 
 def run(args: argparse.Namespace) -> int:
-    """Run the demo; 0 when it has reached its end."""
+    """Runs the demo and prints its scores and files; returns 0."""
     started = time.monotonic()
     if args.seed < 0:
         raise ValueError(f"--seed must be 0 or more, got {args.seed}. Give a whole number.")
 
-    from nnunet_eas.demo.device import choose_device
-    from nnunet_eas.demo.workspace import Workspace, write_json
+    from nnunet_eas.demo.pipeline import PICTURES, RESULTS, Demo
+    from nnunet_eas.demo.scores import table
 
-    device = choose_device(args.device)
-    workspace = Workspace(args.output, options={"quick": args.quick, "seed": args.seed})
-    lock = workspace.lock()
-    print(f"nnU-Net with EAS U-Net on phantom knees, in {workspace.root}", flush=True)
-
-    from nnunet_eas.demo import report
-    from nnunet_eas.demo.commands import Commands
-    from nnunet_eas.demo.pipeline import PICTURES, RESULTS, SCORES, Demo
-    from nnunet_eas.demo.settings import DemoSettings
-
-    settings = DemoSettings.quick(args.seed) if args.quick else DemoSettings.full(args.seed)
-    demo = Demo(workspace, Commands(workspace.root, lookup_folder=startup.LOOKUP_FOLDER, lock=lock), settings, device)
-    demo.run()
-
-    results = json.loads((workspace.root / SCORES).read_text())
-    seconds = demo.seconds()
-    write_json(workspace.root / RESULTS, {**results, "seconds": seconds})
-    print(f"\n{report.table(results['mean'], cases=settings.test_knees)}\n")
+    demo = Demo(args.output, quick=args.quick, seed=args.seed, device=args.device, lookup_folder=startup.LOOKUP_FOLDER)
+    print(f"nnU-Net with EAS U-Net on synthetic knees, in {demo.root}", flush=True)
+    results = demo.run()
+    print(f"\n{table(results['mean'], cases=demo.settings.test_knees)}\n")
     if args.quick:
         print("A quick demo learns next to nothing: these scores only show that everything runs.")
-    print(f"Scores          {workspace.root / RESULTS}")
-    print(f"Pictures        {workspace.root / PICTURES}")
+    print(f"Scores          {demo.root / RESULTS}")
+    print(f"Pictures        {demo.root / PICTURES}")
     print(f"Trained model   {demo.model_folder}")
     print(f"Predict with it {demo.predict_command()}")
-    print(
-        f"This run took {time.monotonic() - started:.0f} s, the stages as they were run {sum(seconds.values()):.0f} s."
-    )
+    in_stages = sum(results["seconds"].values())
+    print(f"This run took {time.monotonic() - started:.0f} s, the stages as they were run {in_stages:.0f} s.")
     return 0

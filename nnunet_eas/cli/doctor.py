@@ -1,4 +1,4 @@
-"""`nnunet-eas doctor`: what is installed and set, whether it fits together, and what to do where it does not."""
+"""`nnunet-eas doctor`: checks what is installed and set, and says what to do where something is wrong."""
 
 import argparse
 import contextlib
@@ -21,7 +21,7 @@ TRAINER = "EASUNetTrainer"
 
 
 class Finding(NamedTuple):
-    """One line of the report; what is not ok has a remedy of one line."""
+    """One line of the report; a warning or problem has a remedy of one line."""
 
     level: Literal["ok", "warning", "problem"]
     text: str
@@ -29,19 +29,20 @@ class Finding(NamedTuple):
 
 
 def add_parser(subparsers: argparse._SubParsersAction) -> None:
-    """Add `doctor` to the command's parser."""
+    """Adds `doctor` to the command's parser."""
     subparsers.add_parser(
         "doctor",
         help="check the installation and say what to do where something is wrong",
-        description="Print versions, nnU-Net's folders, the trainer look-up, the device and the settings that decide "
-        "speed. Exits with 1 if there is a problem.",
+        description="Print versions, nnU-Net's folders, the trainer look-up, the device, the settings that decide "
+        "speed and the load of the machine. Exits with 1 if there is a problem.",
     )
 
 
 def run(args: argparse.Namespace) -> int:
-    """Print every finding as it comes; 1 if one of them is a problem, else 0."""
+    """Prints every finding as it comes; returns 1 if one of them is a problem, else 0."""
     counts = {"ok": 0, "warning": 0, "problem": 0}
-    for check in (check_versions, check_folders, check_lookup, check_device, check_workers):
+    # the load comes first: later checks import PyTorch, which is a load of its own
+    for check in (check_load, check_versions, check_folders, check_lookup, check_device, check_workers):
         for finding in check():
             counts[finding.level] += 1
             print(f"{finding.level:<8} {finding.text}", flush=True)
@@ -51,8 +52,28 @@ def run(args: argparse.Namespace) -> int:
     return 1 if counts["problem"] else 0
 
 
+def check_load() -> Iterator[Finding]:
+    """The machine's load: PyTorch's threads spin while they wait for one whose core is busy with something else."""
+    if not hasattr(os, "getloadavg"):  # Windows
+        return
+    cores = os.cpu_count() or 1
+    load = os.getloadavg()[0]
+    text = f"load: {load:.1f} busy processes in the last minute, {cores} cores"
+    threads = os.environ.get("OMP_NUM_THREADS", "")
+    few_threads = threads.isdecimal() and int(threads) + load <= cores + 0.5
+    if load <= cores / 4 or few_threads or os.environ.get("OMP_WAIT_POLICY", "").upper() == "PASSIVE":
+        yield Finding("ok", text)
+    else:
+        free = max(1, int(cores - load))
+        yield Finding(
+            "warning",
+            f"{text}: on shared cores, training and prediction on the CPU can take ten times as long",
+            f"export OMP_WAIT_POLICY=PASSIVE, or fewer threads: export OMP_NUM_THREADS={free}",
+        )
+
+
 def check_versions() -> Iterator[Finding]:
-    """Python and the packages whose versions matter, against what our and nnU-Net's metadata ask for."""
+    """The versions of Python and of the packages that our and nnU-Net's metadata restrict."""
     from packaging.requirements import Requirement
     from packaging.specifiers import SpecifierSet
 
@@ -63,7 +84,7 @@ def check_versions() -> Iterator[Finding]:
             return None
 
     def asked_for(name: str) -> SpecifierSet:
-        # our own requirement and nnU-Net's, joined: the metadata is the one place that states the range
+        # our own requirement joined with nnU-Net's: no other place states the range
         asked = SpecifierSet()
         for owner in (DISTRIBUTION, "nnunetv2"):
             distribution = installed(owner)
@@ -95,7 +116,7 @@ def check_versions() -> Iterator[Finding]:
         if distribution is None:
             yield Finding("problem", f"{name} is not installed", pip_line)
             continue
-        # The module that is imported may be another one than the installed one: say where it lies.
+        # the imported module may be another one than the installed one, so the text says where it is
         spec = importlib.util.find_spec(name.replace("-", "_"))
         place = spec.origin if spec and spec.origin else "nowhere"
         text = f"{name} {distribution.version} (supported: {wanted or 'any'}) at {os.path.dirname(place)}"
@@ -110,7 +131,7 @@ def check_versions() -> Iterator[Finding]:
 
 
 def check_folders() -> Iterator[Finding]:
-    """nnU-Net's three folders: set, there, writable."""
+    """nnU-Net's three folders: set, existing, writable."""
     for name in ("nnUNet_raw", "nnUNet_preprocessed", "nnUNet_results"):
         folder = os.environ.get(name)
         if not folder:
@@ -128,7 +149,7 @@ def check_folders() -> Iterator[Finding]:
 
 
 def check_lookup() -> Iterator[Finding]:
-    """Whether nnU-Net's own look-up finds our trainer, and the very class that Python imports."""
+    """Whether nnU-Net's own look-up finds our trainer, and the same class that Python imports."""
     reinstall = f"pip install --force-reinstall --no-deps {DISTRIBUTION} (or . in its source folder)"
     variable = startup.SEARCH_PATH_VARIABLE
     by_hand = f'export {variable}="{startup.LOOKUP_FOLDER}"'
@@ -153,7 +174,7 @@ def check_lookup() -> Iterator[Finding]:
         yield Finding("problem", f"{variable} lacks {startup.LOOKUP_FOLDER}", by_hand)
 
     try:
-        # the look-up reports every module it looks at, and imports much that warns
+        # the look-up prints every module that it searches, and imports many that warn
         with contextlib.redirect_stdout(io.StringIO()), warnings.catch_warnings():
             warnings.simplefilter("ignore")
             from nnunetv2.utilities.find_objects import recursive_find_trainer_class_by_name
@@ -161,11 +182,11 @@ def check_lookup() -> Iterator[Finding]:
             from nnunet_eas.trainer import EASUNetTrainer
 
             found = recursive_find_trainer_class_by_name(TRAINER)
-    except Exception as error:  # the look-up imports what lies in the user's folders: anything can come back
+    except Exception as error:  # the look-up imports the user's modules, which can raise anything
         yield Finding(
             "problem",
             f"nnU-Net's look-up of {TRAINER} fails: {type(error).__name__}: {error}",
-            f"mend or remove the folder of {variable} that it names; without one: {by_hand}",
+            f"fix or remove the folder of {variable} that it names; without one: {by_hand}",
         )
         return
     if found is EASUNetTrainer:
@@ -179,7 +200,7 @@ def check_lookup() -> Iterator[Finding]:
 
 
 def check_device() -> Iterator[Finding]:
-    """What there is to compute on, and what nnU-Net will do about torch.compile there."""
+    """The device to compute on, and whether nnU-Net uses torch.compile there."""
     import torch
     from nnunetv2.training.nnUNetTrainer.nnUNetTrainer import nnUNetTrainer
 
@@ -196,9 +217,9 @@ def check_device() -> Iterator[Finding]:
             "warning", "device: cpu, no GPU that PyTorch can use", "add -device cpu to nnU-Net's commands; it is slow"
         )
 
-    # nnU-Net's own rule, asked and not copied; it needs no more of a trainer than this.
-    asking = SimpleNamespace(device=device, print_to_log_file=lambda *args, **kwargs: None)
-    compiles = nnUNetTrainer._do_i_compile(asking)
+    # nnU-Net's own rule, which needs no more of a trainer than this
+    trainer = SimpleNamespace(device=device, print_to_log_file=lambda *args, **kwargs: None)
+    compiles = nnUNetTrainer._do_i_compile(trainer)
     setting = os.environ.get("nnUNet_compile", "unset")
     text = f"torch.compile: training {'compiles' if compiles else 'does not compile'} (nnUNet_compile is {setting})"
     has_compiler = any(shutil.which(name) for name in ("cc", "gcc", "clang"))
@@ -209,7 +230,7 @@ def check_device() -> Iterator[Finding]:
 
 
 def check_workers() -> Iterator[Finding]:
-    """The two variables that say how many processes nnU-Net starts."""
+    """The two variables that set how many processes nnU-Net starts."""
     cores = os.cpu_count() or 1
     uses: dict[str, tuple[int, str]] = {
         "nnUNet_n_proc_DA": (min(12, cores), "data augmentation"),

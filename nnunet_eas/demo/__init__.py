@@ -1,1 +1,1 @@
-"""The demo: phantom knees through nnU-Net's own commands, from drawing them to a table of scores."""
+"""The demo: synthetic knees through nnU-Net's own commands, from drawing them to a table of scores."""

@@ -1,4 +1,4 @@
-"""Pictures: scan, truth and prediction side by side, and the loss curve."""
+"""Pictures of the demo: scan, truth and prediction side by side, and the training's curves."""
 
 from __future__ import annotations
 
@@ -15,12 +15,12 @@ from matplotlib.patches import Patch
 
 from nnunet_eas.phantom import LABELS
 
-# Okabe and Ito's palette: also colour-blind people can tell these apart.
+# Okabe and Ito's palette, which colour-blind people can tell apart
 COLOURS = {"femur": "#0072B2", "femoral_cartilage": "#E69F00", "tibia": "#009E73", "tibial_cartilage": "#CC79A7"}
 
 
-def draw_case(path: Path, *, scan: Path, truth: Path, prediction: Path, title: str) -> None:
-    """Scan, truth and prediction of one sagittal slice: the one with most tibial cartilage, so that both layers show.
+def draw_case(path: Path, *, scan: Path, truth: Path, prediction: Path, title: str, steps: int) -> None:
+    """Draws scan, truth and prediction in the sagittal slice with most tibial cartilage, which shows both cartilages.
 
     Args:
         path: PNG file to write.
@@ -28,6 +28,7 @@ def draw_case(path: Path, *, scan: Path, truth: Path, prediction: Path, title: s
         truth: Label file.
         prediction: Label file.
         title: Above the picture.
+        steps: Training steps of the network, named where it predicts nothing.
     """
     image = sitk.ReadImage(str(scan))
     spacing = image.GetSpacing()[::-1]
@@ -41,7 +42,8 @@ def draw_case(path: Path, *, scan: Path, truth: Path, prediction: Path, title: s
     FigureCanvasAgg(figure)
     axes = figure.subplots(1, 3)
     colours = ListedColormap(list(COLOURS.values()))
-    for axis, name, labels in zip(axes, ("scan", "truth", "prediction"), (None, *slices[1:]), strict=True):
+    names = ("scan", "truth", prediction_title(slices[2], steps))
+    for axis, name, labels in zip(axes, names, (None, *slices[1:]), strict=True):
         # z grows towards the head, so row 0 belongs at the bottom
         axis.imshow(slices[0], cmap="gray", vmin=0, vmax=1000, origin="lower", extent=extent)
         if labels is not None:
@@ -65,12 +67,17 @@ def draw_case(path: Path, *, scan: Path, truth: Path, prediction: Path, title: s
     figure.savefig(path, dpi=110, format="png")
 
 
+def prediction_title(labels: np.ndarray, steps: int) -> str:
+    """The title of a prediction, which says so where the network predicts nothing."""
+    return "prediction" if labels.any() else f"prediction: empty, after only {steps} training steps"
+
+
 def draw_curves(path: Path, log: dict[str, Sequence[Any]], structures: Sequence[str]) -> None:
-    """Losses and pseudo Dice (of random patches, nnU-Net's own estimate) over the epochs.
+    """Draws losses and pseudo Dice (nnU-Net's estimate on random patches) over the epochs.
 
     Args:
         path: PNG file to write.
-        log: What nnU-Net logs into its checkpoints.
+        log: The part "logging" of nnU-Net's checkpoints.
         structures: Names, in the order of their labels.
     """
     figure = Figure(figsize=(10, 3.8), layout="constrained")

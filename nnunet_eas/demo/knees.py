@@ -1,8 +1,7 @@
-"""Draws the demo's knees as one meets real ones: an archive to learn from, and new patients' DICOM."""
+"""Synthetic knees in the form of real ones: an archive to learn from, and the DICOM series of new patients."""
 
 from __future__ import annotations
 
-import json
 import shutil
 from pathlib import Path
 
@@ -11,38 +10,35 @@ import SimpleITK as sitk
 
 from nnunet_eas.demo.settings import DemoSettings
 from nnunet_eas.phantom_archive import ArchiveCase, write_archive
+from nnunet_eas.support.files import write_json
 
 SIDE = "right"
-"""Of the archive's knees, as in OAI-ZIB."""
+"""Side of the knees in the archive, as in OAI-ZIB."""
 
 
 def write_knees(folder: Path, settings: DemoSettings) -> None:
     """Writes all knees of a demo.
 
-    ``archive`` and ``mri`` hold the knees to learn from, laid out as OAI-ZIB and OAI are; ``scans`` holds the new
-    patients' series, left knees among them; ``truth`` holds what nobody has of a new patient: the true labels, and the
-    scan as a picture needs it. ``cases.json`` names the cases as the conversion will, ``split.json`` is the split.
+    ``archive`` and ``mri`` hold the knees to learn from, laid out as OAI-ZIB and OAI are. ``scans`` holds the series of
+    the new patients, left knees among them. ``truth`` holds what no one has of a real new patient: the true labels, and
+    the scans on their grid. ``cases.json`` lists the new cases by the names that the conversion gives them;
+    ``split.json`` is the split.
 
     Args:
-        folder: Made here.
-        settings: How many knees, on which grid.
+        folder: Empty.
+        settings: Number of knees, and their grid.
     """
-    # two archives of neighbouring seeds: no person is in both
-    learned = write_archive(
+    grid = {"shape": settings.shape, "spacing": settings.spacing}
+    # two archives with seeds of their own: no person is in both
+    known = write_archive(
         folder,
         cases=settings.training_knees + settings.validation_knees,
         seed=2 * settings.seed,
-        shape=settings.shape,
-        spacing=settings.spacing,
         sides=(SIDE,),
+        **grid,
     )
     new = write_archive(
-        folder / "new",
-        cases=settings.test_knees,
-        seed=2 * settings.seed + 1,
-        shape=settings.shape,
-        spacing=settings.spacing,
-        sides=("right", "left"),
+        folder / "new", cases=settings.test_knees, seed=2 * settings.seed + 1, sides=("right", "left"), **grid
     )
     (folder / "truth").mkdir()
     for case in new.cases:
@@ -51,10 +47,10 @@ def write_knees(folder: Path, settings: DemoSettings) -> None:
     new.mri.rename(folder / "scans")
     shutil.rmtree(folder / "new")
 
-    patients = [case.identifier for case in learned.cases]
-    split = {"train": patients[: settings.training_knees], "val": patients[settings.training_knees :]}
-    (folder / "split.json").write_text(json.dumps([split]))
-    (folder / "cases.json").write_text(json.dumps([scan_name(case) for case in new.cases]))
+    patients = [case.identifier for case in known.cases]
+    n = settings.training_knees
+    write_json(folder / "split.json", [{"train": patients[:n], "val": patients[n:]}])
+    write_json(folder / "cases.json", [scan_name(case) for case in new.cases])
 
 
 def scan_name(case: ArchiveCase) -> str:

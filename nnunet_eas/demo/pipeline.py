@@ -3,107 +3,134 @@
 from __future__ import annotations
 
 import json
+import os
 import shlex
 import zipfile
 from collections.abc import Callable
 from dataclasses import asdict
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import nnunet_eas
-from nnunet_eas.demo import report
-from nnunet_eas.demo.commands import Commands
+from nnunet_eas.demo import scores
 from nnunet_eas.demo.knees import SIDE, write_knees
-from nnunet_eas.demo.progress import Progress
-from nnunet_eas.demo.scores import STRUCTURES, means, score
+from nnunet_eas.demo.progress import Progress, TrainingOutput
 from nnunet_eas.demo.settings import CONFIGURATION, DATASET_ID, DATASET_NAME, FOLD, NAME, DemoSettings
-from nnunet_eas.demo.training_output import TrainingOutput
-from nnunet_eas.demo.workspace import Workspace, fingerprint, write_json
+from nnunet_eas.demo.workspace import Workspace, fingerprint
+from nnunet_eas.support.files import write_json
+from nnunet_eas.support.nnunet_commands import last_line, run_command
 
 KNEES = "knees"
 RAW = f"nnUNet_raw/{DATASET_NAME}"
 SCANS = "new_scans"
 PREPROCESSED = f"nnUNet_preprocessed/{DATASET_NAME}"
+MODEL_MASKS = "masks_of_the_model"
 PREDICTIONS = "predictions"
 PICTURES = "pictures"
 SCORES = "stages/scores.json"
 RESULTS = "results.json"
-STAGES = ("knees", "convert", "plan", "train", "predict", "score")
+
+
+class Stage(NamedTuple):
+    """One stage of the demo.
+
+    Attributes:
+        name: Name of its stamp.
+        title: Its line on the terminal.
+        settings: What its products depend on, besides the stages before it.
+        products: Files and folders that it makes.
+        work: Makes them; gets whether an earlier run began the stage with the same settings.
+    """
+
+    name: str
+    title: str
+    settings: dict[str, Any]
+    products: tuple[str, ...]
+    work: Callable[[bool], None]
 
 
 class Demo:
     """One demo in one folder.
 
     Args:
-        workspace: The folder, locked.
-        commands: nnU-Net's.
-        settings: Sizes.
-        device: cpu, cuda or mps.
+        output: The folder: new, empty or an earlier demo's.
+        quick: Whether it only shows that everything runs.
+        seed: Seed of the knees, 0 or more.
+        device: cpu, cuda, mps, or auto for the best that this machine has.
+        lookup_folder: Where nnU-Net finds our trainers.
+
+    Raises:
+        RuntimeError: PyTorch cannot use the device here.
+        FileExistsError: The folder holds something else; see `Workspace`.
     """
 
-    def __init__(self, workspace: Workspace, commands: Commands, settings: DemoSettings, device: str) -> None:
-        self.workspace = workspace
-        self.root = workspace.root
-        self.commands = commands
-        self.settings = settings
-        self.device = device
-        self.progress = Progress(stages=6)
+    def __init__(self, output: Path, *, quick: bool, seed: int, device: str, lookup_folder: str) -> None:
+        self.device = choose_device(device)
+        self.workspace = Workspace(output, options={"quick": quick, "seed": seed})
+        self.root = self.workspace.root
+        self.settings = DemoSettings.quick(seed) if quick else DemoSettings.full(seed)
+        self.lookup_folder = lookup_folder
+        self.model_folder = (
+            self.root / f"nnUNet_results/{DATASET_NAME}/{self.settings.trainer}__nnUNetPlans__{CONFIGURATION}"
+        )
+        self._fold_folder = self.model_folder / f"fold_{FOLD}"
+        self._lock: tuple[int, ...] = ()
 
-    @property
-    def model_folder(self) -> Path:
-        """Where nnU-Net puts the trained model."""
-        return self.root / f"nnUNet_results/{DATASET_NAME}/{self.settings.trainer}__nnUNetPlans__{CONFIGURATION}"
+    def run(self) -> dict[str, Any]:
+        """Runs the stages that no earlier run finished with the same settings.
 
-    def run(self) -> None:
-        """Goes through the stages; what an earlier run finished with the same settings is kept."""
-        s = asdict(self.settings)
-        knees = {
-            name: s[name] for name in ("seed", "shape", "spacing", "training_knees", "validation_knees", "test_knees")
-        }
-        training = {"trainer": s["trainer"], "schedule": s["schedule"], "device": self.device}
-        stages: list[tuple[str, str, dict[str, Any], list[str], Callable[[bool], None]]] = [
-            ("knees", "Drawing knees", {**knees, "version": nnunet_eas.__version__}, [KNEES], self._draw),
-            ("convert", "Converting archive and new scans", {}, [RAW, SCANS], self._convert),
-            ("plan", "Planning and preprocessing", {"batch_size": s["batch_size"]}, [PREPROCESSED], self._plan),
-            ("train", "Training", training, [f"{self.model_folder}/fold_{FOLD}/checkpoint_final.pth"], self._train),
-            ("predict", "Predicting unseen knees", {}, [PREDICTIONS], self._predict),
-            ("score", "Scoring", {}, [SCORES, PICTURES], self._score),
-        ]
-        before = ""
-        for number, (name, title, own, products, work) in enumerate(stages):
-            before = fingerprint(own, before)
-            stamp = self.workspace.stamp(name)
-            same = stamp.get("fingerprint") == before
-            if same and stamp["finished"] and all((self.root / product).exists() for product in products):
-                self.progress.kept(title)
-                continue
-            self.workspace.remove(RESULTS)  # nothing old beside what is made now
-            for later in stages[number + 1 :]:
-                self.workspace.forget(later[0])
-                for product in later[3]:
-                    self.workspace.remove(product)
-            self.workspace.begin(name, before)
-            self.progress.begin(title)
-            work(same)
-            self.workspace.finish(name, before, self.progress.end())
+        Returns:
+            The content of results.json, with the seconds that each stage took in the run that finished it.
+        """
+        with self.workspace.lock() as self._lock:
+            stages = self._stages()
+            self.progress = Progress(len(stages))
+            before = ""
+            for number, stage in enumerate(stages):
+                before = fingerprint(stage.settings, before)
+                self._run_stage(stage, before, stages[number + 1 :])
+            results = json.loads((self.root / SCORES).read_text())
+            results["seconds"] = {stage.name: self.workspace.stamp(stage.name)["seconds"] for stage in stages}
+            write_json(self.root / RESULTS, results)
+        return results
 
     def predict_command(self) -> str:
-        """How to predict scans of one's own with the trained model, on this machine."""
+        """The command that predicts a user's own scans with the trained model, on this machine."""
         model = shlex.quote(str(self.model_folder))
         return f"nnUNetv2_predict_from_modelfolder -i IMAGES -o PREDICTIONS -m {model} -f {FOLD} -device {self.device}"
 
-    def seconds(self) -> dict[str, float]:
-        """What each stage took, in the run that finished it."""
-        return {name: self.workspace.stamp(name)["seconds"] for name in STAGES}
+    def _stages(self) -> list[Stage]:
+        knees = {**asdict(self.settings), "version": nnunet_eas.__version__}
+        checkpoint = str(self._fold_folder / "checkpoint_final.pth")
+        return [
+            Stage("knees", "Drawing knees", knees, (KNEES,), self._draw),
+            Stage("convert", "Converting archive and new scans", {}, (RAW, SCANS), self._convert),
+            Stage("plan", "Planning and preprocessing", {}, (PREPROCESSED,), self._plan),
+            Stage("train", "Training", {"device": self.device}, (checkpoint,), self._train),
+            Stage("predict", "Predicting unseen knees", {}, (PREDICTIONS,), self._predict),
+            Stage("score", "Scoring", {}, (SCORES, PICTURES), self._score),
+        ]
+
+    def _run_stage(self, stage: Stage, settings: str, later: list[Stage]) -> None:
+        stamp = self.workspace.stamp(stage.name)
+        same = stamp.get("fingerprint") == settings
+        if same and stamp["finished"] and all((self.root / product).exists() for product in stage.products):
+            self.progress.kept(stage.title)
+            return
+        self.workspace.remove(RESULTS)
+        for other in later:
+            for product in (*other.products, f"stages/{other.name}.json"):
+                self.workspace.remove(product)
+        self.workspace.write_stamp(stage.name, settings)
+        with self.progress.stage(stage.title):
+            stage.work(same)
+        self.workspace.write_stamp(stage.name, settings, self.progress.seconds)
 
     def _draw(self, _: bool) -> None:
-        partial = self._fresh(f"{KNEES}.partial")
-        self.workspace.remove(KNEES)
-        write_knees(partial, self.settings)
-        partial.rename(self.root / KNEES)
+        write_knees(self.workspace.empty(KNEES), self.settings)
 
     def _convert(self, begun: bool) -> None:
-        if not begun:  # the conversion itself goes on where it was stopped
+        if not begun:  # an interrupted conversion resumes where it was
             self.workspace.remove("nnUNet_raw")
             self.workspace.remove(SCANS)
         knees = self.root / KNEES
@@ -124,7 +151,7 @@ class Demo:
         write_json(plans, content)
 
     def _train(self, begun: bool) -> None:
-        structures = list(STRUCTURES)
+        structures = list(scores.STRUCTURES)
         shown = [name for name in structures if "cartilage" in name]
         output = TrainingOutput(epochs=self.settings.schedule.epochs, structures=structures, shown=shown)
 
@@ -132,39 +159,37 @@ class Demo:
             if news := output.read(line):
                 self.progress.detail(news[0], milestone=news[1])
 
-        arguments = (str(DATASET_ID), CONFIGURATION, str(FOLD), "-tr", self.settings.trainer, "-device", self.device)
+        command = ("nnUNetv2_train", str(DATASET_ID), CONFIGURATION, str(FOLD))
+        command += ("-tr", self.settings.trainer, "-device", self.device)
         if begun and self._has_checkpoint():
-            self.progress.detail("going on where an earlier run was stopped", milestone=True)
+            self.progress.detail("resuming an interrupted training", milestone=True)
             try:
-                self.commands.run("nnUNetv2_train", *arguments, "--c", on_line=on_line)
+                self._run(*command, "--c", on_line=on_line)
                 return
-            except RuntimeError:  # what a kill left may be past use; then the training starts again
-                self.progress.detail("the stopped training can't go on, starting it again", milestone=True)
+            except RuntimeError:  # a killed training can leave files that nnU-Net cannot use
+                self.progress.detail("the interrupted training cannot be resumed, starting anew", milestone=True)
         self.workspace.remove("nnUNet_results")
-        self.commands.run("nnUNetv2_train", *arguments, on_line=on_line)
+        self._run(*command, on_line=on_line)
 
     def _has_checkpoint(self) -> bool:
-        """Whether there is a whole checkpoint. Half ones are deleted: nnU-Net would take them by their names."""
-        files = sorted((self.model_folder / f"fold_{FOLD}").glob("checkpoint_*.pth"))
+        """Whether there is a complete checkpoint; partial ones are deleted, because nnU-Net would load them."""
+        files = sorted(self._fold_folder.glob("checkpoint_*.pth"))
         for file in files:
             if not zipfile.is_zipfile(file):
                 file.unlink()
         return any(file.exists() for file in files)
 
     def _predict(self, _: bool) -> None:
-        partial = self._fresh(f"{PREDICTIONS}.partial")
-        self.workspace.remove(PREDICTIONS)
         self._run(
-            "nnUNetv2_predict",
-            *("-i", str(self.root / SCANS), "-o", str(partial), "-d", str(DATASET_ID), "-c", CONFIGURATION),
-            *("-f", str(FOLD), "-tr", self.settings.trainer, "-device", self.device, "-npp", "1", "-nps", "1"),
+            *("nnUNetv2_predict", "-i", str(self.root / SCANS), "-o", str(self.workspace.empty(MODEL_MASKS))),
+            *("-d", str(DATASET_ID), "-c", CONFIGURATION, "-f", str(FOLD), "-tr", self.settings.trainer),
+            *("-device", self.device, "-npp", "1", "-nps", "1"),
         )
-        # left knees were mirrored to the side that the model knows: their masks go back
-        home = self._fresh(f"{PREDICTIONS}.home.partial")
-        table = ("--table", str(self.root / SCANS / "series.csv"), "--workers", "1")
-        self._run("nnunet-eas", "convert", "masks", "-i", str(partial), "-o", str(home), *table)
-        home.rename(self.root / PREDICTIONS)
-        self.workspace.remove(partial.name)
+        # left knees were mirrored to the side that the model knows: their masks are mirrored back
+        self._run(
+            *("nnunet-eas", "convert", "masks", "-i", str(self.root / MODEL_MASKS), "--workers", "1"),
+            *("-o", str(self.workspace.empty(PREDICTIONS)), "--table", str(self.root / SCANS / "series.csv")),
+        )
 
     def _score(self, _: bool) -> None:
         import torch
@@ -172,43 +197,86 @@ class Demo:
         from nnunet_eas.demo import figures
 
         truth, predictions = self.root / KNEES / "truth", self.root / PREDICTIONS
-        test = json.loads((self.root / KNEES / "cases.json").read_text())
-        records = score(truth, predictions, test)
-        partial = self._fresh(f"{PICTURES}.partial")
-        for case in test:
+        cases = json.loads((self.root / KNEES / "cases.json").read_text())
+        records = scores.score(truth, predictions, cases)
+        pictures = self.workspace.empty(PICTURES)
+        schedule = self.settings.schedule
+        for case in cases:
             self.progress.detail(f"picture of {case}")
             figures.draw_case(
-                partial / f"{case}.png",
+                pictures / f"{case}.png",
                 scan=truth / f"{case}_0000.nii.gz",
                 truth=truth / f"{case}.nii.gz",
                 prediction=predictions / f"{case}.nii.gz",
                 title=case,
+                steps=schedule.epochs * schedule.iterations,
             )
-        checkpoint = self.model_folder / f"fold_{FOLD}" / "checkpoint_final.pth"
-        log = torch.load(checkpoint, map_location="cpu", weights_only=False)["logging"]
-        figures.draw_curves(partial / "training.png", log, list(STRUCTURES))
-        self.workspace.remove(PICTURES)
-        partial.rename(self.root / PICTURES)
-        # NaN is not JSON
-        per_case = [{key: None if value != value else value for key, value in record.items()} for record in records]
+        checkpoint = torch.load(self._fold_folder / "checkpoint_final.pth", map_location="cpu", weights_only=False)
+        figures.draw_curves(pictures / "training.png", checkpoint["logging"], list(scores.STRUCTURES))
         write_json(
             self.root / SCORES,
             {
-                "definitions": report.definitions(),
-                "mean": means(records),
-                "per_case": per_case,
+                "definitions": scores.DEFINITIONS,
+                "mean": scores.means(records),
+                "per_case": records,
                 "settings": asdict(self.settings),
-                "environment": report.environment(self.device),
+                "environment": scores.environment(self.device),
             },
         )
 
-    def _run(self, name: str, *arguments: str) -> None:
-        """Runs a command; the start of its latest line shows that it lives."""
-        self.commands.run(name, *arguments, on_line=lambda line: self.progress.detail(line.strip()[:60]))
+    def _run(self, name: str, *arguments: str, on_line: Callable[[str], None] | None = None) -> None:
+        """Runs a command to its end; by default its latest line of output is the stage's detail."""
+        self.progress.detail(f"{name} starts", milestone=True)
+        log = self.root / "logs" / f"{name}.log"
+        status = run_command(
+            (name, *arguments),
+            log,
+            environment=command_environment(name, self.root, self.lookup_folder),
+            folder=self.root,
+            inherit=self._lock,
+            on_line=on_line or (lambda line: self.progress.detail(f"{name}: {line.strip()[:60]}")),
+        )
+        if status:
+            raise RuntimeError(f"{name} must succeed, got exit status {status}: {last_line(log)}. See {log}.")
 
-    def _fresh(self, name: str) -> Path:
-        """An empty folder for half-finished work; what a killed run left in it is deleted."""
-        self.workspace.remove(name)
-        folder = self.root / name
-        folder.mkdir()
-        return folder
+
+def command_environment(command: str, root: Path, lookup_folder: str) -> dict[str, str]:
+    """The environment of one of nnU-Net's commands, with its folders below the demo's root."""
+    result = dict(os.environ)
+    for name in ("nnUNet_raw", "nnUNet_preprocessed", "nnUNet_results"):
+        result[name] = str(root / name)
+    # the demo also works where the start-up registration is switched off
+    directories = [d for d in result.get("nnUNet_extTrainer", "").split(os.pathsep) if d]
+    if lookup_folder not in directories:
+        directories.append(lookup_folder)
+    result["nnUNet_extTrainer"] = os.pathsep.join(directories)
+    # With 0 the training augments in its own process: on a few cores, worker processes only compete with the network,
+    # and a killed training leaves none behind. The planner takes the number for its threads and refuses 0.
+    result["nnUNet_n_proc_DA"] = "0" if command == "nnUNetv2_train" else "2"
+    # every process that nnU-Net starts imports PyTorch, which costs more than a second process saves on a few knees
+    result["nnUNet_def_n_proc"] = "1"
+    # on a busy core, threads that spin while they wait take the core from those that they wait for
+    result.setdefault("OMP_WAIT_POLICY", "PASSIVE")
+    result["PYTHONUNBUFFERED"] = "1"  # progress arrives when it happens
+    return result
+
+
+def choose_device(wanted: str) -> str:
+    """The device to train on: cpu, cuda or mps.
+
+    Args:
+        wanted: One of these, or auto for the best that this machine has.
+
+    Raises:
+        RuntimeError: PyTorch cannot use the wanted device here.
+    """
+    if wanted == "cpu":
+        return wanted
+    import torch
+
+    available = {"cuda": torch.cuda.is_available(), "mps": torch.backends.mps.is_available(), "cpu": True}
+    if wanted == "auto":
+        return next(device for device, usable in available.items() if usable)
+    if not available[wanted]:
+        raise RuntimeError(f"--device must be one that PyTorch can use here, got {wanted}. Use --device cpu or auto.")
+    return wanted

@@ -1,42 +1,54 @@
-"""What the person in front of the terminal sees while the demo works."""
+"""Progress of the demo on the terminal: which stage runs, what it does, and for how long."""
 
 from __future__ import annotations
 
+import re
+import shutil
 import sys
+import threading
 import time
+from collections.abc import Iterator
+from contextlib import contextmanager
 
 
 class Progress:
-    """One line a stage; on a terminal it is repainted as work goes on, in a file each new detail gets its own line.
+    """One line a stage: on a terminal it is repainted every second, elsewhere it is repeated every ten seconds.
 
     Args:
-        stages: How many there are.
+        stages: Number of stages.
     """
 
     def __init__(self, stages: int) -> None:
         self.stages = stages
         self.number = 0
-        self.title = ""
-        self.started = time.monotonic()
-        self.live = sys.stdout.isatty()
-        self.width = 0
+        self.title = self.text = ""
+        self.started = 0.0
+        self._live = sys.stdout.isatty()
+        self._width = 0
+        self._painting = threading.Lock()
 
-    def begin(self, title: str) -> None:
-        """Starts the next stage."""
+    @contextmanager
+    def stage(self, title: str) -> Iterator[None]:
+        """Shows the next stage while it runs."""
         self.number += 1
-        self.title = title
-        self.started = time.monotonic()
-        self._paint("...", last=not self.live)
+        self.title, self.started = title, time.monotonic()
+        ended = threading.Event()
+        clock = threading.Thread(target=self._repeat_until, args=(ended,), daemon=True)
+        self.detail("started", milestone=True)
+        clock.start()
+        try:
+            yield
+            self.text = "done"
+        finally:
+            ended.set()
+            clock.join()
+            self._paint(last=True)
 
     def detail(self, text: str, *, milestone: bool = False) -> None:
-        """Tells how far the stage is. Only milestones reach an output that is no terminal."""
-        if self.live or milestone:
-            self._paint(text, last=not self.live)
-
-    def end(self, text: str = "done") -> float:
-        """Ends the stage; returns its seconds."""
-        self._paint(text, last=True)
-        return self.seconds
+        """Tells what the stage does. Where the output is no terminal, only milestones are written at once."""
+        self.text = text
+        if self._live or milestone:
+            self._paint()
 
     def kept(self, title: str) -> None:
         """Skips a stage that an earlier run finished."""
@@ -45,11 +57,51 @@ class Progress:
 
     @property
     def seconds(self) -> float:
-        """Since the stage began."""
+        """Seconds since the stage began."""
         return time.monotonic() - self.started
 
-    def _paint(self, text: str, *, last: bool) -> None:
-        line = f"[{self.number}/{self.stages}] {self.title}: {text} ({self.seconds:.0f} s)"
-        blank = " " * max(0, self.width - len(line))
-        self.width = 0 if last else len(line)
-        print(f"\r{line}{blank}" if self.live else line, end="\n" if last else "", flush=True)
+    def _repeat_until(self, ended: threading.Event) -> None:
+        while not ended.wait(1 if self._live else 10):
+            self._paint()
+
+    def _paint(self, *, last: bool = False) -> None:
+        with self._painting:
+            line = f"[{self.number}/{self.stages}] {self.title}: {self.text} ({self.seconds:.0f} s)"
+            if self._live:
+                line = line[: shutil.get_terminal_size().columns - 1]  # a line that wraps cannot be repainted
+            blank = " " * max(0, self._width - len(line))
+            self._width = 0 if last else len(line)
+            text = f"\r{line}{blank}" if self._live else line
+            print(text, end="" if self._live and not last else "\n", flush=True)
+
+
+class TrainingOutput:
+    """Progress of a training, read from the lines that nnU-Net prints.
+
+    Args:
+        epochs: Number of epochs in the schedule.
+        structures: Names of the foreground structures, in the order of their labels.
+        shown: The structures whose Dice is shown.
+    """
+
+    def __init__(self, *, epochs: int, structures: list[str], shown: list[str]) -> None:
+        self.epochs = epochs
+        self.structures = structures
+        self.shown = shown
+        self.epoch = 0
+        self.dice: list[float] = []
+
+    def read(self, line: str) -> tuple[str, bool] | None:
+        """Takes one line: (text, whether an epoch has ended), or None where the line says nothing about progress."""
+        if match := re.search(r": Epoch (\d+)\s*$", line):
+            self.epoch = int(match[1]) + 1
+            return f"epoch {self.epoch} of {self.epochs}", False
+        if "Pseudo dice" in line:
+            self.dice = [float(number) for number in re.findall(r"\d+\.\d+|nan", line.split("Pseudo dice", 1)[1])]
+        if "Epoch time" in line and len(self.dice) == len(self.structures):
+            dice = dict(zip(self.structures, self.dice, strict=True))
+            scores = ", ".join(f"{name.replace('_', ' ')} {dice[name]:.2f}" for name in self.shown)
+            return f"epoch {self.epoch} of {self.epochs}, Dice so far: {scores}", True
+        if "predicting" in line:
+            return "validation", False
+        return None

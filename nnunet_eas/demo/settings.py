@@ -1,4 +1,4 @@
-"""What a demo run consists of. Two sizes: the demo proper, and a quick one that only shows that the way is open."""
+"""The two sizes of the demo: a full one, and a quick one that only shows that everything runs."""
 
 from __future__ import annotations
 
@@ -13,63 +13,49 @@ FOLD = 0
 
 @dataclass(frozen=True)
 class Schedule:
-    """Length of a training. ``trainer/demo.py`` makes a trainer of each."""
+    """Length of a training; ``trainer/schedules.py`` makes a trainer of each."""
 
     epochs: int
     iterations: int
     validation_iterations: int
 
 
-FULL_SCHEDULE = Schedule(epochs=16, iterations=40, validation_iterations=4)
+FULL_SCHEDULE = Schedule(epochs=8, iterations=24, validation_iterations=2)
 QUICK_SCHEDULE = Schedule(epochs=2, iterations=3, validation_iterations=1)
 
 
 @dataclass(frozen=True)
 class DemoSettings:
-    """Sizes of one demo.
+    """Sizes of one demo, by default of the full one: at most five minutes on two slow cores.
 
     Attributes:
-        seed: Seed of the knees; the training itself draws its own random numbers.
+        seed: Seed of the knees; the training draws its own random numbers.
         shape: Voxels of a scan, (z, y, x).
-        spacing: mm, (z, y, x). The largest is x's, so that nnU-Net's 2d configuration sees sagittal slices.
+        spacing: mm, (z, y, x). It is largest along x, so that the slices of nnU-Net's 2d configuration are sagittal.
         training_knees: Knees that the network learns from.
-        validation_knees: Knees that nnU-Net watches while it trains.
-        test_knees: Knees that are kept for the end.
+        validation_knees: Knees by which nnU-Net judges the training.
+        test_knees: Knees that only the final scores are computed on.
         trainer: Class name of the trainer.
-        schedule: The trainer's.
-        batch_size: Slices per step. nnU-Net plans for a GPU with gigabytes to fill; a CPU wants more steps instead.
+        schedule: The trainer's schedule.
+        batch_size: Slices per step. nnU-Net plans it for the memory of a GPU; in minutes on a CPU, more steps with
+            smaller batches learn more.
     """
 
     seed: int
-    shape: tuple[int, int, int]
-    spacing: tuple[float, float, float]
-    training_knees: int
-    validation_knees: int
-    test_knees: int
-    trainer: str
-    schedule: Schedule
-    batch_size: int
-
-    @classmethod
-    def full(cls, seed: int) -> DemoSettings:
-        """The demo proper."""
-        return cls(
-            seed=seed,
-            shape=(112, 128, 28),
-            spacing=(0.8, 0.84, 3.2),
-            training_knees=18,
-            validation_knees=2,
-            test_knees=3,
-            trainer="EASUNetTrainer_demo",
-            schedule=FULL_SCHEDULE,
-            batch_size=4,
-        )
+    shape: tuple[int, int, int] = (112, 128, 28)
+    spacing: tuple[float, float, float] = (0.8, 0.84, 3.2)
+    training_knees: int = 12
+    validation_knees: int = 2
+    test_knees: int = 3
+    trainer: str = "EASUNetTrainer_demo"
+    schedule: Schedule = FULL_SCHEDULE
+    batch_size: int = 4
 
     @classmethod
     def quick(cls, seed: int) -> DemoSettings:
-        """As small as nnU-Net bears; its scores mean nothing."""
+        """The smallest demo that nnU-Net accepts; its scores mean nothing."""
         return cls(
-            seed=seed,
+            seed,
             shape=(48, 56, 10),
             spacing=(1.9, 2.0, 9.0),
             training_knees=2,
@@ -77,5 +63,4 @@ class DemoSettings:
             test_knees=2,
             trainer="EASUNetTrainer_demo_quick",
             schedule=QUICK_SCHEDULE,
-            batch_size=4,
         )

@@ -3,21 +3,21 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import torch
 from nnunetv2.training.lr_scheduler.polylr import PolyLRScheduler
 from nnunetv2.utilities.plans_handling.plans_handler import PlansManager
 
-from nnunet_eas.demo.settings import FULL_SCHEDULE, QUICK_SCHEDULE
+from nnunet_eas.demo.settings import FULL_SCHEDULE, QUICK_SCHEDULE, Schedule
 from nnunet_eas.trainer.eas_unet_trainer import EASUNetTrainer
 
 
-class _FixedLength(EASUNetTrainer):
-    """EASUNetTrainer for as many epochs as the class says."""
+class _Scheduled(EASUNetTrainer):
+    """EASUNetTrainer with other values of nnU-Net's settings, by the names of nnU-Net's attributes."""
 
-    epochs: int
+    settings: Mapping[str, float]
 
     def __init__(
         self,
@@ -28,63 +28,58 @@ class _FixedLength(EASUNetTrainer):
         device: torch.device = torch.device("cuda"),  # noqa: B008  nnU-Net's signature
     ) -> None:
         super().__init__(plans, configuration, fold, dataset_json, device)
-        self.num_epochs = self.epochs
+        vars(self).update(self.settings)
 
 
-class EASUNetTrainer_5epochs(_FixedLength):
+class EASUNetTrainer_5epochs(_Scheduled):
     """EASUNetTrainer for 5 epochs: enough to see that everything runs."""
 
-    epochs = 5
+    settings = {"num_epochs": 5}
 
 
-class EASUNetTrainer_20epochs(_FixedLength):
+class EASUNetTrainer_20epochs(_Scheduled):
     """EASUNetTrainer for 20 epochs."""
 
-    epochs = 20
+    settings = {"num_epochs": 20}
 
 
-class EASUNetTrainer_50epochs(_FixedLength):
+class EASUNetTrainer_50epochs(_Scheduled):
     """EASUNetTrainer for 50 epochs."""
 
-    epochs = 50
+    settings = {"num_epochs": 50}
 
 
-class EASUNetTrainer_100epochs(_FixedLength):
+class EASUNetTrainer_100epochs(_Scheduled):
     """EASUNetTrainer for 100 epochs."""
 
-    epochs = 100
+    settings = {"num_epochs": 100}
 
 
-class EASUNetTrainer_250epochs(_FixedLength):
+class EASUNetTrainer_250epochs(_Scheduled):
     """EASUNetTrainer for 250 epochs."""
 
-    epochs = 250
+    settings = {"num_epochs": 250}
 
 
-class EASUNetTrainer_demo(EASUNetTrainer):
+def _demo_settings(schedule: Schedule) -> dict[str, float]:
+    return {
+        "num_epochs": schedule.epochs,
+        "num_iterations_per_epoch": schedule.iterations,
+        "num_val_iterations_per_epoch": schedule.validation_iterations,
+        "save_every": 1,  # one epoch is a sizeable part of the training, and a killed demo resumes after the last one
+    }
+
+
+class EASUNetTrainer_demo(_Scheduled):
     """EASUNetTrainer with the schedule of `nnunet-eas demo`, for small synthetic knees only."""
 
-    schedule = FULL_SCHEDULE
-
-    def __init__(
-        self,
-        plans: dict,
-        configuration: str,
-        fold: int,
-        dataset_json: dict,
-        device: torch.device = torch.device("cuda"),  # noqa: B008  nnU-Net's signature
-    ) -> None:
-        super().__init__(plans, configuration, fold, dataset_json, device)
-        self.num_epochs = self.schedule.epochs
-        self.num_iterations_per_epoch = self.schedule.iterations
-        self.num_val_iterations_per_epoch = self.schedule.validation_iterations
-        self.save_every = 1  # one epoch is a sizeable part of the training, and a killed demo resumes after the last one
+    settings = _demo_settings(FULL_SCHEDULE)
 
 
-class EASUNetTrainer_demo_quick(EASUNetTrainer_demo):
+class EASUNetTrainer_demo_quick(_Scheduled):
     """EASUNetTrainer with the schedule of `nnunet-eas demo --quick`, which learns next to nothing."""
 
-    schedule = QUICK_SCHEDULE
+    settings = _demo_settings(QUICK_SCHEDULE)
 
 
 class EASUNetTrainer_earlystop(EASUNetTrainer):
@@ -136,7 +131,7 @@ def epochs_without_gain(values: Sequence[float], least_gain: float) -> int:
     return since
 
 
-class EASUNetTrainer_paper(_FixedLength):
+class EASUNetTrainer_paper(_Scheduled):
     """EASUNetTrainer with the optimiser and schedule of Bi et al. (2023).
 
     SGD with learning rate 0.01 throughout, momentum 0.9 and weight decay 1e-4, for 50 epochs, in batches of 16 slices.
@@ -145,7 +140,7 @@ class EASUNetTrainer_paper(_FixedLength):
     augmentation, which stay nnU-Net's: random patches, a third of them on foreground.
     """
 
-    epochs = 50
+    settings = {"num_epochs": 50, "weight_decay": 1e-4}
 
     @classmethod
     def prepare_plans(cls, plans: dict[str, Any], configuration: str) -> dict[str, Any]:
@@ -157,7 +152,6 @@ class EASUNetTrainer_paper(_FixedLength):
 
     def configure_optimizers(self) -> tuple[torch.optim.Optimizer, PolyLRScheduler]:
         """SGD with plain momentum, and a constant learning rate."""
-        self.weight_decay = 1e-4
         optimizer = torch.optim.SGD(
             self.network.parameters(), self.initial_lr, momentum=0.9, weight_decay=self.weight_decay
         )
