@@ -1,7 +1,9 @@
-"""The demo: its parts on their own, and the whole of it as a person types it, twice, and killed half way."""
+"""The demo: its parts on their own, and all of it as a user types it: run, repeated, killed and resumed."""
 
+import io
 import json
 import os
+import re
 import shlex
 import shutil
 import signal
@@ -16,13 +18,14 @@ import SimpleITK as sitk
 
 from dataset_conversion.scans import read_table
 from nnunet_eas.cli.main import main
-from nnunet_eas.demo.commands import Commands, command_line
+from nnunet_eas.demo import figures, pipeline
 from nnunet_eas.demo.knees import write_knees
-from nnunet_eas.demo.report import table
-from nnunet_eas.demo.scores import means, score
+from nnunet_eas.demo.pipeline import Demo, command_environment
+from nnunet_eas.demo.progress import Progress, TrainingOutput
+from nnunet_eas.demo.scores import means, score, table
 from nnunet_eas.demo.settings import DATASET_NAME, DemoSettings
-from nnunet_eas.demo.training_output import TrainingOutput
 from nnunet_eas.demo.workspace import MARKER, Workspace, fingerprint
+from nnunet_eas.support.nnunet_commands import command_line
 
 COMMAND = [sys.executable, "-m", "nnunet_eas.cli.main", "demo", "--quick", "--device", "cpu"]
 STRUCTURES = ["femur", "femoral_cartilage", "tibia", "tibial_cartilage"]
@@ -31,14 +34,14 @@ STRUCTURES = ["femur", "femoral_cartilage", "tibia", "tibial_cartilage"]
 # ------------------------------------------------------------------------------------------------- settings and data
 
 
-@pytest.mark.parametrize("make", [DemoSettings.full, DemoSettings.quick])
+@pytest.mark.parametrize("make", [DemoSettings, DemoSettings.quick])
 def test_slices_are_sagittal(make):
-    # nnU-Net's 2d configuration slices across the axis of largest spacing; x, the last one, is from right to left
+    # nnU-Net's 2d configuration slices across the axis of largest spacing; x, the last axis, runs from right to left
     assert np.argmax(make(0).spacing) == 2
     assert len(set(make(0).spacing)) == len(set(make(0).shape)) == 3
 
 
-def test_the_knees_lie_as_real_ones_do_and_none_is_learned_from_and_tested(tmp_path):
+def test_the_knees_have_the_layout_of_real_ones_and_no_tested_knee_is_learned_from(tmp_path):
     folders = [tmp_path / str(seed) for seed in (0, 1)]
     for seed, folder in enumerate(folders):
         write_knees(folder, DemoSettings.quick(seed))
@@ -88,7 +91,7 @@ def test_a_file_is_no_folder(tmp_path):
 
 
 def test_a_demo_that_was_killed_at_its_very_start_owns_its_folder(tmp_path):
-    (tmp_path / f"{MARKER}.partial").write_text("{")
+    (tmp_path / f".partial_7_{MARKER}").write_text("{")
     Workspace(tmp_path)
     assert (tmp_path / MARKER).exists()
 
@@ -96,11 +99,11 @@ def test_a_demo_that_was_killed_at_its_very_start_owns_its_folder(tmp_path):
 def test_stamps(tmp_path):
     workspace = Workspace(tmp_path)
     assert workspace.stamp("plan") == {}
-    workspace.begin("plan", "abc")
+    workspace.write_stamp("plan", "abc")
     assert workspace.stamp("plan") == {"fingerprint": "abc", "finished": False}
-    workspace.finish("plan", "abc", 1.23)
+    workspace.write_stamp("plan", "abc", 1.23)
     assert Workspace(tmp_path).stamp("plan") == {"fingerprint": "abc", "finished": True, "seconds": 1.2}
-    workspace.forget("plan")
+    workspace.remove("stages/plan.json")
     assert workspace.stamp("plan") == {}
 
 
@@ -110,63 +113,96 @@ def test_a_fingerprint_depends_on_what_went_before():
     assert fingerprint({"a": 1}, before="x") != fingerprint({"a": 1}, before="y")
 
 
-@pytest.mark.skipif(sys.platform == "win32", reason="there are no inherited file locks")
-def test_one_demo_at_a_time_and_its_children_count(tmp_path):
-    first, second = Workspace(tmp_path), Workspace(tmp_path)
-    lock = first.lock()
-    child = subprocess.Popen([sys.executable, "-c", "input()"], stdin=subprocess.PIPE, pass_fds=(lock,))
-    os.close(lock)  # as when the demo is killed and its child is not
-    with pytest.raises(RuntimeError, match="--output must be used by one demo at a time"):
-        second.lock(patience_s=0)
-    child.communicate(b"\n")
-    os.close(second.lock(patience_s=0))
+@pytest.mark.skipif(sys.platform == "win32", reason="children inherit no lock there")
+def test_one_demo_at_a_time_and_its_children_count(tmp_path, capsys):
+    holder = (
+        "import os, subprocess, sys; from pathlib import Path; from nnunet_eas.demo.workspace import Workspace\n"
+        "with Workspace(Path(sys.argv[1])).lock() as inherited:\n"
+        "    child = subprocess.Popen([sys.executable, '-c', 'input()'], pass_fds=inherited)\n"
+        "    print('locked', flush=True); os._exit(9)\n"  # as a demo that is killed and leaves its child behind
+    )
+    with subprocess.Popen(
+        [sys.executable, "-c", holder, str(tmp_path)], stdin=subprocess.PIPE, stdout=subprocess.PIPE
+    ) as killed:
+        assert killed.stdout.readline() == b"locked\n"
+        second = Workspace(tmp_path)
+        with pytest.raises(RuntimeError, match="--output must be used by one demo at a time"), second.lock(wait_s=0):
+            pass
+        assert "waiting" in capsys.readouterr().out
+        killed.stdin.write(b"\n")
+    with second.lock(wait_s=30):
+        pass
 
 
 # ---------------------------------------------------------------------------------------------------------- commands
 
 
-def test_the_environment_is_the_children_s_alone(tmp_path, monkeypatch):
+def test_the_environment_is_that_of_the_commands_alone(tmp_path, monkeypatch):
     monkeypatch.setenv("nnUNet_raw", "/somewhere/of/theirs")
     monkeypatch.setenv("nnUNet_extTrainer", "/trainers/of/theirs")
-    environment = Commands(tmp_path, lookup_folder="/ours").environment("nnUNetv2_predict")
+    environment = command_environment("nnUNetv2_predict", tmp_path, "/ours")
     assert environment["nnUNet_raw"] == str(tmp_path / "nnUNet_raw")
     assert environment["nnUNet_results"] == str(tmp_path / "nnUNet_results")
     assert environment["nnUNet_extTrainer"] == os.pathsep.join(["/trainers/of/theirs", "/ours"])
     assert os.environ["nnUNet_raw"] == "/somewhere/of/theirs"
 
 
-def test_commands_are_found_beside_python_or_through_their_metadata(tmp_path, monkeypatch):
-    assert command_line("nnUNetv2_train", "1")[-1] == "1"
-    monkeypatch.setattr(sys, "executable", str(tmp_path / "python"))
-    assert command_line("nnUNetv2_train", "1") == [
-        str(tmp_path / "python"),
-        "-c",
-        "from nnunetv2.run.run_training import run_training_entry as run; run()",
-        "1",
-    ]
-    with pytest.raises(FileNotFoundError, match="got none named nnUNetv2_nothing"):
-        command_line("nnUNetv2_nothing")
-
-
 def test_a_command_that_fails_is_quoted(tmp_path, monkeypatch):
-    (tmp_path / "logs").mkdir()
-    program = "import sys; [print('line', n) for n in range(40)]; sys.exit('the disk is full')"
-    monkeypatch.setattr(
-        "nnunet_eas.demo.commands.command_line", lambda name, *arguments: [sys.executable, "-c", program]
-    )
-    lines = []
-    with pytest.raises(RuntimeError, match="nnUNetv2_train must succeed, got exit status 1") as error:
-        Commands(tmp_path, lookup_folder="x").run("nnUNetv2_train", on_line=lines.append)
-    log = tmp_path / "logs" / "nnUNetv2_train.log"
-    assert str(log) in str(error.value)
-    assert "the disk is full" in str(error.value)
-    assert "line 39" in str(error.value)
-    assert "line 12" not in str(error.value)
-    assert len(lines) == 41
-    assert "line 0\n" in log.read_text()
+    def fails(command, log, **_):
+        log.parent.mkdir()
+        log.write_text("line 1\nthe disk is full\n")
+        return 1
+
+    monkeypatch.setattr(pipeline, "run_command", fails)
+    demo = Demo(tmp_path / "demo", quick=True, seed=0, device="cpu", lookup_folder="x")
+    monkeypatch.setattr(pipeline, "write_knees", lambda folder, settings: None)
+    with pytest.raises(RuntimeError, match="nnunet-eas must succeed, got exit status 1: the disk is full") as error:
+        demo.run()
+    assert str(tmp_path / "demo" / "logs" / "nnunet-eas.log") in str(error.value)
 
 
-# ---------------------------------------------------------------------------------------------- reading and reporting
+# ---------------------------------------------------------------------------------------------- progress and results
+
+
+class Terminal(io.StringIO):
+    def isatty(self):
+        return True
+
+
+def test_a_long_stage_shows_that_it_works(monkeypatch):
+    screen = Terminal()
+    monkeypatch.setattr(sys, "stdout", screen)
+    shown = Progress(stages=2)
+    with shown.stage("Planning"):
+        shown.detail("nnUNetv2_plan starts")
+        deadline = time.monotonic() + 30
+        while "(1 s)" not in screen.getvalue() and time.monotonic() < deadline:
+            time.sleep(0.05)
+    assert "\r[1/2] Planning: nnUNetv2_plan starts (1 s)" in screen.getvalue()
+    assert screen.getvalue().count("\n") == 1
+    assert screen.getvalue().rstrip().rpartition("\r")[2].startswith("[1/2] Planning: done (")
+
+
+def test_a_file_gets_a_line_for_each_stage_and_each_command(capsys):
+    shown = Progress(stages=1)
+
+    def fails():
+        with shown.stage("Planning"):
+            shown.detail("nnUNetv2_plan starts", milestone=True)
+            shown.detail("one case of many")
+            raise OSError("full")
+
+    with pytest.raises(OSError, match="full"):
+        fails()
+    lines = ["started", "nnUNetv2_plan starts", "one case of many"]
+    assert capsys.readouterr().out == "".join(f"[1/1] Planning: {line} (0 s)\n" for line in lines)
+
+
+def test_a_picture_says_that_nothing_was_predicted():
+    mask = np.zeros((3, 4), dtype=np.uint8)
+    assert figures.prediction_title(mask, 6) == "prediction: empty, after only 6 training steps"
+    mask[1, 2] = 1
+    assert figures.prediction_title(mask, 6) == "prediction"
 
 
 def test_progress_of_a_training():
@@ -200,7 +236,7 @@ def test_scores_of_written_files(tmp_path):
         sitk.WriteImage(image, str(folder / "knee.nii.gz"))
     records = score(truth, guess, ["knee"])
     assert [record["structure"] for record in records] == STRUCTURES
-    # 2 voxels of which 1 was found; the lost one is one step along x, 9 mm, away
+    # one of two voxels was found; the other one is one step along x, 9 mm, away
     expected = {"dice": 2 / 3, "precision": 1.0, "recall": 0.5, "hd_mm": pytest.approx(9.0)}
     assert {key: records[1][key] for key in expected} == expected
     assert means(records)["femoral_cartilage"]["recall"] == 0.5
@@ -262,8 +298,11 @@ def test_the_whole_way(finished):
     assert plans["configurations"]["2d"]["batch_size"] == DemoSettings.quick(0).batch_size
     assert "EASUNet" in plans["configurations"]["2d"]["architecture"]["network_class_name"]
     assert (model / "fold_0" / "checkpoint_final.pth").is_file()
-    assert not list(folder.glob("*.partial"))
-    # the trained slices were sagittal: their edges are those of z and y
+    assert not list(folder.glob("*partial*"))
+    for log in (folder / "logs").iterdir():
+        for path in re.findall(rf"{re.escape(str(folder))}[^\s;:,')]*", log.read_text()):
+            assert Path(path).exists(), f"{log.name} names {path}"
+    # the trained slices were sagittal: their edges are along z and y
     assert plans["configurations"]["2d"]["patch_size"] == list(DemoSettings.quick(0).shape[:2])
 
 
@@ -280,7 +319,7 @@ def test_the_printed_command_predicts(finished, tmp_path):
             sitk.GetArrayFromImage(sitk.ReadImage(str(place / f"{name}.nii.gz")))
             for place in (folder / "predictions", tmp_path / "out")
         )
-        # the demo has taken the masks of mirrored scans home
+        # the demo has mirrored the masks of mirrored scans back
         assert np.array_equal(first, second[:, :, ::-1] if row["mirrored"] == "yes" else second)
 
 
@@ -297,7 +336,7 @@ def test_the_second_run_keeps_everything(finished):
 
 
 @pytest.mark.slow
-@pytest.mark.skipif(sys.platform == "win32", reason="there are no process groups to kill")
+@pytest.mark.skipif(sys.platform == "win32", reason="it has no process groups to kill")
 def test_killed_in_the_middle_of_training_and_run_again(finished, tmp_path):
     folder = tmp_path / "demo"
     shutil.copytree(finished[0], folder)
@@ -319,7 +358,7 @@ def test_killed_in_the_middle_of_training_and_run_again(finished, tmp_path):
     again = demo(folder)
     assert again.returncode == 0, again.stderr
     assert again.stdout.count("kept from an earlier run") == 3
-    assert "going on where an earlier run was stopped" in again.stdout
+    assert "resuming an interrupted training" in again.stdout
     assert "epoch 1 of 2" not in again.stdout
     assert "epoch 2 of 2" in again.stdout
     assert len(json.loads((folder / "results.json").read_text())["per_case"]) == 2 * 4

@@ -68,7 +68,7 @@ class Demo:
         self.device = choose_device(device)
         self.workspace = Workspace(output, options={"quick": quick, "seed": seed})
         self.root = self.workspace.root
-        self.settings = DemoSettings.quick(seed) if quick else DemoSettings.full(seed)
+        self.settings = DemoSettings.quick(seed) if quick else DemoSettings(seed)
         self.lookup_folder = lookup_folder
         self.model_folder = (
             self.root / f"nnUNet_results/{DATASET_NAME}/{self.settings.trainer}__nnUNetPlans__{CONFIGURATION}"
@@ -159,8 +159,8 @@ class Demo:
             if news := output.read(line):
                 self.progress.detail(news[0], milestone=news[1])
 
-        command = ("nnUNetv2_train", str(DATASET_ID), CONFIGURATION, str(FOLD))
-        command += ("-tr", self.settings.trainer, "-device", self.device)
+        command = ["nnUNetv2_train", str(DATASET_ID), CONFIGURATION, str(FOLD), "-tr", self.settings.trainer]
+        command += ["-device", self.device]
         if begun and self._has_checkpoint():
             self.progress.detail("resuming an interrupted training", milestone=True)
             try:
