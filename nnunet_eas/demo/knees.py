@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import shutil
+from functools import partial
 from pathlib import Path
 
 import numpy as np
@@ -28,18 +29,11 @@ def write_knees(folder: Path, settings: DemoSettings) -> None:
         folder: Empty.
         settings: Number of knees, and their grid.
     """
-    grid = {"shape": settings.shape, "spacing": settings.spacing}
     # two archives with seeds of their own: no person is in both
-    known = write_archive(
-        folder,
-        cases=settings.training_knees + settings.validation_knees,
-        seed=2 * settings.seed,
-        sides=(SIDE,),
-        **grid,
-    )
-    new = write_archive(
-        folder / "new", cases=settings.test_knees, seed=2 * settings.seed + 1, sides=("right", "left"), **grid
-    )
+    write = partial(write_archive, shape=settings.shape, spacing=settings.spacing)
+    n = settings.training_knees
+    known = write(folder, cases=n + settings.validation_knees, seed=2 * settings.seed, sides=(SIDE,))
+    new = write(folder / "new", cases=settings.test_knees, seed=2 * settings.seed + 1, sides=("right", "left"))
     (folder / "truth").mkdir()
     for case in new.cases:
         _write(folder / "truth" / f"{scan_name(case)}.nii.gz", case.knee.segmentation, case)
@@ -48,7 +42,6 @@ def write_knees(folder: Path, settings: DemoSettings) -> None:
     shutil.rmtree(folder / "new")
 
     patients = [case.identifier for case in known.cases]
-    n = settings.training_knees
     write_json(folder / "split.json", [{"train": patients[:n], "val": patients[n:]}])
     write_json(folder / "cases.json", [scan_name(case) for case in new.cases])
 

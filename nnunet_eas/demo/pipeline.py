@@ -8,6 +8,7 @@ import shlex
 import zipfile
 from collections.abc import Callable
 from dataclasses import asdict
+from itertools import takewhile
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -226,7 +227,8 @@ class Demo:
 
     def _run(self, name: str, *arguments: str, on_line: Callable[[str], None] | None = None) -> None:
         """Runs a command to its end; by default its latest line of output is the stage's detail."""
-        self.progress.detail(f"{name} starts", milestone=True)
+        shown = " ".join(takewhile(lambda argument: not argument.startswith("-"), (name, *arguments)))
+        self.progress.detail(f"running {shown}", milestone=True)
         log = self.root / "logs" / f"{name}.log"
         status = run_command(
             (name, *arguments),
@@ -234,7 +236,7 @@ class Demo:
             environment=command_environment(name, self.root, self.lookup_folder),
             folder=self.root,
             inherit=self._lock,
-            on_line=on_line or (lambda line: self.progress.detail(f"{name}: {line.strip()[:60]}")),
+            on_line=on_line or (lambda line: self.progress.detail(f"{shown}: {line.strip()[:60]}")),
         )
         if status:
             raise RuntimeError(f"{name} must succeed, got exit status {status}: {last_line(log)}. See {log}.")

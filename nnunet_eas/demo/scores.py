@@ -53,13 +53,13 @@ def means(records: list[dict[str, Any]]) -> dict[str, dict[str, float | None]]:
 
 def table(mean: dict[str, dict[str, float | None]], cases: int) -> str:
     """The means as text, a line for each structure."""
-    rows = [(f"mean of {cases} unseen knees", "DSC %", "precision %", "recall %", "Hausdorff mm")]
+    rows = [[f"mean of {cases} unseen knees", "DSC %", "precision %", "recall %", "Hausdorff mm"]]
     for structure, numbers in mean.items():
         cells = [
             "-" if value is None else f"{value:.2f}" if metric == "hd_mm" else f"{100 * value:.1f}"
             for metric, value in numbers.items()
         ]
-        rows.append((structure.replace("_", " "), *cells))
+        rows.append([structure.replace("_", " "), *cells])
     width = max(len(name) for name, *_ in rows)
     return "\n".join(f"{name:<{width}}" + "".join(f"  {cell:>12}" for cell in cells) for name, *cells in rows)
 

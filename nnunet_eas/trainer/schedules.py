@@ -28,7 +28,7 @@ class _Scheduled(EASUNetTrainer):
         device: torch.device = torch.device("cuda"),  # noqa: B008  nnU-Net's signature
     ) -> None:
         super().__init__(plans, configuration, fold, dataset_json, device)
-        vars(self).update(self.settings)
+        self.__dict__.update(self.settings)
 
 
 class EASUNetTrainer_5epochs(_Scheduled):
