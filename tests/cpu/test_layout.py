@@ -5,9 +5,8 @@ import torch
 from tiny_networks import NORMS, batch, build
 from torch import nn
 
-from nnunet_eas.network import recompute
+from nnunet_eas.cpu import PATHS, accelerate
 from nnunet_eas.network.blocks import ConvNormNonlin
-from nnunet_eas.network.folded import Folded
 
 pytestmark = pytest.mark.skipif(
     not torch.backends.mkldnn.is_available(), reason="PyTorch's other convolutions give contiguous maps"
@@ -33,8 +32,7 @@ def run(monkeypatch):
     def run(network, x, mode):
         torch.manual_seed(0)
         network.train(mode.startswith("training"))
-        if mode == "training, plain":
-            monkeypatch.setattr(recompute, "recomputes", lambda *_: False)
+        accelerate(network, [path for path in PATHS if mode != "training, plain" or path != "recomputation"])
         seen = []
         for name, module in network.named_modules():
             module.register_forward_hook(lambda *args, name=name: seen.append((name, *args)))
@@ -48,15 +46,6 @@ def run(monkeypatch):
                 return y
 
             monkeypatch.setattr(convolution, "_conv_forward", spy)
-        for way in ("depthwise", "pointwise"):  # of blocks that get several maps
-            real = getattr(Folded, way)
-
-            def spy_folded(self, conv, nonlin, *maps, real=real):
-                y = real(self, conv, nonlin, *maps)
-                seen.append((names[conv].removesuffix(".conv"), conv, maps, y))
-                return y
-
-            monkeypatch.setattr(Folded, way, spy_folded)
         with torch.set_grad_enabled(mode != "prediction"):
             outputs = network(x)
             if mode == "training":  # where convolutions are computed again
