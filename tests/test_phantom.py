@@ -1,4 +1,4 @@
-"""The phantom is a knee: its parts, their sizes in mm, their contrast, and that only the seed decides."""
+"""Synthetic knees: their parts, sizes in mm and contrast, and that the seed decides everything."""
 
 import numpy as np
 import pytest
@@ -25,7 +25,7 @@ def test_the_seed_decides_everything():
     assert np.mean(first.segmentation != other.segmentation) > 0.02
 
 
-def test_what_it_returns():
+def test_shapes_types_and_spacing():
     drawn = knee(seed=0, **SMALL)
     assert drawn.image.shape == drawn.segmentation.shape == SMALL["shape"]
     assert (drawn.image.dtype, drawn.segmentation.dtype) == (np.int16, np.uint8)
@@ -34,7 +34,7 @@ def test_what_it_returns():
 
 
 @pytest.mark.parametrize("seed", range(12))
-def test_every_structure_is_there(seed):
+def test_every_structure_exists(seed):
     assert set(np.unique(knee(seed=seed, **SMALL).segmentation)) == set(LABELS.values())
 
 
@@ -56,7 +56,7 @@ def test_the_patella_is_in_front_and_the_femur_on_top(fine):
         name: np.array(center_of_mass(fine.segmentation == LABELS[name])) * fine.spacing for name in ("femur", "tibia")
     }
     assert centres["femur"][0] > centres["tibia"][0] + 30  # z grows towards the head
-    # Air lies only in front of the knee, which is where y begins.
+    # air lies only in front of the knee, where y begins
     front, back = fine.image[:, :4].mean(), fine.image[:, -4:].mean()
     assert front < 0.6 * back
 
@@ -71,7 +71,7 @@ def test_the_knee_is_the_same_in_mm_on_another_grid():
             (np.array(center_of_mass(mask)) + 0.5 - np.array(mask.shape) / 2) * k.spacing
             for mask, k in zip(masks, knees)
         ]
-        # a layer of one to three voxels depends on where the voxels lie; a bone does not
+        # the volume of a layer of one to three voxels depends on where the voxels lie; that of a bone does not
         assert volumes[0] == pytest.approx(volumes[1], rel=0.1 if label in (2, 4) else 0.03)
         assert middles[0] == pytest.approx(middles[1], abs=1.0)
 
@@ -89,7 +89,7 @@ def test_thickness_in_mm(fine, bone, cartilage):
     bone_mask, layer = (fine.segmentation == LABELS[name] for name in (bone, cartilage))
     outside = ~bone_mask & ~layer
     top = layer & binary_dilation(outside)
-    # from the bone's last voxel centre to the layer's last is the thickness
+    # the thickness reaches from the last voxel centre of the bone to the last one of the layer
     thickness_mm = distance_transform_edt(~bone_mask, sampling=fine.spacing)[top]
     assert 1.5 < np.median(thickness_mm) < 3.2
     assert np.percentile(thickness_mm, 90) < 4.2
@@ -108,7 +108,7 @@ def test_lesions_thin_both_cartilages():
         assert 0.002 < lost < 0.3
 
 
-def test_contrast_is_that_of_the_template():
+def test_contrast_matches_the_template():
     knees = [knee(seed=seed) for seed in range(6)]
     means = np.array(
         [[k.image[k.segmentation == label].mean() / 1000 for label in LABELS.values()] for k in knees]
@@ -125,11 +125,11 @@ def test_contrast_is_that_of_the_template():
 
 def test_noise_is_rician():
     image = scan(np.zeros((20, 30, 40), dtype=np.float32), (1.0, 2.0, 3.0), np.random.default_rng(0)).astype(float)
-    # Without a signal that is Rayleigh's distribution: the mean is sqrt(pi / 2) and the spread sqrt(2 - pi / 2) sigmas.
+    # without a signal, Rayleigh's distribution: mean sqrt(pi / 2) sigmas, standard deviation sqrt(2 - pi / 2) sigmas
     assert image.mean() / image.std() == pytest.approx(np.sqrt(np.pi / (4 - np.pi)), rel=0.03)
 
 
-def test_the_bias_field_is_smooth_and_does_something():
+def test_the_bias_field_is_smooth_and_visible():
     rng = np.random.default_rng(0)
     image = scan(np.ones((24, 36, 48), dtype=np.float32), (1.0, 2.0, 3.0), rng).astype(float)
     blocks = image.reshape(2, 12, 3, 12, 4, 12).mean(axis=(1, 3, 5))

@@ -1,7 +1,7 @@
-"""A numerical knee phantom: as many labelled knees as one likes, without a patient.
+"""Synthetic knees: MR scans with labels, as many as needed, without a patient.
 
-OAI-ZIB cannot be shipped with the project. The demo and the tests need knees, so this room draws them: bones, thin
-curved cartilage with worn spots, the soft tissue that surrounds it, and what a scanner makes of all that.
+OAI-ZIB cannot be shipped with the project, and the demo and the tests need knees. This room draws them: bones, thin
+curved cartilage with worn spots, the surrounding soft tissue, and the contrast, shading and noise of a scanner.
 """
 
 from nnunet_eas.phantom.knee import LABELS, Knee, knee

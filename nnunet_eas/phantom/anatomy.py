@@ -1,7 +1,7 @@
-"""One person's knee as a function of position: which tissue lies at a point.
+"""Anatomy of one knee as a function of position: the tissue at a point.
 
-The knee's own frame is that of a right knee, in mm: x to the patient's left (medial is positive), y to the back, z to
-the head; the joint line is z = 0. Bones are blends of ellipsoids; cartilage is a layer of varying thickness on them.
+The frame is that of a right knee, in mm: x to the patient's left (medial is positive), y to the back, z to the head;
+the joint line is z = 0. Bones are blends of ellipsoids; cartilage is a layer of varying thickness on them.
 """
 
 from __future__ import annotations
@@ -13,11 +13,11 @@ import numpy as np
 from nnunet_eas.phantom.shapes import Points, Waves, capsule, ellipsoid, ramp, smooth_intersection, smooth_union
 
 HALF_GAP_MM = 2.2
-"""Half the distance between the bones where they bear on each other: about the thickness of one cartilage."""
+"""Half the distance between the bones where they bear load: about the thickness of one cartilage."""
 
 
 class Tissue(IntEnum):
-    """What a point can be made of."""
+    """Tissues of the knee."""
 
     AIR = 0
     FAT = 1
@@ -38,10 +38,10 @@ class Tissue(IntEnum):
 
 
 class Anatomy:
-    """Draws one knee's individual traits and answers which tissue lies where.
+    """One knee with its individual traits.
 
     Args:
-        rng: Every trait comes from it, in a fixed order.
+        rng: Source of every trait, drawn in a fixed order.
     """
 
     def __init__(self, rng: np.random.Generator) -> None:
@@ -61,19 +61,19 @@ class Anatomy:
 
     @staticmethod
     def _femoral_lesion(rng: np.random.Generator, side: int) -> tuple[np.ndarray, float, float]:
-        """A worn spot on the bearing part of one condyle: (centre, radius in mm, share of thickness that is lost)."""
+        """A worn spot on the load-bearing part of one condyle: (centre, radius in mm, lost share of thickness)."""
         angle = np.deg2rad(rng.uniform(-40, 50))
         centre = (side * 23 + rng.uniform(-6, 6), 8 + 28 * np.sin(angle), 24 - 21.7 * np.cos(angle))
         return np.asarray(centre), rng.uniform(4, 8), rng.uniform(0.5, 0.95)
 
     @staticmethod
     def _tibial_lesion(rng: np.random.Generator, side: int) -> tuple[np.ndarray, float, float]:
-        """A worn spot on one side of the plateau: (centre, radius in mm, share of thickness that is lost)."""
+        """A worn spot on one side of the plateau: (centre, radius in mm, lost share of thickness)."""
         centre = (side * 21 + rng.uniform(-5, 5), 4 + rng.uniform(-9, 9), -HALF_GAP_MM)
         return np.asarray(centre), rng.uniform(3.5, 7), rng.uniform(0.5, 0.95)
 
     def tissue(self, points: Points) -> np.ndarray:
-        """Tissue index (uint8) at each point of the knee's own frame."""
+        """The index of the tissue (uint8) at each point of the frame."""
         bumps = self.bone_waves.at(points)
         unevenness = 1 + 0.13 * self.thickness_waves.at(points)
         bent = self._bend(points)
@@ -88,7 +88,7 @@ class Anatomy:
         patellar = (patella < self.patellar_mm) & (points[1] > self.patella[1] + 3) & (patella > 0)
         result[patellar & (np.abs(points[2] - self.patella[2] - 2) < 14)] = Tissue.PATELLAR_CARTILAGE
 
-        # Where both layers claim a point, it goes to the bone that is nearer in units of its own layer's thickness.
+        # a point in both layers goes to the bone that is nearer in units of its own layer's thickness
         nearer_femur = femur * np.maximum(tibial_mm, 0.01) <= tibia * np.maximum(femoral_mm, 0.01)
         in_femoral, in_tibial = femur < femoral_mm, tibia < tibial_mm
         result[in_femoral & (nearer_femur | ~in_tibial)] = Tissue.FEMORAL_CARTILAGE
@@ -128,7 +128,7 @@ class Anatomy:
         return solid
 
     def _femoral_thickness(self, points: Points) -> np.ndarray:
-        """Thickness of the femoral layer in mm: condyles and trochlea, not the notch, not the sides, not the shaft."""
+        """Thickness of the femoral layer in mm: on condyles and trochlea, not in the notch, on sides or shaft."""
         x, y, z = points
         angle = np.arctan2(y - 4, 27 - z)  # 0 points down, positive to the back
         along = ramp(angle, -2.35, -2.2) * ramp(angle, 2.05, 1.85)
@@ -152,7 +152,7 @@ class Anatomy:
         return smooth_union(plateau, tuberosity, 8.0)
 
     def _tibial_thickness(self, points: Points) -> np.ndarray:
-        """Thickness of the tibial layer in mm: one patch on each side of the eminence, on the plateau's top only."""
+        """Thickness of the tibial layer in mm: one patch on each side of the eminence, on top of the plateau only."""
         x, y, z = points
         side = np.where(x > 0, 1, -1)
         patch = ((x - 21.5 * side) / 14.5) ** 2 + ((y - 4) / 20.5) ** 2
@@ -162,7 +162,7 @@ class Anatomy:
 
     @staticmethod
     def _worn(points: Points, lesions: list[tuple[np.ndarray, float, float]]) -> np.ndarray:
-        """Share of the thickness that wear has left (flat-bottomed craters)."""
+        """Share of the thickness that remains after wear (flat-bottomed craters)."""
         left = np.ones(1, dtype=np.float32)
         for centre, radius, lost in lesions:
             squared = sum((p - np.float32(c)) ** 2 for p, c in zip(points, centre, strict=True))
@@ -174,7 +174,7 @@ class Anatomy:
         return capsule(points, start=(-33, 22, -21), end=(-35, 18, -140), radius=6.5)
 
     def _soft_tissue(self, points: Points) -> np.ndarray:
-        """What surrounds the joint: skin and fat, muscle, tendons, ligaments, the vessels behind the knee, fluid."""
+        """The tissue around the joint: skin and fat, muscle, tendons, ligaments, the vessels behind the knee, fluid."""
         x, y, z = points
         skin = (np.sqrt((x / 62) ** 2 + ((y - 2) / 61) ** 2) - 1) * 61
         result = np.where(skin < 0, np.uint8(Tissue.FAT), np.uint8(Tissue.AIR))
@@ -201,9 +201,9 @@ class Anatomy:
 
         Args:
             tissue: Written in place.
-            points: Where, in the knee's own frame.
-            above: Distance to the femoral cartilage's surface, mm.
-            below: Distance to the tibial cartilage's surface, mm.
+            points: Positions in the frame.
+            above: Distance to the surface of the femoral cartilage, mm.
+            below: Distance to the surface of the tibial cartilage, mm.
         """
         x, y, _ = points
         patch = ((np.abs(x) - 22) / 16) ** 2 + ((y - 5) / 23) ** 2
@@ -213,6 +213,6 @@ class Anatomy:
 
 
 def _sides(rng: np.random.Generator) -> list[int]:
-    """One lesion or two; +1 is medial, -1 lateral."""
+    """The sides of one lesion or two: +1 is medial, -1 lateral."""
     first = int(rng.choice([1, -1]))
     return [first] if rng.random() < 0.5 else [first, -first]

@@ -1,4 +1,4 @@
-"""The phantom's one entry: a seed, a grid, a knee."""
+"""One synthetic knee from a seed and a grid."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from nnunet_eas.phantom.anatomy import Anatomy, Tissue
 from nnunet_eas.phantom.scanner import contrast, scan
 
 LABELS = {"background": 0, "femur": 1, "femoral_cartilage": 2, "tibia": 3, "tibial_cartilage": 4}
-"""OAI-ZIB's labels, as ``dataset.json`` wants them. Patella, fibula, menisci and ligaments are background, as there."""
+"""OAI-ZIB's labels, in the form of ``dataset.json``. Patella, fibula, menisci and ligaments are background there too."""
 
 _LABEL_OF_TISSUE = np.zeros(len(Tissue), dtype=np.uint8)
 _LABEL_OF_TISSUE[[Tissue.FEMUR_CORTEX, Tissue.FEMUR_MARROW]] = LABELS["femur"]
@@ -21,7 +21,7 @@ _LABEL_OF_TISSUE[[Tissue.TIBIA_CORTEX, Tissue.TIBIA_MARROW]] = LABELS["tibia"]
 _LABEL_OF_TISSUE[Tissue.TIBIAL_CARTILAGE] = LABELS["tibial_cartilage"]
 
 _CENTRE_MM = (5.0, -5.0, 0.0)
-"""Where the grid's centre lies in the knee's own frame (z, y, x): a little above the joint, towards the patella."""
+"""The centre of the grid in the frame of the knee (z, y, x): a little above the joint, towards the patella."""
 
 _FINEST_MM = 0.5
 _MOST_SAMPLES = 4
@@ -30,14 +30,14 @@ _CHUNK = 5000
 
 @dataclass(frozen=True)
 class Knee:
-    """One phantom knee on an axis-aligned LPS grid.
+    """One synthetic knee on an axis-aligned LPS grid.
 
     Attributes:
         image: (z, y, x), int16; 1000 stands for a signal of 1. z from the feet to the head, y from front to back, x
             from the patient's right to left.
-        segmentation: (z, y, x), uint8, in the numbers of ``LABELS``.
+        segmentation: (z, y, x), uint8, with the values of ``LABELS``.
         spacing: Voxel size in mm, (z, y, x).
-        side: Which knee it is, "left" or "right".
+        side: "left" or "right".
     """
 
     image: np.ndarray
@@ -55,31 +55,31 @@ def knee(
 ) -> Knee:
     """Draws one knee. The same arguments give the same knee; another seed gives another person.
 
-    The knee stays the same in mm whatever the grid: a grid smaller than about 90 x 108 x 90 mm cuts it. Sagittal slices
-    lie along x; nnU-Net's 2d configuration slices across the axis of largest spacing, so that should be x.
+    The knee has the same size in mm on every grid, so that a grid smaller than about 90 x 108 x 90 mm crops it. The
+    spacing should be largest along x: across that axis nnU-Net's 2d configuration slices, and the slices are sagittal.
 
     Args:
         seed: Non-negative.
         shape: Voxels, (z, y, x).
         spacing: mm, (z, y, x).
-        side: "left", "right", or None to leave it to the seed.
+        side: "left", "right", or None to draw it from the seed.
 
     Returns:
-        Scan and labels. A voxel bears the label that fills most of it.
+        Scan and labels. Each voxel has the label that fills most of it.
 
     Raises:
-        ValueError: Where an argument is out of its range.
+        ValueError: An argument is out of its range.
     """
     if len(shape) != 3 or min(shape) < 1:
         raise ValueError(f"shape must hold three edges of at least one voxel, got {shape}. Give it as (z, y, x).")
     if len(spacing) != 3 or not all(0 < s < np.inf for s in spacing):
         raise ValueError(f"spacing must hold three positive numbers, got {spacing}. Give it in mm as (z, y, x).")
     if side not in ("left", "right", None):
-        raise ValueError(f"side must be 'left', 'right' or None, got {side!r}. None leaves it to the seed.")
+        raise ValueError(f"side must be 'left', 'right' or None, got {side!r}. None draws it from the seed.")
     rng = np.random.default_rng(seed)
     drawn_side = str(rng.choice(["left", "right"]))
     side = side or drawn_side
-    # Each part draws from its own stream: a change to one does not reshuffle the others.
+    # each part draws from its own stream, so that a change to one does not change the others
     body, examination = rng.spawn(2)
     pose = _Pose(body, mirrored=side == "left")
     anatomy = Anatomy(body)
@@ -88,7 +88,7 @@ def knee(
 
 
 class _Pose:
-    """Takes scanner coordinates to the knee's own frame: size, small rotation, small shift, side."""
+    """Maps scanner coordinates to the frame of the knee: size, small rotation, small shift, side."""
 
     def __init__(self, rng: np.random.Generator, *, mirrored: bool) -> None:
         size = rng.uniform(0.92, 1.08) * rng.uniform(0.97, 1.03, size=3)
@@ -109,13 +109,13 @@ def _sample(
 ) -> tuple[np.ndarray, np.ndarray]:
     """Signal and majority label of each voxel, (z, y, x) both.
 
-    One point decides a voxel amid its like; a voxel whose neighbours differ holds a border, or may, and is looked at in
-    many points (partial volume).
+    One point decides a voxel whose neighbours are of the same tissue. Another voxel can contain a border, and is
+    sampled at many points (partial volume).
     """
     centred = (np.arange(edge) + 0.5 - edge / 2 for edge in shape)
     axes = [(index * step).astype(np.float32) for index, step in zip(centred, spacing, strict=True)]
     tissue = np.empty(shape, dtype=np.uint8)
-    for index, x in enumerate(axes[2]):  # slice by slice: at full size the whole grid would take gigabytes
+    for index, x in enumerate(axes[2]):  # slice by slice, because the whole grid at full size would take gigabytes
         tissue[:, :, index] = anatomy.tissue(pose(x, axes[1][None, :], axes[0][:, None]))
     signal, segmentation = levels[tissue], _LABEL_OF_TISSUE[tissue]
 

@@ -1,4 +1,4 @@
-"""What a scanner makes of tissue: DESS-like contrast, texture, coil shading and noise."""
+"""The scanner: DESS-like contrast, texture, coil shading and noise."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ its cortex); the others are estimates."""
 
 
 def contrast(rng: np.random.Generator) -> np.ndarray:
-    """Signal of each tissue in one examination: (n_tissues,), within a few percent of the means."""
+    """Signal of each tissue in one examination, (n_tissues,): within a few percent of the means."""
     means = np.array([INTENSITIES[tissue] for tissue in Tissue], dtype=np.float32)
     return means * rng.normal(1, 0.03, size=means.shape).astype(np.float32)
 

@@ -1,4 +1,4 @@
-"""Signed distances of simple solids, in mm, and the ways to join them.
+"""Signed distances to simple solids, in mm, and their unions and intersections.
 
 Negative inside, zero on the surface, positive outside. Points come as three arrays ``(x, y, z)`` that broadcast.
 """
@@ -12,7 +12,7 @@ Triple = tuple[float, float, float]
 
 
 def ellipsoid(points: Points, *, centre: Triple, radii: Triple) -> np.ndarray:
-    """Distance to an ellipsoid: exact to first order at the surface, which is where cartilage needs it."""
+    """Distance to an ellipsoid: exact to first order at the surface, where the cartilage is."""
     u, v, w = ((p - c) / r for p, c, r in zip(points, centre, radii, strict=True))
     level = np.sqrt(u * u + v * v + w * w)
     slope = np.sqrt((u / radii[0]) ** 2 + (v / radii[1]) ** 2 + (w / radii[2]) ** 2)
@@ -20,7 +20,7 @@ def ellipsoid(points: Points, *, centre: Triple, radii: Triple) -> np.ndarray:
 
 
 def capsule(points: Points, *, start: Triple, end: Triple, radius: float) -> np.ndarray:
-    """Distance to a round bar with hemispherical ends."""
+    """Distance to a cylinder with hemispherical ends."""
     axis = [e - s for s, e in zip(start, end, strict=True)]
     length_squared = sum(a * a for a in axis)
     relative = [p - s for p, s in zip(points, start, strict=True)]
@@ -30,7 +30,7 @@ def capsule(points: Points, *, start: Triple, end: Triple, radius: float) -> np.
 
 
 def smooth_union(first: np.ndarray, second: np.ndarray, blend_mm: float) -> np.ndarray:
-    """Union whose seam is rounded over ``blend_mm``, as bone has no creases."""
+    """Union whose seam is rounded over ``blend_mm``, because bone has no creases."""
     h = np.clip(blend_mm - np.abs(first - second), 0, None)
     return np.minimum(first, second) - h * h / (4 * blend_mm)
 
@@ -52,7 +52,7 @@ class Waves:
     Args:
         rng: Source of directions, wavelengths and phases.
         wavelengths_mm: Shortest and longest wavelength.
-        number: How many waves are added up.
+        number: Number of waves.
     """
 
     def __init__(self, rng: np.random.Generator, wavelengths_mm: tuple[float, float], number: int = 5) -> None:
