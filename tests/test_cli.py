@@ -1,4 +1,4 @@
-"""The command line's frame: dispatch, exit status, how errors look."""
+"""The command line: dispatch, exit status, form of the errors."""
 
 import subprocess
 import sys
@@ -7,6 +7,7 @@ import pytest
 
 import nnunet_eas
 from nnunet_eas.cli import main as cli
+from nnunet_eas.support.errors import PartialSuccess
 
 PLAN_COMMANDS = ("plan_experiment", "plan_and_preprocess", "plan_info")
 
@@ -53,7 +54,15 @@ def test_every_command_is_offered_under_its_name_and_its_status_is_returned(monk
     assert cli.main([name, *arguments.get(name, [])]) == 7
 
 
-@pytest.mark.parametrize("error", [ValueError("x must y"), FileNotFoundError("no file"), RuntimeError("host")])
+@pytest.mark.parametrize(
+    "error",
+    [
+        ValueError("x must y"),
+        FileNotFoundError("no file"),
+        RuntimeError("no GPU"),
+        PartialSuccess("2 of 3 cases were left out", result=[1], faults={"a": "empty", "b": "empty"}),
+    ],
+)
 def test_expected_error_is_one_line_without_traceback(monkeypatch, capsys, error):
     monkeypatch.setattr(cli.COMMANDS["doctor"], "run", raising(error))
     assert cli.main(["doctor"]) == 1

@@ -1,7 +1,7 @@
-"""The package as users get it: built, installed into a new environment, asked in a fresh shell.
+"""The package as users get it: built, installed into a new environment, used in a fresh shell.
 
-The new environments see the running one's packages through a folder of links, so that PyTorch is not installed again.
-nnunet_eas and nnunetv2 are not among the links: what a test finds of them is what it has installed.
+The new environments see the packages of the running one through a folder of links, so that PyTorch is not installed
+again. nnunet_eas and nnunetv2 are not among the links: a test finds only those that it has installed.
 """
 
 import contextlib
@@ -58,7 +58,7 @@ def run(command, *, cwd, env=None, check=True):
 
 
 def link_packages(target, wanted):
-    """Link what lies in the running environment's site-packages and is wanted, by entry name, into a new folder."""
+    """Links the wanted entries of the running environment's site-packages into a new folder."""
     target.mkdir()
     for folder in map(Path, sys.path):
         if folder.name not in ("site-packages", "dist-packages") or not folder.is_dir():
@@ -111,12 +111,12 @@ class Environment:
             (self.home / name).mkdir(parents=True)
 
     def pip(self, *arguments):
-        """Run pip with the registry settings of the running environment."""
+        """Runs pip with the registry settings of the running environment."""
         env = {key: value for key, value in os.environ.items() if not key.startswith(("PYTHON", "nnUNet"))}
         return run([sys.executable, "-m", "pip", "-q", "--python", self.python, *arguments], cwd=self.folder, env=env)
 
     def shell(self, **variables):
-        """What a fresh shell has: a path, a home, and nnU-Net's three folders."""
+        """The variables of a fresh shell: a path, a home, and nnU-Net's three folders."""
         folders = {name: str(self.home / name) for name in ("nnUNet_raw", "nnUNet_preprocessed", "nnUNet_results")}
         path = os.pathsep.join((str(self.python.parent), os.defpath))
         return {"PATH": path, "HOME": str(self.home), **folders, **variables}
@@ -129,7 +129,7 @@ class Environment:
         return json.loads(completed.stdout.splitlines()[-1])
 
     def entries(self):
-        """Every file of the environment that is no bytecode."""
+        """Every file of the environment except bytecode."""
         files = (self.folder / "venv").rglob("*")
         return {path for path in files if "__pycache__" not in path.parts}
 
@@ -146,7 +146,7 @@ def environment_without_nnunet(tmp_path, base_packages):
 
 @pytest.fixture(scope="module")
 def wheel_environment(tmp_path_factory, base_packages, nnunet_packages, built):
-    """An environment with the wheel, for the tests that only ask."""
+    """An environment with the wheel, for the tests that do not change it."""
     environment = Environment(tmp_path_factory.mktemp("wheel"), [base_packages, nnunet_packages])
     environment.pip("install", "--no-deps", "--no-index", built["wheel"])
     return environment
@@ -230,7 +230,7 @@ def test_found_with_nnunet(environment_without_nnunet, built, requirement):
     result = environment.look_up()
     assert Path(result["nnunetv2"]).is_relative_to(environment.site_packages)
     assert result["is_imported_class"]
-    # and nnU-Net's command as it is typed starts with our start-up file in place
+    # nnU-Net's command, as it is typed, starts with our start-up file installed
     assert "-tr" in environment.run("nnUNetv2_train", "-h").stdout
 
 
@@ -301,7 +301,7 @@ def test_absent_plugin_gives_the_error_that_the_readme_shows(new_environment):
 
 
 def test_inherited_by_an_environment_without_the_plugin(wheel_environment, new_environment, tmp_path):
-    """The variable of a parent process reaches another environment: what lies behind our folder is still found."""
+    """A parent's variable reaches another environment: nnU-Net still finds trainers in the folders after ours."""
     (tmp_path / "mine").mkdir()
     (tmp_path / "mine" / "my_trainers.py").write_text(
         "from nnunetv2.training.nnUNetTrainer.nnUNetTrainer import nnUNetTrainer\n"

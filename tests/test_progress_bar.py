@@ -1,4 +1,4 @@
-"""The bar inside an epoch: on a terminal alone."""
+"""The bar inside an epoch, on terminals only."""
 
 import io
 
@@ -14,7 +14,7 @@ class Terminal(io.StringIO):
 
 
 class Trainer(ProgressBar):
-    """Without what makes a trainer of nnU-Net."""
+    """A trainer without nnU-Net's constructor."""
 
     def __init__(self):
         self.num_iterations_per_epoch, self.current_epoch, self.local_rank = 3, 7, 0
@@ -22,15 +22,15 @@ class Trainer(ProgressBar):
 
 @pytest.fixture
 def shown(monkeypatch):
-    """What an epoch of three steps writes to a stream."""
+    """Runs an epoch of three steps and returns what it writes to a stream."""
 
     def shown(stream, rank=0):
         trainer = Trainer()
         trainer.local_rank = rank
-        host = ProgressBar.__mro__[1]
-        monkeypatch.setattr(host, "on_train_epoch_start", lambda self: None)
-        monkeypatch.setattr(host, "train_step", lambda self, batch: {"loss": batch})
-        monkeypatch.setattr(host, "on_train_epoch_end", lambda self, outputs: None)
+        nnunet_trainer = ProgressBar.__mro__[1]
+        monkeypatch.setattr(nnunet_trainer, "on_train_epoch_start", lambda self: None)
+        monkeypatch.setattr(nnunet_trainer, "train_step", lambda self, batch: {"loss": batch})
+        monkeypatch.setattr(nnunet_trainer, "on_train_epoch_end", lambda self, outputs: None)
         real = progress_bar.tqdm
         monkeypatch.setattr(progress_bar, "tqdm", lambda **kwargs: real(**kwargs, file=stream, mininterval=0, ncols=80))
         trainer.on_train_epoch_start()
@@ -42,7 +42,7 @@ def shown(monkeypatch):
     return shown
 
 
-def test_on_a_terminal_it_shows_loss_and_steps_and_goes(shown):
+def test_on_a_terminal_it_shows_loss_and_steps_and_disappears(shown):
     written = shown(Terminal())
     assert "epoch 7" in written
     assert "loss=-0.1250" in written

@@ -12,7 +12,7 @@ from nnunet_eas.phantom.anatomy import Anatomy, Tissue
 from nnunet_eas.phantom.scanner import contrast, scan
 
 LABELS = {"background": 0, "femur": 1, "femoral_cartilage": 2, "tibia": 3, "tibial_cartilage": 4}
-"""OAI-ZIB's labels, in the form of ``dataset.json``. Patella, fibula, menisci and ligaments are background there too."""
+"""OAI-ZIB's labels, in the form of ``dataset.json``. Patella, fibula, menisci and ligaments are background."""
 
 _LABEL_OF_TISSUE = np.zeros(len(Tissue), dtype=np.uint8)
 _LABEL_OF_TISSUE[[Tissue.FEMUR_CORTEX, Tissue.FEMUR_MARROW]] = LABELS["femur"]

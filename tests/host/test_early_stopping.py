@@ -1,4 +1,4 @@
-"""EASUNetTrainer_earlystop: when it ends, what it leaves, and that it stays so."""
+"""EASUNetTrainer_earlystop: when it ends, which files it leaves, and that a resumed run changes nothing."""
 
 import re
 
@@ -26,7 +26,7 @@ def test_epochs_without_gain(values, expected):
 
 
 @pytest.mark.slow
-def test_a_training_that_flattened_is_whole_and_stays_as_it_is(blobs):
+def test_a_training_that_flattened_is_complete_and_is_not_continued(blobs):
     command = blobs.train("2d", 1, trainer="EASUNetTrainer_flat")
     fold = blobs.model("2d", "EASUNetTrainer_flat") / "fold_1"
     first = blobs.host.run(*command)

@@ -1,4 +1,4 @@
-"""A training that is killed goes on where it was, with the network it had."""
+"""A killed training is resumed with the network that it was started with."""
 
 import json
 import os
@@ -17,7 +17,7 @@ PATIENCE_S = 300
 
 
 def kill_in_the_middle_of_an_epoch(host, command, stop_file, log):
-    """Start a training that stops by itself in mid-epoch, and kill it and its children as `kill -9` does."""
+    """Starts a training that waits in the middle of an epoch, and kills it and its children as `kill -9` does."""
     environment = host.environment(TEST_STOP_FILE=stop_file, TEST_OTHER_RULE=1)
     arguments = [str(part) for part in command]
     with log.open("w") as output:
@@ -52,7 +52,7 @@ def test_killed_training_resumes_with_the_recorded_network(blobs, tmp_path):
     assert not (fold / "checkpoint_final.pth").exists()
     assert dilations(model) == [[1, 1]]
 
-    # Today's rule gives other rates than the killed run recorded; --val_best looks at the best epoch afterwards.
+    # today's rule gives other rates than the killed run recorded; --val_best validates the best epoch afterwards
     completed = host.run(*command, "--c", "--val_best")
     assert re.findall(r"Epoch (\d+)\s*$", completed.stdout, re.MULTILINE) == ["1", "2"]
     assert dilations(model) == [[1, 1]]

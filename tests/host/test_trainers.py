@@ -1,4 +1,4 @@
-"""The trainers without a command around them: lengths, the paper's recipe, what they refuse, safe checkpoints."""
+"""The trainers, called without a command: lengths, the paper's recipe, errors, safe checkpoints."""
 
 import copy
 import json
@@ -13,12 +13,12 @@ import nnunet_eas.trainer
 from nnunet_eas.network.eas_unet import ARCH_FORMAT
 from nnunet_eas.trainer import EASUNetTrainer, EASUNetTrainer_bf16, EASUNetTrainer_noMirrorLR, EASUNetTrainer_paper
 
-pytestmark = pytest.mark.slow  # the planned data set comes from a command
+pytestmark = pytest.mark.slow  # a command plans the dataset
 
 
 @pytest.fixture
 def new_trainer(blobs, tmp_path, monkeypatch):
-    """Builds a trainer on the planned data set; its results go to a folder of the test's own."""
+    """Builds a trainer on the planned dataset, with a results folder for each test."""
     monkeypatch.setenv("nnUNet_preprocessed", str(blobs.host.preprocessed))
     monkeypatch.setenv("nnUNet_results", str(tmp_path / "results"))
     monkeypatch.setenv("nnUNet_n_proc_DA", "0")
@@ -107,17 +107,17 @@ def test_failed_write_leaves_the_previous_checkpoint(new_trainer, tmp_path, monk
         with pytest.raises(OSError, match="No space left"):
             trainer.save_checkpoint(str(checkpoint))
     assert checkpoint.read_bytes() == before
-    trainer.save_checkpoint(str(checkpoint))  # and the next one is written in spite of what was left behind
+    trainer.save_checkpoint(str(checkpoint))  # the temporary file that was left behind does not disturb the next one
     assert torch.load(checkpoint, weights_only=False)["current_epoch"] == 8
     assert [path.name for path in tmp_path.glob("checkpoint*")] == [checkpoint.name]
 
 
 @pytest.mark.parametrize("setting", [{"disable_checkpointing": True}, {"local_rank": 1}])
-def test_who_writes_no_checkpoint_touches_none(new_trainer, tmp_path, setting):
+def test_a_trainer_that_writes_no_checkpoint_changes_none(new_trainer, tmp_path, setting):
     trainer = new_trainer()
     trainer.initialize()
     vars(trainer).update(setting)
-    unfinished = tmp_path / "checkpoint.pth.tmp"  # rank 0 is writing it, or a killed run left it
+    unfinished = tmp_path / "checkpoint.pth.tmp"  # from rank 0, which is writing it, or from a killed run
     unfinished.write_bytes(b"half a checkpoint")
     trainer.save_checkpoint(str(tmp_path / "checkpoint.pth"))
     assert list(tmp_path.glob("checkpoint*")) == [unfinished]
@@ -164,7 +164,7 @@ class TestBadPlan:
         assert plans == before
 
 
-def test_half_a_plans_file_beside_the_model_is_none(new_trainer, tmp_path):
+def test_a_truncated_plans_file_beside_the_model_is_ignored(new_trainer, tmp_path):
     trainer = new_trainer()
     saved = tmp_path / "results" / trainer.plans_manager.dataset_name / "EASUNetTrainer__nnUNetPlans__2d" / "plans.json"
     saved.write_text('{"configurations": {"2d": {')
@@ -179,7 +179,7 @@ class TestForeignCheckpoint:
         return trainer
 
     def load(self, trainer, source, path):
-        """Let one trainer load another one's checkpoint; says that a refusal changed nothing."""
+        """Lets one trainer load the checkpoint of another, and checks that a refusal changes no weight."""
         source.initialize()
         source.save_checkpoint(str(path))
         before = {key: value.clone() for key, value in trainer.network.state_dict().items()}
@@ -235,7 +235,7 @@ class TestBadSurroundings:
 
 
 def test_commands_end_with_the_message(blobs):
-    """What the user sees last is what is wrong. EASUNetTrainer is found here through the start-up file alone."""
+    """The last line on the terminal is the error. Only the start-up file makes nnU-Net find EASUNetTrainer here."""
     plans = json.loads(blobs.plans)
     plans["plans_name"] = "OddPlans"
     plans["configurations"]["2d"]["patch_size"] = [24, 30]
@@ -272,7 +272,7 @@ def test_left_and_right_are_not_mirrored(new_trainer, plans, configuration, tran
     assert mirrored == trainer.inference_allowed_mirroring_axes == axes
 
 
-def test_bf16_is_what_autocast_takes_and_nothing_scales_the_loss(new_trainer):
+def test_autocast_uses_bf16_and_no_scaler_scales_the_loss(new_trainer):
     before = torch.get_autocast_dtype("cuda")
     try:
         trainer = new_trainer(EASUNetTrainer_bf16)

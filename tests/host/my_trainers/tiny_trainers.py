@@ -1,4 +1,4 @@
-"""A user's own trainers, as they would lie in a directory that `nnUNet_extTrainer` names."""
+"""A user's own trainers, as in a directory that `nnUNet_extTrainer` names."""
 
 import os
 import time
@@ -12,11 +12,11 @@ from nnunet_eas.trainer import EASUNetTrainer, EASUNetTrainer_earlystop
 
 
 class Tiny:
-    """A length in which the tiny scans are learned well enough to see that something was learned."""
+    """A schedule just long enough for the tiny scans to be learned visibly."""
 
     def __init__(self, plans, configuration, fold, dataset_json, device=torch.device("cuda")):  # noqa: B008
-        # nnU-Net asks for a thread per core. Two trainings side by side would then wait for each other's threads in
-        # oneDNN's spinning barriers, and a step of milliseconds takes seconds.
+        # nnU-Net sets a thread for each core: the threads of two trainings at a time would wait for each other in
+        # spinning barriers, and a step of milliseconds would take seconds
         torch.set_num_threads(1)
         np.random.seed(1)  # nnU-Net's sampling and augmentation
         torch.manual_seed(1)
@@ -35,7 +35,7 @@ class nnUNetTrainer_tiny(Tiny, nnUNetTrainer):
 
 
 class EASUNetTrainer_standstill(Tiny, EASUNetTrainer):
-    """Learns nothing: what it ends with is what it began with."""
+    """Learns nothing: its last weights are its first ones."""
 
     def __init__(self, plans, configuration, fold, dataset_json, device=torch.device("cuda")):  # noqa: B008
         super().__init__(plans, configuration, fold, dataset_json, device)
@@ -44,7 +44,7 @@ class EASUNetTrainer_standstill(Tiny, EASUNetTrainer):
 
 
 class EASUNetTrainer_stops(Tiny, EASUNetTrainer):
-    """Where the test says so, it builds another network than today's rule, and stops in the middle of epoch 1."""
+    """Where the test asks for it, builds another network than today's rule, and waits in the middle of epoch 1."""
 
     def __init__(self, plans, configuration, fold, dataset_json, device=torch.device("cuda")):  # noqa: B008
         super().__init__(plans, configuration, fold, dataset_json, device)
@@ -68,7 +68,7 @@ class EASUNetTrainer_stops(Tiny, EASUNetTrainer):
 
 
 class EASUNetTrainer_waits(Tiny, EASUNetTrainer):
-    """The first process that comes to the middle of epoch 1 says its number in a file and waits to be stopped."""
+    """The first process that reaches epoch 1 writes its process id into a file and waits to be stopped."""
 
     def __init__(self, plans, configuration, fold, dataset_json, device=torch.device("cuda")):  # noqa: B008
         super().__init__(plans, configuration, fold, dataset_json, device)
@@ -86,7 +86,7 @@ class EASUNetTrainer_waits(Tiny, EASUNetTrainer):
 
 
 class EASUNetTrainer_flat(Tiny, EASUNetTrainer_earlystop):
-    """No gain is large enough behind the first epoch."""
+    """No gain after the first epoch is large enough."""
 
     patience, least_gain = 2, 10.0
 
