@@ -28,6 +28,11 @@ class Finding(NamedTuple):
     remedy: str = ""
 
 
+def judged(is_ok: bool, text: str, remedy: str, level: Literal["warning", "problem"] = "problem") -> Finding:
+    """A finding that has a remedy only where it is not ok."""
+    return Finding("ok", text) if is_ok else Finding(level, text, remedy)
+
+
 def add_parser(subparsers: argparse._SubParsersAction) -> None:
     """Adds `doctor` to the command's parser."""
     subparsers.add_parser(
@@ -58,18 +63,15 @@ def check_load() -> Iterator[Finding]:
         return
     cores = os.cpu_count() or 1
     load = os.getloadavg()[0]
-    text = f"load: {load:.1f} busy processes in the last minute, {cores} cores"
     threads = os.environ.get("OMP_NUM_THREADS", "")
-    few_threads = threads.isdecimal() and int(threads) + load <= cores + 0.5
-    if load <= cores / 4 or few_threads or os.environ.get("OMP_WAIT_POLICY", "").upper() == "PASSIVE":
-        yield Finding("ok", text)
-    else:
-        free = max(1, int(cores - load))
-        yield Finding(
-            "warning",
-            f"{text}: on shared cores, training and prediction on the CPU can take ten times as long",
-            f"export OMP_WAIT_POLICY=PASSIVE, or fewer threads: export OMP_NUM_THREADS={free}",
-        )
+    has_few_threads = threads.isdecimal() and int(threads) + load <= cores + 0.5
+    yield judged(
+        load <= cores / 4 or has_few_threads or os.environ.get("OMP_WAIT_POLICY", "").upper() == "PASSIVE",
+        f"load: {load:.1f} busy processes in the last minute, {cores} cores",
+        "on shared cores, PyTorch on the CPU can take ten times as long: export OMP_WAIT_POLICY=PASSIVE, or fewer "
+        f"threads with export OMP_NUM_THREADS={max(1, int(cores - load))}",
+        "warning",
+    )
 
 
 def check_versions() -> Iterator[Finding]:
@@ -77,25 +79,13 @@ def check_versions() -> Iterator[Finding]:
     from packaging.requirements import Requirement
     from packaging.specifiers import SpecifierSet
 
-    def installed(name: str) -> metadata.Distribution | None:
+    installed: dict[str, metadata.Distribution | None] = {}
+    for name in (DISTRIBUTION, "nnunetv2", "dynamic-network-architectures", "torch"):
         try:
-            return metadata.distribution(name)
+            installed[name] = metadata.distribution(name)
         except metadata.PackageNotFoundError:
-            return None
-
-    def asked_for(name: str) -> SpecifierSet:
-        # our own requirement joined with nnU-Net's: no other place states the range
-        asked = SpecifierSet()
-        for owner in (DISTRIBUTION, "nnunetv2"):
-            distribution = installed(owner)
-            for line in (distribution.requires if distribution else None) or ():
-                requirement = Requirement(line)
-                is_active = requirement.marker is None or requirement.marker.evaluate({"extra": ""})
-                if requirement.name == name and is_active:
-                    asked &= requirement.specifier
-        return asked
-
-    ours = installed(DISTRIBUTION)
+            installed[name] = None
+    ours = installed.pop(DISTRIBUTION)
     if ours is None:
         yield Finding(
             "problem", f"{DISTRIBUTION} is not installed, only imported", "pip install . in its source folder"
@@ -103,31 +93,34 @@ def check_versions() -> Iterator[Finding]:
         return
     python_range = SpecifierSet(ours.metadata["Requires-Python"])
     python = platform.python_version()
-    if python_range.contains(python, prereleases=True):
-        yield Finding("ok", f"python {python}")
-    else:
-        yield Finding("problem", f"python {python}", f"make an environment with Python {python_range}")
+    yield judged(
+        python_range.contains(python, prereleases=True),
+        f"python {python}",
+        f"make an environment with Python {python_range}",
+    )
     yield Finding("ok", f"{DISTRIBUTION} {ours.version} at {os.path.dirname(startup.__file__)}")
 
-    for name in ("nnunetv2", "dynamic-network-architectures", "torch"):
-        wanted = asked_for(name)
+    lines = [line for owner in (ours, installed["nnunetv2"]) if owner for line in owner.requires or ()]
+    required = [r for r in map(Requirement, lines) if r.marker is None or r.marker.evaluate({"extra": ""})]
+    for name, distribution in installed.items():
+        wanted = SpecifierSet(
+            ",".join(str(requirement.specifier) for requirement in required if requirement.name == name)
+        )
         pip_line = f'pip install "{name}{wanted}"'
-        distribution = installed(name)
-        if distribution is None:
-            yield Finding("problem", f"{name} is not installed", pip_line)
-            continue
         # the imported module may be another one than the installed one, so the text says where it is
         spec = importlib.util.find_spec(name.replace("-", "_"))
-        place = spec.origin if spec and spec.origin else "nowhere"
-        text = f"{name} {distribution.version} (supported: {wanted or 'any'}) at {os.path.dirname(place)}"
-        if spec is None:
+        if distribution is None:
+            yield Finding("problem", f"{name} is not installed", pip_line)
+        elif spec is None:
             yield Finding(
                 "problem", f"{name} is installed but cannot be imported", f"pip install --force-reinstall {name}"
             )
-        elif wanted.contains(distribution.version, prereleases=True):
-            yield Finding("ok", text)
         else:
-            yield Finding("problem", text, pip_line)
+            yield judged(
+                wanted.contains(distribution.version, prereleases=True),
+                f"{name} {distribution.version} (supported: {wanted or 'any'}) at {os.path.dirname(spec.origin or '')}",
+                pip_line,
+            )
 
 
 def check_folders() -> Iterator[Finding]:
@@ -189,14 +182,12 @@ def check_lookup() -> Iterator[Finding]:
             f"fix or remove the folder of {variable} that it names; without one: {by_hand}",
         )
         return
-    if found is EASUNetTrainer:
-        yield Finding("ok", f"nnU-Net's look-up finds {TRAINER}, the class that is installed")
-    else:
-        yield Finding(
-            "problem",
-            f"nnU-Net's look-up finds another {TRAINER}, from module {found.__module__}",
-            f"rename that class, or take its folder out of {variable}",
-        )
+    is_ours = found is EASUNetTrainer
+    yield judged(
+        is_ours,
+        f"nnU-Net finds {'the installed' if is_ours else 'another'} {TRAINER}, from module {found.__module__}",
+        f"rename that class, or take its folder out of {variable}",
+    )
 
 
 def check_device() -> Iterator[Finding]:
@@ -246,7 +237,4 @@ def check_workers() -> Iterator[Finding]:
             yield Finding("problem", f"{name} must be a whole number, got {value!r}", f"export {name}={cores}")
             continue
         text = f"{name}: {count} process(es) for {purpose} ({origin}; {cores} cores)"
-        if count > cores:
-            yield Finding("warning", f"{text}, more than there are cores", f"export {name}={cores}")
-        else:
-            yield Finding("ok", text)
+        yield judged(count <= cores, text, f"export {name}={cores}", "warning")
