@@ -182,12 +182,14 @@ def check_lookup() -> Iterator[Finding]:
             f"fix or remove the folder of {variable} that it names; without one: {by_hand}",
         )
         return
-    is_ours = found is EASUNetTrainer
-    yield judged(
-        is_ours,
-        f"nnU-Net finds {'the installed' if is_ours else 'another'} {TRAINER}, from module {found.__module__}",
-        f"rename that class, or take its folder out of {variable}",
-    )
+    if found is EASUNetTrainer:
+        yield Finding("ok", f"nnU-Net's look-up finds {TRAINER}, the class that is installed")
+    else:
+        yield Finding(
+            "problem",
+            f"nnU-Net's look-up finds another {TRAINER}, from module {found.__module__}",
+            f"rename that class, or take its folder out of {variable}",
+        )
 
 
 def check_device() -> Iterator[Finding]:
