@@ -63,14 +63,14 @@ def statements(tree):
             yield from statements(node)
 
 
-def imported_names(source, path):
+def imported_names(source, path, package="nnunet_eas"):
     """Every absolute dotted name that a source imports, also inside functions; relative ones are resolved."""
-    package = ["nnunet_eas", *PurePosixPath(path).parent.parts]
+    folder = [package, *PurePosixPath(path).parent.parts]
     for node in statements(ast.parse(source)):
         if isinstance(node, ast.Import):
             yield from (alias.name for alias in node.names)
         elif isinstance(node, ast.ImportFrom):
-            base = package[: len(package) - node.level + 1] if node.level else []
+            base = folder[: len(folder) - node.level + 1] if node.level else []
             base = [*base, *(node.module or "").split(".")] if node.module else base
             yield from (".".join([*base, alias.name]) for alias in node.names)
 
@@ -191,8 +191,8 @@ def circles(edges):
 
 
 def modules_imported_by(package, path):
-    """The files of a package that one of its files imports; of `from . import a`, the module a."""
-    names = imported_names((package / path).read_text(encoding="utf-8"), path)
+    """The files of a package that one of its files imports; for `from . import a`, the module a."""
+    names = imported_names((package / path).read_text(encoding="utf-8"), path, package.name)
     return {file_of(name, package).as_posix() for name in names if name.split(".")[0] == package.name} - {path}
 
 
