@@ -1,7 +1,4 @@
-"""Writes docs/reference/commands.md from the parser of the command `nnunet-eas`.
-
-    python docs/write_commands.py
-"""
+"""Writes docs/reference/commands.md from the parser of the command `nnunet-eas`: `python docs/write_commands.py`."""
 
 from __future__ import annotations
 
@@ -16,8 +13,8 @@ HEAD = """# Commands
 
 This page is written by `docs/write_commands.py` from the commands' own help (`nnunet-eas COMMAND --help`).
 
-Every command exits with 0 after success, with 1 after an error or where some cases failed, with 2 after wrong usage, and with
-130 when it was interrupted. `nnunet-eas --debug COMMAND` shows the traceback of an error.
+Every command exits with 0 after success, with 1 after an error or where some cases failed, with 2 after wrong usage,
+and with 130 when it was interrupted. `nnunet-eas --debug COMMAND` shows the traceback of an error.
 """
 
 
