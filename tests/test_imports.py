@@ -27,7 +27,7 @@ ROOMS = (
     ("phantom_archive", 4, ARRAYS | {"SimpleITK", "pydicom"}),
     ("evaluation", 4, ARRAYS | {"SimpleITK", "PIL", "isal"}),
     ("morphometry", 4, ARRAYS | {"skimage", "matplotlib"}),
-    ("report", 4, {"numpy", "SimpleITK", "PIL"}),
+    ("reporting", 4, {"numpy", "SimpleITK", "PIL"}),
     ("inference", 4, None),
     ("trainer", 4, None),
     ("planner", 4, None),

@@ -13,10 +13,10 @@ from typing import TYPE_CHECKING
 if TYPE_CHECKING:
     from nnunet_eas.evaluation.case_scores import Scores
     from nnunet_eas.evaluation.cases import Faults
-    from nnunet_eas.report.files import ModelCases
-    from nnunet_eas.report.model import Model
-    from nnunet_eas.report.page import Findings
-    from nnunet_eas.report.pictures import PictureJob, Pictures
+    from nnunet_eas.reporting.files import ModelCases
+    from nnunet_eas.reporting.model import Model
+    from nnunet_eas.reporting.page import Findings
+    from nnunet_eas.reporting.pictures import PictureJob, Pictures
 
 
 def add_parser(subparsers: argparse._SubParsersAction) -> None:
@@ -48,9 +48,9 @@ def run(args: argparse.Namespace) -> int:
     """Evaluate, draw, write; 0. Where there are faulty cases it ends in a ValueError once the page is written."""
     _check(args)
     from nnunet_eas.evaluation.output import write_text
-    from nnunet_eas.report.files import find_cases
-    from nnunet_eas.report.model import read_models
-    from nnunet_eas.report.page import page
+    from nnunet_eas.reporting.files import find_cases
+    from nnunet_eas.reporting.model import read_models
+    from nnunet_eas.reporting.page import page
 
     models = read_models(args.models, args.names)
     found = find_cases(models, args.ref, os.environ.get("nnUNet_preprocessed"))
@@ -95,10 +95,10 @@ def _findings(
 ) -> tuple[Findings, bool]:
     """All that the page says, and whether a case is faulty."""
     from nnunet_eas.evaluation.summary import summarise
-    from nnunet_eas.report.choice import case_scores, common_cases, shown_cases
-    from nnunet_eas.report.files import images_folder, without_folders
-    from nnunet_eas.report.page import Findings
-    from nnunet_eas.report.training_log import read_curve
+    from nnunet_eas.reporting.choice import case_scores, common_cases, shown_cases
+    from nnunet_eas.reporting.files import images_folder, without_folders
+    from nnunet_eas.reporting.page import Findings
+    from nnunet_eas.reporting.training_log import read_curve
 
     structures = models[0].structures
     faults = {name: dict(of_model.faults) for name, of_model in found.items()}
@@ -175,8 +175,8 @@ def _draw(
     workers: int,
 ) -> list[Pictures]:
     """The pictures of the shown cases, in their order."""
-    from nnunet_eas.report.pictures import PictureJob, draw_case
-    from nnunet_eas.report.scan import scans_in
+    from nnunet_eas.reporting.pictures import PictureJob, draw_case
+    from nnunet_eas.reporting.scan import scans_in
     from nnunet_eas.support.parallel import for_all
 
     scans = scans_in(images, models[0].file_ending) if images else {}

@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from html import escape
 from typing import Any
 
-from nnunet_eas.report.columns import COLUMNS, Column
+from nnunet_eas.reporting.columns import COLUMNS, Column
 
 _FOREGROUND = "mean of the structures"
 

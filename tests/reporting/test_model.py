@@ -3,9 +3,9 @@ import shutil
 from pathlib import Path
 
 import pytest
-from report.model_folders import EAS, LABELS, STOCK, write_model
+from reporting.model_folders import EAS, LABELS, STOCK, write_model
 
-from nnunet_eas.report.model import read_models
+from nnunet_eas.reporting.model import read_models
 
 
 def test_a_model(models):

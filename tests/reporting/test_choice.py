@@ -1,6 +1,6 @@
 import pytest
 
-from nnunet_eas.report.choice import case_scores, common_cases, shown_cases
+from nnunet_eas.reporting.choice import case_scores, common_cases, shown_cases
 
 
 @pytest.mark.parametrize(

@@ -7,7 +7,7 @@ from evaluation.mask_files import SHAPE, write_mask
 from PIL import Image
 
 from nnunet_eas.evaluation.mask_file import read_mask
-from nnunet_eas.report.scan import LONGEST_EDGE, as_grey, data_uri, read_scan, scans_in
+from nnunet_eas.reporting.scan import LONGEST_EDGE, as_grey, data_uri, read_scan, scans_in
 
 
 def decoded(uri):

@@ -1,9 +1,9 @@
 import math
 
 import pytest
-from report.model_folders import log_lines
+from reporting.model_folders import log_lines
 
-from nnunet_eas.report.training_log import Epoch, mean_curve, read_curve
+from nnunet_eas.reporting.training_log import Epoch, mean_curve, read_curve
 
 
 def write(fold, date, *epochs, end=""):

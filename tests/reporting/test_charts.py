@@ -3,12 +3,12 @@ import re
 
 import pytest
 
-from nnunet_eas.report.columns import COLUMNS
-from nnunet_eas.report.curves import training_charts
-from nnunet_eas.report.distributions import distribution
-from nnunet_eas.report.marks import model_mark, structure_mark
-from nnunet_eas.report.svg import limits, ticks
-from nnunet_eas.report.training_log import Epoch
+from nnunet_eas.reporting.columns import COLUMNS
+from nnunet_eas.reporting.curves import training_charts
+from nnunet_eas.reporting.distributions import distribution
+from nnunet_eas.reporting.marks import model_mark, structure_mark
+from nnunet_eas.reporting.svg import limits, ticks
+from nnunet_eas.reporting.training_log import Epoch
 
 DICE = COLUMNS[0]
 

@@ -11,9 +11,9 @@ import numpy as np
 from nnunet_eas.evaluation.grid import check_same_place
 from nnunet_eas.evaluation.mask_file import read_mask
 from nnunet_eas.evaluation.structures import Structures
-from nnunet_eas.report.outline import outline
-from nnunet_eas.report.scan import as_grey, data_uri, read_scan
-from nnunet_eas.report.view import View, shown_slices, start_slice, view_of
+from nnunet_eas.reporting.outline import outline
+from nnunet_eas.reporting.scan import as_grey, data_uri, read_scan
+from nnunet_eas.reporting.view import View, shown_slices, start_slice, view_of
 
 
 @dataclass(frozen=True)

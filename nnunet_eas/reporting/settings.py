@@ -14,8 +14,8 @@ from importlib import metadata
 from typing import Any
 
 import nnunet_eas
-from nnunet_eas.report.model import Model
-from nnunet_eas.report.training_log import Curve
+from nnunet_eas.reporting.model import Model
+from nnunet_eas.reporting.training_log import Curve
 
 _OF_TRAINER = {
     "num_epochs": "epochs planned",

@@ -9,7 +9,7 @@ from pathlib import Path
 
 from nnunet_eas.evaluation.cases import Case, Faults, check_filled, masks_in, matched
 from nnunet_eas.evaluation.model_folder import preprocessed_dataset, split_cases, validation_masks
-from nnunet_eas.report.model import Model
+from nnunet_eas.reporting.model import Model
 
 
 @dataclass(frozen=True)

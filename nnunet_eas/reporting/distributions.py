@@ -8,9 +8,9 @@ from html import escape
 
 import numpy as np
 
-from nnunet_eas.report.columns import Column
-from nnunet_eas.report.marks import model_mark
-from nnunet_eas.report.svg import Scale, chart, horizontal_axis, limits, text, ticks
+from nnunet_eas.reporting.columns import Column
+from nnunet_eas.reporting.marks import model_mark
+from nnunet_eas.reporting.svg import Scale, chart, horizontal_axis, limits, text, ticks
 
 _WIDTH, _LEFT, _RIGHT, _TOP, _ROW, _BOTTOM = 420, 16, 16, 26, 62, 38
 _GOLDEN = 0.618034

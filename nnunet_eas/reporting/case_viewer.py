@@ -7,10 +7,10 @@ from collections.abc import Mapping, Sequence
 from html import escape
 from typing import Any
 
-from nnunet_eas.report.columns import COLUMNS
-from nnunet_eas.report.marks import structure_mark
-from nnunet_eas.report.pictures import Pictures
-from nnunet_eas.report.view import MARGIN
+from nnunet_eas.reporting.columns import COLUMNS
+from nnunet_eas.reporting.marks import structure_mark
+from nnunet_eas.reporting.pictures import Pictures
+from nnunet_eas.reporting.view import MARGIN
 
 _DICE = COLUMNS[0]
 

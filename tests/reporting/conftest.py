@@ -5,7 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 
 import pytest
-from report.model_folders import DATASET, MODELS, write_data, write_model
+from reporting.model_folders import DATASET, MODELS, write_data, write_model
 
 from nnunet_eas.cli import main as cli
 

@@ -11,16 +11,16 @@ from importlib import resources
 from string import Template
 
 from nnunet_eas.evaluation.cases import Faults
-from nnunet_eas.report.case_viewer import case_viewer, structure_legend
-from nnunet_eas.report.choice import RULE
-from nnunet_eas.report.columns import COLUMNS, DRAWN, Column
-from nnunet_eas.report.curves import model_legend, training_charts
-from nnunet_eas.report.distributions import distribution
-from nnunet_eas.report.model import Model
-from nnunet_eas.report.pictures import Pictures
-from nnunet_eas.report.settings import measured_with, settings, settings_table
-from nnunet_eas.report.tables import Content, cases_table, filters, means_table
-from nnunet_eas.report.training_log import Curve
+from nnunet_eas.reporting.case_viewer import case_viewer, structure_legend
+from nnunet_eas.reporting.choice import RULE
+from nnunet_eas.reporting.columns import COLUMNS, DRAWN, Column
+from nnunet_eas.reporting.curves import model_legend, training_charts
+from nnunet_eas.reporting.distributions import distribution
+from nnunet_eas.reporting.model import Model
+from nnunet_eas.reporting.pictures import Pictures
+from nnunet_eas.reporting.settings import measured_with, settings, settings_table
+from nnunet_eas.reporting.tables import Content, cases_table, filters, means_table
+from nnunet_eas.reporting.training_log import Curve
 
 
 @dataclass(frozen=True)

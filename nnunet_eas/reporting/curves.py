@@ -5,9 +5,9 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from html import escape
 
-from nnunet_eas.report.marks import model_mark
-from nnunet_eas.report.svg import Scale, chart, horizontal_axis, limits, polyline, text, tick_text, ticks, vertical_axis
-from nnunet_eas.report.training_log import Curve, mean_curve
+from nnunet_eas.reporting.marks import model_mark
+from nnunet_eas.reporting.svg import Scale, chart, horizontal_axis, limits, polyline, text, tick_text, ticks, vertical_axis
+from nnunet_eas.reporting.training_log import Curve, mean_curve
 
 _WIDTH, _HEIGHT = 420, 300
 _LEFT, _RIGHT, _TOP, _BOTTOM = 52, 12, 30, 42

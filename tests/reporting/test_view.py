@@ -1,7 +1,7 @@
 import numpy as np
 import pytest
 
-from nnunet_eas.report.view import MOST_SLICES, shown_slices, start_slice, view_of
+from nnunet_eas.reporting.view import MOST_SLICES, shown_slices, start_slice, view_of
 
 AXES = {"L": (1, 0, 0), "R": (-1, 0, 0), "P": (0, 1, 0), "A": (0, -1, 0), "S": (0, 0, 1), "I": (0, 0, -1)}
 

@@ -11,7 +11,7 @@ from pathlib import Path
 
 import pytest
 from evaluation.mask_files import write_mask
-from report.model_folders import CASES, DATASET, EAS, shifted
+from reporting.model_folders import CASES, DATASET, EAS, shifted
 
 from nnunet_eas.cli import main as cli
 

@@ -1,10 +1,10 @@
 import json
 
-from report.model_folders import DEBUG
+from reporting.model_folders import DEBUG
 
-from nnunet_eas.report.model import read_models
-from nnunet_eas.report.settings import settings, settings_table
-from nnunet_eas.report.training_log import read_curve
+from nnunet_eas.reporting.model import read_models
+from nnunet_eas.reporting.settings import settings, settings_table
+from nnunet_eas.reporting.training_log import read_curve
 
 
 def of(folder):

@@ -5,7 +5,7 @@ import pytest
 from hypothesis import given
 from hypothesis.extra.numpy import arrays
 
-from nnunet_eas.report.outline import outline
+from nnunet_eas.reporting.outline import outline
 
 
 def mask(*rows):

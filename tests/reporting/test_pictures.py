@@ -3,11 +3,11 @@ import json
 import numpy as np
 import pytest
 from evaluation.mask_files import label_map, write_mask
-from report.model_folders import BOX, shifted
+from reporting.model_folders import BOX, shifted
 
 from nnunet_eas.evaluation.structures import Structures
-from nnunet_eas.report.case_viewer import case_viewer, embedded_json
-from nnunet_eas.report.pictures import PictureJob, draw_case
+from nnunet_eas.reporting.case_viewer import case_viewer, embedded_json
+from nnunet_eas.reporting.pictures import PictureJob, draw_case
 
 STRUCTURES = Structures({"box": (1,), "both": (1, 2)}, ignore=3)
 
