@@ -1,4 +1,4 @@
-"""Where an image's voxels lie, and how two grids differ."""
+"""Position of an image's voxels in the patient, and the difference between two grids."""
 
 from __future__ import annotations
 
@@ -6,9 +6,10 @@ import itertools
 from dataclasses import dataclass
 
 import numpy as np
+import SimpleITK as sitk
 
 SAME_PLACE_VOXELS = 0.1
-"""Grids agree where their corners lie within this part of the shortest voxel edge: formats round what they write."""
+"""Two grids agree where their corners differ by at most this share of the shortest voxel edge: file formats round."""
 
 
 @dataclass(frozen=True)
@@ -26,6 +27,11 @@ class Grid:
     spacing: tuple[float, ...]
     origin: tuple[float, ...]
     direction: tuple[float, ...]
+
+    @classmethod
+    def of(cls, image: sitk.Image) -> Grid:
+        """The grid of an image."""
+        return cls(image.GetSize(), image.GetSpacing(), image.GetOrigin(), image.GetDirection())
 
     def corners(self) -> np.ndarray:
         """Positions of the corner voxels' centres, (corners, axes), LPS mm."""

@@ -1,4 +1,4 @@
-"""A mask's surface without the stairs of its voxels: a mesh with normals and areas, in mm."""
+"""The surface of a mask without the stairs of its voxels: a mesh with normals and areas, in mm."""
 
 from __future__ import annotations
 
@@ -11,16 +11,16 @@ from scipy.sparse import coo_matrix, csr_matrix, diags
 from skimage.measure import marching_cubes
 
 ROUNDS = 30
-"""Of smoothing. More of them flatten longer stairs, which a surface nearly along the grid has, and round edges more."""
+"""Rounds of smoothing. More of them flatten longer stairs (surfaces nearly along the grid have these) and round edges."""
 
 SHRINK, GROW = 0.5, -0.53
-"""Taubin's two steps of a round, as shares of the way to the neighbours' mean: what bends gently keeps its place."""
+"""Taubin's two steps of a round, as shares of the way to the neighbours' mean: gentle bends keep their place."""
 
 NORMAL_ROUNDS = 20
-"""Of averaging normals over neighbours, about a millimetre at 0.4 mm a voxel. A slanted chord is too long."""
+"""Rounds of averaging normals over neighbours, about 1 mm at 0.4 mm a voxel: a chord along a wrong normal is too long."""
 
 ALIKE = 4
-"""Power of the cosine by which a neighbour's normal counts: none from around a rim, where a worn layer has holes."""
+"""Power of the cosine by which a neighbour's normal counts: normals beyond a rim count for nothing."""
 
 
 @dataclass(frozen=True)
@@ -28,7 +28,7 @@ class Inside:
     """A mask as a function of position: 1 inside, 0 outside, linear between voxels.
 
     Attributes:
-        values: On a box of voxels around the structure.
+        values: The mask on a box of voxels around the structure.
         start: The box's first voxel in the image.
         spacing: mm.
     """
@@ -43,7 +43,7 @@ class Inside:
 
     @property
     def volume_mm3(self) -> float:
-        """All voxels' volume."""
+        """The volume of all voxels."""
         return float(self.values.sum(dtype=float) * self.spacing.prod())
 
 
@@ -54,7 +54,7 @@ class Surface:
     Attributes:
         points: (n, 3).
         normals: Outward, of length 1, (n, 3).
-        areas_mm2: What part of the surface each point stands for: a third of its triangles, (n,).
+        areas_mm2: The part of the surface that belongs to each point, a third of its triangles, (n,).
         faces: Numbers of three points for each triangle, (m, 3).
         neighbours: 1 where an edge joins two points, (n, n).
         inside: The mask.
@@ -69,7 +69,7 @@ class Surface:
 
 
 def surface_of(mask: np.ndarray, spacing: Sequence[float], start: Sequence[int] = (0, 0, 0)) -> Surface:
-    """The surface of a mask: marching cubes, smoothed as by Taubin (1995).
+    """The surface of a mask, by marching cubes, with Taubin's smoothing (1995).
 
     Args:
         mask: A box around the structure, 3-D, with voxels inside; beyond the box is outside.
@@ -119,11 +119,11 @@ def _unit(vectors: np.ndarray) -> np.ndarray:
 
 
 def _across(points: np.ndarray, faces: np.ndarray) -> np.ndarray:
-    """For each triangle a vector along its outward normal, twice as long as it is large."""
+    """For each triangle a vector along its outward normal, twice as long as the triangle's area."""
     first, second, third = (points[faces[:, corner]] for corner in range(3))
     return np.cross(second - first, third - first)
 
 
 def _sums(of_corners: np.ndarray, faces: np.ndarray, number: int) -> np.ndarray:
-    """Vectors of all triangles' corners, (3 m, k), added up in their points, (number, k)."""
+    """Sums of the vectors of all triangles' corners, (3 m, k), for each point, (number, k)."""
     return np.stack([np.bincount(faces.ravel(), column, minlength=number) for column in of_corners.T], axis=1)

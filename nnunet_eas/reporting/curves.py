@@ -6,7 +6,17 @@ from collections.abc import Mapping, Sequence
 from html import escape
 
 from nnunet_eas.reporting.marks import model_mark
-from nnunet_eas.reporting.svg import Scale, chart, horizontal_axis, limits, polyline, text, tick_text, ticks, vertical_axis
+from nnunet_eas.reporting.svg import (
+    Scale,
+    chart,
+    horizontal_axis,
+    limits,
+    polyline,
+    text,
+    tick_text,
+    ticks,
+    vertical_axis,
+)
 from nnunet_eas.reporting.training_log import Curve, mean_curve
 
 _WIDTH, _HEIGHT = 420, 300
