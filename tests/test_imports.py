@@ -26,7 +26,7 @@ ROOMS = (
     ("phantom", 4, ARRAYS),
     ("phantom_archive", 4, ARRAYS | {"SimpleITK", "pydicom"}),
     ("evaluation", 4, ARRAYS | {"SimpleITK", "PIL", "isal"}),
-    ("morphometry", 4, ARRAYS | {"skimage", "matplotlib"}),
+    ("morphometry", 4, ARRAYS | {"SimpleITK", "skimage", "matplotlib"}),
     ("reporting", 4, {"numpy", "SimpleITK", "PIL"}),
     ("inference", 4, None),
     ("trainer", 4, None),

@@ -53,12 +53,15 @@ def read_mask(source: Path | sitk.Image) -> Mask:
         ValueError: The file is missing or damaged, or the image is no mask: more than one channel, other than two or
             three axes, or other than whole numbers from 0 to 65535.
     """
-    name = source.name if isinstance(source, Path) else "the image"
-    try:
-        array, grid = _read_picture(source) if name.endswith(PICTURES) else _read_image(source)
-    except _UNREADABLE as error:
-        reason = _last_line(error).replace(f"{source.parent}{os.sep}", "")  # reports may travel; folders stay here
-        raise ValueError(f"{name} must be a whole file, got a damaged one: {reason}. Write it anew.") from error
+    if isinstance(source, sitk.Image):
+        name, array, grid = "the image", sitk.GetArrayFromImage(source), Grid.of(source)
+    else:
+        name = source.name
+        try:
+            array, grid = _read_picture(source) if source.suffix in PICTURES else _read_image(source)
+        except _UNREADABLE as error:
+            reason = _last_line(error).replace(f"{source.parent}{os.sep}", "")  # pages may travel, folders not
+            raise ValueError(f"{name} must be a whole file, got a damaged one: {reason}. Write it anew.") from error
     if array.ndim != len(grid.size) or array.ndim not in (2, 3):
         raise ValueError(
             f"{name} must hold one channel in 2-D or 3-D, got an array of shape {array.shape}. Give a label map."
@@ -103,11 +106,10 @@ def check_filled(masks: Mapping[str, Sequence[Path]], argument: str, folder: Pat
         )
 
 
-def _read_image(source: Path | sitk.Image) -> tuple[np.ndarray, Grid]:
-    if isinstance(source, Path):
-        check_whole(source)
-        source = sitk.ReadImage(str(source))
-    return sitk.GetArrayFromImage(source), Grid.of(source)
+def _read_image(path: Path) -> tuple[np.ndarray, Grid]:
+    check_whole(path)
+    image = sitk.ReadImage(str(path))
+    return sitk.GetArrayFromImage(image), Grid.of(image)
 
 
 def _read_picture(path: Path) -> tuple[np.ndarray, Grid]:

@@ -11,13 +11,13 @@ from scipy.sparse import coo_matrix, csr_matrix, diags
 from skimage.measure import marching_cubes
 
 ROUNDS = 30
-"""Rounds of smoothing. More of them flatten longer stairs (surfaces nearly along the grid have these) and round edges."""
+"""Rounds of smoothing. More rounds flatten longer stairs, as on surfaces nearly along the grid, and round edges."""
 
 SHRINK, GROW = 0.5, -0.53
 """Taubin's two steps of a round, as shares of the way to the neighbours' mean: gentle bends keep their place."""
 
 NORMAL_ROUNDS = 20
-"""Rounds of averaging normals over neighbours, about 1 mm at 0.4 mm a voxel: a chord along a wrong normal is too long."""
+"""Rounds of averaging normals over neighbours, about 1 mm at 0.4 mm a voxel: chords along other normals are long."""
 
 ALIKE = 4
 """Power of the cosine by which a neighbour's normal counts: normals beyond a rim count for nothing."""

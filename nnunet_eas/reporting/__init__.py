@@ -1,1 +1,1 @@
-"""One page that shows trained models side by side: folders -> records, curves, pictures -> parts -> HTML."""
+"""One HTML page that compares trained models: folders -> records, curves, pictures -> parts -> page."""

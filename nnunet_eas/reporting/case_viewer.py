@@ -1,4 +1,4 @@
-"""A case of the page: scan, truth and every model side by side, with a slider through the slices."""
+"""One case on the page: scan, truth and every model side by side, with a slider through the slices."""
 
 from __future__ import annotations
 
@@ -18,14 +18,14 @@ _DICE = COLUMNS[0]
 def case_viewer(
     pictures: Pictures, role: str, score: float, dice: Mapping[str, Mapping[str, float | None]], number: int
 ) -> str:
-    """One case.
+    """The section of one case.
 
     Args:
-        pictures: What is drawn.
+        pictures: Its pictures.
         role: Best, median or worst.
-        score: What it is by.
-        dice: Per model, per structure.
-        number: Of the case on the page, for the elements' ids.
+        score: The score by which it has this role.
+        dice: By model and structure.
+        number: The case's number on the page, for the elements' ids.
     """
     start = pictures.slices[pictures.start]
     where = f"{pictures.case}, slice {start.number}"
@@ -35,17 +35,21 @@ def case_viewer(
     for index, (model, of_structures) in enumerate(dice.items(), 1):
         alt = f"Scan of {where}, with the outlines that {model} predicted"
         panels.append(_panel(model, alt, pictures, index, structures, _scores(of_structures)))
-    faults = "".join(f'<p class="fault">Without its scan: {escape(fault)}</p>' for fault in pictures.faults)
+    fault = f'<p class="fault">Without its scan: {escape(pictures.fault)}</p>' if pictures.fault else ""
+    content = {
+        "total": pictures.total,
+        "slices": [{"number": s.number, "image": s.image, "paths": s.paths} for s in pictures.slices],
+    }
     return (
         f'<section class="case" aria-labelledby="case-{number}"><h3 id="case-{number}">{role.capitalize()}: '
-        f"{escape(pictures.case)} <small>score {_DICE.text(score)} %</small></h3>{faults}"
-        f'<p class="slices">{_said(pictures)}</p>{_slider(pictures)}<div class="panels">{"".join(panels)}</div>'
-        f'<script type="application/json">{_data(pictures)}</script></section>'
+        f"{escape(pictures.case)} <small>score {_DICE.text(score)} %</small></h3>{fault}"
+        f'<p class="slices">{_caption(pictures)}</p>{_slider(pictures)}<div class="panels">{"".join(panels)}</div>'
+        f'<script type="application/json">{embedded_json(content)}</script></section>'
     )
 
 
 def structure_legend(structures: Sequence[str]) -> str:
-    """Every structure's name beside its line, on the grey that it is drawn upon."""
+    """Every structure's name beside its line, on the grey of the pictures."""
     entries = []
     for index, structure in enumerate(structures):
         colour, dashes = structure_mark(index)
@@ -70,7 +74,7 @@ def _panel(title: str, alt: str, pictures: Pictures, mask: int | None, structure
             for index in range(len(structures))
             for colour, dashes in [structure_mark(index)]
         )
-    # in voxels, stretched to millimetres: whole numbers make short paths
+    # paths in voxels, scaled to millimetres, because whole numbers make them short
     return (
         f'<figure><figcaption>{escape(title)}</figcaption><svg class="picture" role="img" aria-label="{escape(alt)}" '
         f'viewBox="0 0 {columns * width:.6g} {rows * height:.6g}"><g transform="scale({width:.6g} {height:.6g})">'
@@ -87,15 +91,15 @@ def _scores(dice: Mapping[str, float | None]) -> str:
     return f"{mean}: {', '.join(f'{escape(name)} {_DICE.text(value)}' for name, value in dice.items())}"
 
 
-def _said(pictures: Pictures) -> str:
+def _caption(pictures: Pictures) -> str:
     plane = pictures.view.caption
     if pictures.total == 1:
         return f"One slice, {plane}."
     shown = len(pictures.slices)
-    said = f"{pictures.total} slices, {plane}; {pictures.filled} of them with foreground"
+    text = f"{pictures.total} slices, {plane}; {pictures.filled} of them with foreground"
     if shown < pictures.filled:
-        return f"{said}. {shown} are here, evenly spaced."
-    return f"{said}. {shown} are here: these, and up to {MARGIN} more at either end."
+        return f"{text}. {shown} are here, evenly spaced."
+    return f"{text}. {shown} are here: these, and up to {MARGIN} more at either end."
 
 
 def _slider(pictures: Pictures) -> str:
@@ -109,15 +113,7 @@ def _slider(pictures: Pictures) -> str:
     )
 
 
-def _data(pictures: Pictures) -> str:
-    content = {
-        "total": pictures.total,
-        "slices": [{"number": s.number, "image": s.image, "paths": s.paths} for s in pictures.slices],
-    }
-    return embedded_json(content)
-
-
 def embedded_json(content: Any) -> str:
-    """JSON that can't end the script element it stands in, whatever it holds."""
+    """JSON that can't end the script element around it."""
     text = json.dumps(content, separators=(",", ":"), allow_nan=False)
     return text.replace("&", "\\u0026").replace("<", "\\u003c").replace(">", "\\u003e")

@@ -1,4 +1,4 @@
-"""Which cases the report compares, and which of them it shows."""
+"""The choice of the cases that a report compares, and of those that it shows."""
 
 from __future__ import annotations
 
@@ -16,11 +16,11 @@ RULE = (
 
 
 def common_cases(cases: Mapping[str, Collection[str]], faults: Mapping[str, Faults]) -> tuple[list[str], Faults]:
-    """The cases that all models have, and which models lack each of the others.
+    """The cases that all models have, and the models that lack each of the others.
 
     Args:
-        cases: Per model, those that can be compared.
-        faults: Per model, those that can't, and why. They are not named once more.
+        cases: By model, the cases that can be compared.
+        faults: By model, those that can't be, with the reasons; they are not named again.
     """
     everywhere = sorted(set.intersection(*map(set, cases.values())))
     missing: Faults = {}
@@ -32,10 +32,10 @@ def common_cases(cases: Mapping[str, Collection[str]], faults: Mapping[str, Faul
 
 
 def case_scores(records: Iterable[Sequence[Record]]) -> dict[str, float]:
-    """Per case the mean over its structures of Dice, averaged over the models; cases without any Dice are not there.
+    """By case the mean over its structures of Dice, averaged over the models; cases without any Dice are left out.
 
     Args:
-        records: Of each model, as in a summary's `per_case`: what is undefined is None.
+        records: Those of each model, as in a summary's `per_case`: undefined numbers are None.
     """
     of_models: dict[str, list[float]] = {}
     for of_model in records:
@@ -49,7 +49,7 @@ def case_scores(records: Iterable[Sequence[Record]]) -> dict[str, float]:
 
 
 def shown_cases(scores: Mapping[str, float]) -> dict[str, str]:
-    """Best, median and worst case with what they are; of fewer than three cases one is several of them."""
+    """Best, median and worst case with these words; with fewer than three cases one has several of them."""
     if not scores:
         return {}
     falling = sorted(scores, key=lambda case: (-scores[case], case))

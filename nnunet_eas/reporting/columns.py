@@ -1,4 +1,4 @@
-"""The numbers that the page shows, with their heads and units."""
+"""The numbers on the page, with their heads and units."""
 
 from __future__ import annotations
 
@@ -12,11 +12,11 @@ class Column:
 
     Attributes:
         key: Its name in `metrics.DEFINED_BY`.
-        head: Above the column, with the unit.
-        factor: From the number to the unit.
-        digits: Behind the point.
-        floor: The least it can be, in the unit.
-        ceiling: The most.
+        head: Text above the column, with the unit.
+        factor: Factor from the number to the unit.
+        digits: Digits after the point.
+        floor: Least possible value, in the unit.
+        ceiling: Greatest possible value, in the unit.
     """
 
     key: str
@@ -27,11 +27,11 @@ class Column:
     ceiling: float = math.inf
 
     def shown(self, value: float) -> float:
-        """In the unit."""
+        """A number in the unit."""
         return value * self.factor
 
     def text(self, value: float | None) -> str:
-        """In the unit, rounded; a dash where it is undefined."""
+        """A number in the unit, rounded; a dash where it is undefined."""
         if value is None:
             return "\u2013"
         rounded = round(self.shown(value), self.digits) + 0.0  # no -0
@@ -48,4 +48,4 @@ COLUMNS = (
     Column("volume_difference_mm3", "Volume difference mm³", 1, 0, floor=-math.inf),
 )
 DRAWN = COLUMNS[:4]
-"""Those whose distribution is drawn."""
+"""The numbers whose distribution is drawn."""

@@ -29,10 +29,10 @@ _CHARTS = (
 
 
 def training_charts(curves: Mapping[str, Mapping[str, Curve]]) -> str:
-    """The charts, or a sentence where no fold of any model has a log; folds without one are named.
+    """The charts; folds without a log are named above them.
 
     Args:
-        curves: Per model, per fold; empty ones have no log.
+        curves: By model and fold; empty without a log.
     """
     without = [
         f"<li>{escape(model)}: no epoch in a training_log_*.txt of {escape(', '.join(missing))}</li>"
@@ -51,7 +51,7 @@ def _chart(column: str, title: str, models: Mapping[str, Sequence[Curve]]) -> st
     all_curves = [curve for curves in models.values() for curve in curves]
     if column == "pseudo_dice":
         low, high = limits(_values(all_curves, column), floor=0, ceiling=1)
-    else:  # one scale for both losses, so that a gap between them shows
+    else:  # one scale for both losses shows a gap between them
         low, high = limits([*_values(all_curves, "train_loss"), *_values(all_curves, "val_loss")])
     last = max(max(curve) for curve in all_curves) + 1
     x = Scale(1, max(last, 2), _LEFT, _WIDTH - _RIGHT)

@@ -1,4 +1,4 @@
-"""One chart per structure and number: every case as a point, and a box, a row for each model."""
+"""A chart for each structure and number: a row for each model, with a point for each case and a box."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from nnunet_eas.reporting.svg import Scale, chart, horizontal_axis, limits, text
 
 _WIDTH, _LEFT, _RIGHT, _TOP, _ROW, _BOTTOM = 420, 16, 16, 26, 62, 38
 _GOLDEN = 0.618034
-"""Points are spread in steps of the golden section: as even as at random, and always the same."""
+"""Step in which points are spread, the golden section: as even as random ones, and always the same."""
 
 
 def distribution(structure: str, column: Column, values: Mapping[str, Sequence[tuple[str, float]]]) -> str:
@@ -22,8 +22,8 @@ def distribution(structure: str, column: Column, values: Mapping[str, Sequence[t
 
     Args:
         structure: Its name.
-        column: Which number.
-        values: Per model, the cases with their numbers, without undefined ones.
+        column: The number.
+        values: By model, the cases with their numbers, without undefined ones.
     """
     numbers = [column.shown(value) for of_model in values.values() for _, value in of_model]
     low, high = limits(numbers, floor=column.floor, ceiling=column.ceiling)
@@ -49,7 +49,7 @@ def distribution(structure: str, column: Column, values: Mapping[str, Sequence[t
 
 
 def _box(values: Sequence[float], x: Scale, y: float) -> str:
-    """From quartile to quartile, a thick line at the median, whiskers to the last point within 1.5 box lengths."""
+    """A box between the quartiles, a line at the median, whiskers to the last point within 1.5 box lengths."""
     low, median, high = np.percentile(values, (25, 50, 75))
     reach = 1.5 * (high - low)
     inside = [value for value in values if low - reach <= value <= high + reach]

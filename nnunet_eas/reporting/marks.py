@@ -1,4 +1,4 @@
-"""How models and structures are told apart: by Okabe and Ito's colours, and always by a second cue."""
+"""The marks of models and structures: Okabe and Ito's colours, and always a second cue."""
 
 from __future__ import annotations
 
@@ -17,12 +17,12 @@ _MARKERS = (
 
 
 def model_mark(index: int) -> tuple[str, str, str]:
-    """Colour, dashes of a line and path of a marker, of the model at this place."""
+    """The colour, the line's dashes and the marker's path of a model, by its place."""
     turn = index // len(_ON_WHITE)
     return _ON_WHITE[index % len(_ON_WHITE)], _DASHES[(index + turn) % len(_DASHES)], _MARKERS[index % len(_MARKERS)]
 
 
 def structure_mark(index: int) -> tuple[str, str]:
-    """Colour and dashes of the outline of the structure at this place."""
+    """The colour and the outline's dashes of a structure, by its place."""
     turn = index // len(_ON_GREY)
     return _ON_GREY[index % len(_ON_GREY)], _DASHES[(index + turn) % len(_DASHES)]

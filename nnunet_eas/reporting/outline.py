@@ -8,18 +8,15 @@ Corner = tuple[int, int]  # row, column
 
 
 def outline(mask: np.ndarray) -> str:
-    """Closed paths around all parts and holes of a mask, in voxels; empty where the mask is.
+    """Closed paths around all parts and holes of a mask (rows, columns), in voxels; empty for an empty mask.
 
-    The edges are walked one after the other, so that a dashed line keeps its rhythm around every corner.
-
-    Args:
-        mask: (rows, columns), booleans.
+    The edges follow one after the other, so that a dashed line keeps its rhythm around every corner.
     """
     padded = np.pad(mask.astype(np.int8), 1)
-    # Where two parts touch at a corner, two edges start there: hence lists.
+    # lists, because two edges start where two parts touch at a corner
     across: dict[Corner, list[Corner]] = {}
     along: dict[Corner, list[Corner]] = {}
-    # the inside lies to the right: a top edge leads to the right, a bottom edge to the left, a left edge up
+    # the inside lies to the right of each edge: a top edge leads to the right, a bottom edge to the left
     for line, start, stop in _runs(np.diff(padded[:, 1:-1], axis=0)):
         across.setdefault((line, start), []).append((line, stop))
     for line, start, stop in _runs(-np.diff(padded[1:-1], axis=1).T):
@@ -28,7 +25,7 @@ def outline(mask: np.ndarray) -> str:
 
 
 def _walk(across: dict[Corner, list[Corner]], along: dict[Corner, list[Corner]], start: Corner) -> str:
-    """One closed path; what it walks along is used up."""
+    """One closed path; its edges are taken out of both dictionaries."""
     path, here = [f"M{start[1]} {start[0]}"], start
     while across.get(here):
         corner = across[here].pop()
@@ -39,11 +36,7 @@ def _walk(across: dict[Corner, list[Corner]], along: dict[Corner, list[Corner]],
 
 
 def _runs(signs: np.ndarray) -> list[tuple[int, int, int]]:
-    """(line, from, to) of each run of equal signs; backwards where they are negative.
-
-    Args:
-        signs: (lines, positions) of -1, 0 and 1.
-    """
+    """(line, from, to) of each run of equal signs (lines, positions); backwards where they are negative."""
     bounded = np.pad(signs, ((0, 0), (1, 1)))
     first = (signs != 0) & (signs != bounded[:, :-2])
     last = (signs != 0) & (signs != bounded[:, 2:])

@@ -1,4 +1,4 @@
-"""The page, put together from its parts; its style and script are files of their own beside this one."""
+"""The page, put together from its parts; its style and script are page.css and page.js."""
 
 from __future__ import annotations
 
@@ -25,18 +25,18 @@ from nnunet_eas.reporting.training_log import Curve
 
 @dataclass(frozen=True)
 class Findings:
-    """All that the page says.
+    """The content of the page.
 
     Attributes:
         models: In their order on the page.
-        contents: Per model, what `summarise` gives of the cases that all have.
-        folds: Per model and case, the fold that predicted it.
-        curves: Per model and fold.
-        scores: Per case, what best and worst go by.
-        roles: The cases that are shown, and as what.
-        pictures: Of these, in the same order.
-        left_out: Cases that are not compared, and why.
-        notes: What else a reader must know, a sentence each.
+        contents: By model, the result of `summarise` for the cases that all models have.
+        folds: By model and case, the fold that predicted it.
+        curves: By model and fold, the training curve.
+        scores: By case, the score that orders the cases.
+        roles: The cases that are shown, each as best, median or worst.
+        pictures: The pictures of these cases, in the same order.
+        left_out: Cases that are not compared, with the reasons.
+        notes: Further sentences for the reader.
     """
 
     models: Sequence[Model]
@@ -121,7 +121,7 @@ def _viewer(findings: Findings, number: int) -> str:
 
 
 def _definitions(sentences: Mapping[str, str]) -> str:
-    """Of the numbers on the page, by their heads there, and of what these go back to."""
+    """The definitions of the numbers on the page, by their heads there, and of the distances behind them."""
     heads = {column.key: column.head for column in COLUMNS}
     heads |= {"surface_distances_mm": "surface_distances_mm", "ignore_label": "Ignore label"}
     entries = "".join(
@@ -137,5 +137,5 @@ def _file(name: str) -> str:
 
 
 def _hash(content: str) -> str:
-    """What the page's content security policy knows its own style and script by: nothing else may run."""
+    """The hash by which the page's content security policy allows its own style and script, and nothing else."""
     return f"sha256-{base64.b64encode(hashlib.sha256(content.encode()).digest()).decode()}"

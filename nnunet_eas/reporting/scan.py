@@ -1,21 +1,21 @@
-"""The scan behind the outlines: where it lies, and its slices as small pictures."""
+"""The scan behind the outlines: its file, and its slices as small pictures."""
 
 from __future__ import annotations
 
 import base64
 import io
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
 import SimpleITK as sitk
 from PIL import Image
 
-from nnunet_eas.evaluation.cases import masks_in
 from nnunet_eas.evaluation.grid import Grid, check_same_place
-from nnunet_eas.evaluation.mask_file import PICTURES
+from nnunet_eas.evaluation.mask_file import PICTURES, masks_in
 
 LONGEST_EDGE = 512
-"""Pixels of an embedded picture; larger slices are made smaller. Outlines stay exact."""
+"""Pixels of an embedded picture; larger slices are scaled down. Outlines stay exact."""
 
 GREY_PERCENTILES = (0.5, 99.5)
 
@@ -30,14 +30,10 @@ def scans_in(folder: Path, file_ending: str | None) -> dict[str, list[Path]]:
 
 
 def read_scan(path: Path, grid: Grid) -> np.ndarray:
-    """The scan's voxels in array order; colours as their mean.
-
-    Args:
-        path: Of a file.
-        grid: The reference's, where the scan must lie as well.
+    """The scan's voxels in array order, colours as their mean.
 
     Raises:
-        ValueError: It can't be read, or lies elsewhere.
+        ValueError: It can't be read, or does not lie on the reference's grid.
     """
     try:
         image = sitk.ReadImage(str(path))
@@ -46,10 +42,9 @@ def read_scan(path: Path, grid: Grid) -> np.ndarray:
     array = sitk.GetArrayFromImage(image).astype(np.float32)
     if image.GetNumberOfComponentsPerPixel() > 1:
         array = array.mean(axis=-1)
-    dimension = image.GetDimension()
-    own = Grid(image.GetSize(), image.GetSpacing(), image.GetOrigin(), image.GetDirection())
-    if path.suffix in PICTURES:  # holds no millimetres
-        own = Grid(own.size, grid.spacing, grid.origin, grid.direction) if dimension == len(grid.size) else own
+    own = Grid.of(image)
+    if path.suffix in PICTURES and len(own.size) == len(grid.size):  # pictures hold no millimetres
+        own = replace(grid, size=own.size)
     try:
         check_same_place(grid, own)
     except ValueError as error:
@@ -58,18 +53,14 @@ def read_scan(path: Path, grid: Grid) -> np.ndarray:
 
 
 def as_grey(scan: np.ndarray) -> np.ndarray:
-    """From black to white between `GREY_PERCENTILES`, uint8; what is no number is black."""
+    """Grey levels from black to white between `GREY_PERCENTILES`, uint8; values that are no number are black."""
     scan = np.nan_to_num(scan, posinf=0, neginf=0)
     low, high = np.percentile(scan, GREY_PERCENTILES)
     return (np.clip((scan - low) / max(float(high - low), 1e-6), 0, 1) * 255).astype(np.uint8)
 
 
 def data_uri(plane: np.ndarray) -> str:
-    """A slice for the page: PNG where that is small, else JPEG.
-
-    Args:
-        plane: (rows, columns), uint8.
-    """
+    """A slice (rows, columns), uint8, for the page: PNG where that is small, else JPEG."""
     picture = Image.fromarray(np.ascontiguousarray(plane))
     picture.thumbnail((LONGEST_EDGE, LONGEST_EDGE))
     content = _encoded(picture, "PNG", optimize=True)

@@ -1,6 +1,6 @@
-"""What each model was trained with: out of plans.json, debug.json and the logs, by a list of what may be told.
+"""The settings of each model's training, from plans.json, debug.json and the logs.
 
-nnU-Net's debug.json also holds the machine's name and a user's paths; what is not listed here never leaves it.
+nnU-Net's debug.json also holds the machine's name and a user's paths: only the keys listed here get on the page.
 """
 
 from __future__ import annotations
@@ -38,16 +38,11 @@ _OF_PLAN = {
     "normalization_schemes": "normalisation, per channel",
 }
 _MEASURED_WITH = ("numpy", "scipy", "SimpleITK")
-_WRAPPERS = ("OptimizedModule", "DistributedDataParallel")  # say nothing of the network within
+_WRAPPERS = ("OptimizedModule", "DistributedDataParallel")  # they hide the network's name
 
 
 def settings(model: Model, curves: Mapping[str, Curve]) -> dict[str, str]:
-    """Everything about one model, name and value.
-
-    Args:
-        model: The model.
-        curves: Per fold, by its name.
-    """
+    """The settings of one model, name and value; `curves` are its training curves by fold."""
     found = {"trainer": model.trainer, "plans": model.plans_name, "configuration": model.configuration}
     found["folds"] = ", ".join(fold.name.removeprefix("fold_") for fold in model.folds)
     found["epochs trained, per fold"] = ", ".join(
@@ -66,11 +61,7 @@ def settings(model: Model, curves: Mapping[str, Curve]) -> dict[str, str]:
 
 
 def settings_table(of_models: Mapping[str, Mapping[str, str]]) -> str:
-    """A row for each setting; those in which the models differ are marked.
-
-    Args:
-        of_models: Per model, what `settings` says.
-    """
+    """A row for each setting, from the `settings` of each model; settings in which the models differ are marked."""
     names = list(dict.fromkeys(name for of_one in of_models.values() for name in of_one))
     rows = []
     for name in names:
@@ -89,20 +80,20 @@ def settings_table(of_models: Mapping[str, Mapping[str, str]]) -> str:
 
 
 def measured_with() -> str:
-    """Versions of what computed the numbers."""
+    """The versions of the software that computed the numbers."""
     versions = [f"Python {platform.python_version()}", f"nnunet-eas {nnunet_eas.__version__}"]
     return ", ".join([*versions, *(f"{package} {metadata.version(package)}" for package in _MEASURED_WITH)])
 
 
 def _resolved(configurations: Mapping[str, Any], name: str) -> dict[str, Any]:
-    """A configuration with what it inherits."""
+    """A configuration with the entries that it inherits."""
     own = dict(configurations[name])
     parent = own.pop("inherits_from", None)
     return {**_resolved({k: v for k, v in configurations.items() if k != name}, parent), **own} if parent else own
 
 
 def _of_trainer(model: Model) -> dict[str, str]:
-    """Of all folds; where they differ all values."""
+    """The settings in debug.json of all folds; all values where the folds differ."""
     values: dict[str, dict[str, None]] = {}
     for fold in model.folds:
         try:
@@ -116,7 +107,7 @@ def _of_trainer(model: Model) -> dict[str, str]:
 
 
 def _text(value: Any) -> str:
-    """As short as it can be read: a list with commas, and in it 3 × 3 × 3 for a kernel."""
+    """A value as short text: a list with commas, a kernel in it as 3 × 3 × 3."""
     if _is_list(value):
         return ", ".join(_edges(v) if _is_list(v) else _text(v) for v in value)
     if isinstance(value, Mapping):

@@ -1,4 +1,4 @@
-"""The few things that a hand-written SVG chart is made of; a plotting library's are ten times as large."""
+"""The parts of a hand-written SVG chart; those of a plotting library are ten times as large."""
 
 from __future__ import annotations
 
@@ -10,14 +10,7 @@ from html import escape
 
 @dataclass(frozen=True)
 class Scale:
-    """From numbers to pixels, linearly.
-
-    Attributes:
-        low: Number at `start`.
-        high: Number at `stop`.
-        start: Pixel.
-        stop: Pixel.
-    """
+    """A linear scale: the numbers from `low` to `high` lie at the pixels from `start` to `stop`."""
 
     low: float
     high: float
@@ -30,7 +23,7 @@ class Scale:
 
 
 def limits(values: Iterable[float], *, floor: float = -math.inf, ceiling: float = math.inf) -> tuple[float, float]:
-    """A range around all finite values with a little air, within floor and ceiling; 0 to 1 where there is none."""
+    """A range around all finite values with a margin, within floor and ceiling; 0 to 1 where there is none."""
     finite = [value for value in values if math.isfinite(value)]
     if not finite:
         return 0.0, 1.0
@@ -40,7 +33,7 @@ def limits(values: Iterable[float], *, floor: float = -math.inf, ceiling: float 
 
 
 def ticks(low: float, high: float, about: int = 5) -> list[float]:
-    """Round numbers within a range, some `about` of them."""
+    """Round numbers within a range, roughly `about` of them."""
     rough = (high - low) / about
     size = 10.0 ** math.floor(math.log10(rough))
     step = next(factor * size for factor in (1, 2, 5, 10) if factor * size >= rough * 0.999)
@@ -49,7 +42,7 @@ def ticks(low: float, high: float, about: int = 5) -> list[float]:
 
 
 def tick_text(value: float) -> str:
-    """A tick's number as it is read."""
+    """A tick's number as text."""
     return f"{value:g}".replace("-", "\u2212")
 
 
@@ -66,21 +59,21 @@ def text(x: float, y: float, content: str, *, anchor: str = "middle", kind: str 
 
 
 def horizontal_axis(scale: Scale, y: float, top: float, label: str, numbers: Sequence[float]) -> str:
-    """Grid lines from `top` to `y`, numbers below, and what they are."""
+    """Grid lines from `top` to `y`, with numbers and a label below."""
     marks = "".join(f"M{scale(n):.1f} {top:.1f}V{y:.1f}" for n in numbers)
     below = "".join(text(scale(n), y + 15, tick_text(n)) for n in numbers)
     return f'<path class="grid" d="{marks}"/>{below}{text((scale.start + scale.stop) / 2, y + 31, label)}'
 
 
 def vertical_axis(scale: Scale, x: float, right: float, numbers: Sequence[float]) -> str:
-    """Grid lines from `x` to `right`, numbers to their left."""
+    """Grid lines from `x` to `right`, with numbers to their left."""
     marks = "".join(f"M{x:.1f} {scale(n):.1f}H{right:.1f}" for n in numbers)
     beside = "".join(text(x - 6, scale(n) + 4, tick_text(n), anchor="end") for n in numbers)
     return f'<path class="grid" d="{marks}"/>{beside}'
 
 
 def chart(width: float, height: float, description: str, content: str) -> str:
-    """The whole, with the description for those who do not see it."""
+    """The whole chart, with a description for screen readers."""
     return (
         f'<svg class="chart" viewBox="0 0 {width:g} {height:g}" width="{width:g}" height="{height:g}" role="img" '
         f'aria-label="{escape(description)}">{content}</svg>'

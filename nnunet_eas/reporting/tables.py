@@ -1,4 +1,4 @@
-"""The numbers as tables: means of every model and structure, and a line for each case, structure and model."""
+"""The numbers as tables: means of every model and structure, and a row for each case, structure and model."""
 
 from __future__ import annotations
 
@@ -11,16 +11,11 @@ from nnunet_eas.reporting.columns import COLUMNS, Column
 _FOREGROUND = "mean of the structures"
 
 Content = Mapping[str, Any]
-"""What `evaluation.summary.summarise` gives of one model."""
+"""The result of `evaluation.summary.summarise` for one model."""
 
 
 def means_table(contents: Mapping[str, Content], structures: list[str]) -> str:
-    """Mean and standard deviation, the models of one structure below each other.
-
-    Args:
-        contents: Per model.
-        structures: Their names.
-    """
+    """Mean and standard deviation by structure and model."""
     groups = []
     for structure in structures:
         rows = [(model, _means(content, structure)) for model, content in contents.items()]
@@ -42,24 +37,19 @@ def means_table(contents: Mapping[str, Content], structures: list[str]) -> str:
 
 
 def cases_table(contents: Mapping[str, Content], folds: Mapping[str, Mapping[str, str]]) -> str:
-    """A row for each case, structure and model; the page's script makes it sortable.
+    """A row for each case, structure and model; the page's script makes the table sortable.
 
     Args:
-        contents: Per model.
-        folds: Per model and case, the fold that predicted it.
+        contents: By model.
+        folds: By model and case, the fold that predicted it.
     """
-    rows = [
-        (record["case"], place, record["label"], order, model, record)
-        for order, (model, content) in enumerate(contents.items())
-        for place, record in enumerate(content["per_case"])
-    ]
-    # a case's rows stay together, and in it a structure's, so that models can be compared at a glance
-    places = {(record["case"], record["label"]): place for _, place, _, _, _, record in rows}
-    rows.sort(key=lambda row: (places[row[0], row[2]], row[3]))
+    # all models have the same cases and structures in the same order; their rows alternate, to be compared at a glance
     body = "".join(
-        f'<tr><th scope="row">{escape(case)}</th><td>{escape(structure)}</td><td>{escape(model)}</td>'
-        f"<td>{escape(folds[model][case])}</td>{''.join(_number_cell(column, record) for column in COLUMNS)}</tr>"
-        for case, _, structure, _, model, record in rows
+        f'<tr><th scope="row">{escape(record["case"])}</th><td>{escape(record["label"])}</td><td>{escape(model)}</td>'
+        f"<td>{escape(folds[model][record['case']])}</td>{''.join(_number_cell(column, record) for column in COLUMNS)}"
+        "</tr>"
+        for records in zip(*(content["per_case"] for content in contents.values()), strict=True)
+        for model, record in zip(contents, records, strict=True)
     )
     texts = "".join(f'<th scope="col">{name}</th>' for name in ("Case", "Structure", "Model", "Fold"))
     numbers = "".join(f'<th scope="col" class="number">{escape(column.head)}</th>' for column in COLUMNS)
@@ -71,7 +61,7 @@ def cases_table(contents: Mapping[str, Content], folds: Mapping[str, Mapping[str
 
 
 def filters(structures: list[str], models: list[str]) -> str:
-    """What narrows the table of all cases down; hidden until the script is there to do it."""
+    """The filters of the table of all cases; hidden until the script shows them."""
     selects = "".join(
         f'<label>{name} <select data-column="{column}"><option value="">all</option>'
         f"{''.join(f'<option>{escape(value)}</option>' for value in values)}</select></label>"

@@ -1,4 +1,4 @@
-"""Training curves out of nnU-Net's training_log_*.txt: text, where a checkpoint would have to be unpickled."""
+"""Training curves from nnU-Net's training_log_*.txt, which is text; checkpoints would have to be unpickled."""
 
 from __future__ import annotations
 
@@ -14,13 +14,13 @@ _EPOCH = re.compile(r": Epoch (\d+)\s*$")
 
 @dataclass(frozen=True)
 class Epoch:
-    """What nnU-Net logs of an epoch.
+    """The numbers that nnU-Net logs of an epoch.
 
     Attributes:
         train_loss: Mean over its iterations.
-        val_loss: Likewise, on the fold's validation cases.
+        val_loss: Mean over its validation iterations.
         pseudo_dice: Mean over the structures of the Dice of random validation patches.
-        seconds: How long it took; NaN where the log ends before it says so.
+        seconds: Its duration; NaN where the log ends before.
     """
 
     train_loss: float
@@ -30,14 +30,14 @@ class Epoch:
 
 
 Curve = dict[int, Epoch]
-"""From the epoch's number, from 0, in rising order."""
+"""Epochs by their numbers, from 0, in rising order."""
 
 
 def read_curve(fold: Path) -> Curve:
-    """The finished epochs of a fold; empty where it has no log, or none with an epoch.
+    """The finished epochs of a fold; empty where it has no log with an epoch.
 
-    A training that was resumed has several logs. Where one begins at an epoch, nothing counts that an earlier one says
-    of this epoch and of later ones: the training went back to a checkpoint from before them.
+    A training that was interrupted and resumed has several logs. From the first epoch of a later log on, the earlier
+    logs do not count: the training went back to a checkpoint from before that epoch.
     """
     curve: Curve = {}
     for log in sorted(fold.glob("training_log_*.txt"), key=_date):
@@ -47,7 +47,7 @@ def read_curve(fold: Path) -> Curve:
 
 
 def mean_curve(curves: Sequence[Curve]) -> Curve:
-    """The mean over the folds, of the epochs that all of them have: else it would jump where a fold ends."""
+    """The mean over the folds for the epochs that all of them have; more epochs would jump where a fold ends."""
     if not curves:
         return {}
     common = sorted(set.intersection(*(set(curve) for curve in curves)))
@@ -60,7 +60,7 @@ def _mean(epochs: Sequence[Epoch]) -> Epoch:
 
 
 def _date(log: Path) -> list[int]:
-    """By numbers: nnU-Net writes the 9th as 9, which as text comes after 10."""
+    """The date as numbers: nnU-Net writes the 9th as 9, which as text would come after 10."""
     return [int(digits) for digits in re.findall(r"\d+", log.stem)]
 
 

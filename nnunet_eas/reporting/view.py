@@ -1,4 +1,4 @@
-"""How a volume is cut: the plane with the finest voxels, turned as radiologists look at it."""
+"""The view of a volume: slices in the plane with the finest voxels, turned as radiologists look at them."""
 
 from __future__ import annotations
 
@@ -6,13 +6,14 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
 import numpy as np
+import SimpleITK as sitk
 
 MOST_SLICES = 48
 MARGIN = 1
-"""Slices that are shown beyond the foreground."""
+"""Number of slices shown beyond the foreground at either end."""
 
 _AS_COARSE = 0.99
-"""Spacings that differ by less than a per cent are equal: files round them."""
+"""Share of the coarsest spacing from which another one counts as equal: files round spacings."""
 
 _PLANES = (
     "axial, patient's right is left",
@@ -23,14 +24,14 @@ _PLANES = (
 
 @dataclass(frozen=True)
 class View:
-    """Slices of one image, of two axes or three.
+    """Slices of one image, with two axes or three.
 
     Attributes:
-        axis: Of the array, along which it is cut; None of two axes.
+        axis: The array's axis across the slices; None with two axes.
         turn: Order of the array's axes as (slices, rows, columns).
-        flipped: Which of these three run backwards.
+        flipped: Whether each of these three runs backwards.
         spacing: mm of (rows, columns).
-        caption: What one sees.
+        caption: Plane and directions in words.
     """
 
     axis: int | None
@@ -40,12 +41,12 @@ class View:
     caption: str
 
     def turned(self, array: np.ndarray) -> np.ndarray:
-        """The array as (slices, rows, columns), ready to be looked at; a view."""
+        """The array as (slices, rows, columns), turned for the viewer; it shares the array's memory."""
         stack = array.transpose(self.turn) if self.axis is not None else array[None]
         return stack[tuple(slice(None, None, -1) if backwards else slice(None) for backwards in self.flipped)]
 
     def number(self, index: int, slices: int) -> int:
-        """The number in the file, from 1, of a turned array's slice."""
+        """The number in the file, from 1, of a slice in a turned array."""
         return slices - index if self.flipped[0] else index + 1
 
 
@@ -54,15 +55,15 @@ def view_of(spacing: Sequence[float], direction: Sequence[float]) -> View:
 
     Args:
         spacing: mm, in array order.
-        direction: SimpleITK's, of LPS positions. Oblique images are shown along their own axes.
+        direction: SimpleITK's direction. Oblique images are shown along their own axes.
     """
     if len(spacing) == 2:
         return View(None, (0, 1), (False, False, False), (spacing[0], spacing[1]), "as in the file")
     axis = next(a for a in range(3) if spacing[a] >= _AS_COARSE * max(spacing))
-    # which of left-right, front-back, feet-head (0, 1, 2) each of the array's axes runs along, and which way
-    matrix = np.reshape(direction, (3, 3))[:, ::-1]
-    world = _nearest_axes(matrix)
-    forward = [bool(matrix[world[a], a] > 0) for a in range(3)]
+    # the side that each of the array's axes runs towards: one of left-right, front-back, feet-head (0, 1, 2)
+    sides = sitk.DICOMOrientImageFilter.GetOrientationFromDirectionCosines(direction)[::-1]
+    world = ["RLAPIS".index(side) // 2 for side in sides]
+    forward = [side in "LPS" for side in sides]
     # rows lead down, or to the back where no axis does; columns to the back or to the patient's left
     rows, columns = sorted((a for a in range(3) if a != axis), key=lambda a: -world[a])
     flip_rows = forward[rows] if world[rows] == 2 else not forward[rows]
@@ -75,8 +76,8 @@ def shown_slices(filled: np.ndarray, first: int) -> list[int]:
     """The slices to show: those with foreground and `MARGIN` more, evenly thinned out to `MOST_SLICES`.
 
     Args:
-        filled: Per slice, whether truth or a prediction has foreground.
-        first: The slice that is seen first; it is always one of them.
+        filled: For each slice, whether truth or a prediction has foreground.
+        first: The slice that is seen first, which is always shown.
     """
     inside = np.flatnonzero(filled)
     if not inside.size:
@@ -91,24 +92,13 @@ def shown_slices(filled: np.ndarray, first: int) -> list[int]:
 
 
 def start_slice(truth: np.ndarray, predictions: Iterable[np.ndarray]) -> int:
-    """The slice with most of the truth's foreground, or of the predictions' where it has none; else the middle one.
+    """The slice with most foreground in truth, or in the predictions where truth has none; else the middle one.
 
     Args:
-        truth: Voxels of foreground per slice.
-        predictions: Likewise.
+        truth: Number of foreground voxels for each slice.
+        predictions: The same for each prediction.
     """
     for counts in (truth, sum(predictions, np.zeros_like(truth))):
         if counts.any():
             return int(counts.argmax())
     return len(truth) // 2
-
-
-def _nearest_axes(matrix: np.ndarray) -> list[int]:
-    """Per column the row it runs along, each row once, the clearest first."""
-    left = np.abs(matrix).astype(float)
-    found = [0, 0, 0]
-    for _ in range(3):
-        row, column = np.unravel_index(int(left.argmax()), left.shape)
-        found[int(column)] = int(row)
-        left[row], left[:, column] = -1, -1
-    return found

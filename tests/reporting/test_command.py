@@ -166,7 +166,8 @@ def test_faulty_cases_are_named_and_the_others_shown(models, run):
     assert "left out b: nnUNetTrainer: prediction: b.nii.gz must be a whole file" in err
     assert "<summary>2 left out</summary>" in page
     assert err.splitlines()[-1] == (
-        "error: the models' cases must be whole, got the faults above. Mend them and run again; out.html has all else."
+        "error: all cases of the models must be sound, got faults in a, b. Correct these cases and run again; out.html "
+        "has all others."
     )
 
 
@@ -183,7 +184,7 @@ def test_a_missing_scan(models, run):
     Path("raw", DATASET, "imagesTr", "b_0000.nii.gz").unlink()
     status, page, _, err = run(*models)
     assert status == 1
-    assert "b is shown without its scan: the scan must be one file CASE_0000 in -images, got none. " in err
+    assert "b is shown without its scan: the scan must be one file CASE_0000 in images (-images), got none. " in err
     assert "Without its scan: the scan must be one file" in page
     assert [of_one["slices"][0]["image"] is None for of_one in case_data(page)] == [True, False, False]
 
@@ -228,13 +229,13 @@ def test_structures_that_are_nowhere(models, run):
 @pytest.mark.parametrize(
     ("args", "message"),
     [
-        (["--tolerance-mm", "-1"], "--tolerance-mm must be 0 or more, got -1.0. "),
-        (["--workers", "0"], "--workers must be at least 1, got 0. "),
-        (["-ref", "nowhere"], "-ref must be a folder, got nowhere. "),
-        (["-images", "nowhere"], "-images must be a folder, got nowhere. "),
-        (["-ref", "empty"], "-ref must hold masks (.nii.gz .nii .mha "),
-        (["--names", "one"], "--names must be one for each MODEL (2), got 1. "),
-        (["-o", "empty"], "-o must be a file, got the folder empty. "),
+        (["--tolerance-mm", "-1"], "tolerance_mm must be 0 or more, got -1.0. "),
+        (["--workers", "0"], "workers must be at least 1, got 0. "),
+        (["-ref", "nowhere"], "references (-ref) must be a folder, got nowhere. "),
+        (["-images", "nowhere"], "images (-images) must be a folder, got nowhere. "),
+        (["-ref", "empty"], "references (-ref) must hold masks (.nii.gz .nii .mha "),
+        (["--names", "one"], "names must be one for each model (2), got 1. "),
+        (["-o", "empty"], "output (-o) must be a file, got the folder empty. "),
     ],
 )
 def test_bad_arguments(models, capsys, args, message):
@@ -250,7 +251,9 @@ def test_no_references(models, run, monkeypatch):
     monkeypatch.delenv("nnUNet_preprocessed")
     status, page, _, err = run(*models)
     assert (status, page) == (1, None)
-    assert err.startswith("error: -ref must be a folder of masks, got nothing. Give it, or set nnUNet_preprocessed to")
+    assert err.startswith(
+        "error: references (-ref) must be a folder of masks, got nothing. Give it, or set nnUNet_preprocessed to"
+    )
 
 
 def test_no_validation_masks(models, run):
@@ -258,7 +261,7 @@ def test_no_validation_masks(models, run):
         shutil.rmtree(fold / "validation")
     status, page, _, err = run(*models)
     assert (status, page) == (1, None)
-    assert err.startswith("error: MODEL must hold validation masks, got none in fold_0, fold_1 of ")
+    assert err.startswith("error: a trained model must hold validation masks, got none in fold_0, fold_1 of ")
     assert err.rstrip().endswith(f"{EAS}. Finish a training, or run nnUNetv2_train with --val.")
 
 

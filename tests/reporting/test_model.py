@@ -37,9 +37,9 @@ def test_names_are_what_the_folders_differ_in(tmp_path, folders, expected):
 def test_given_names(models):
     assert [model.name for model in read_models(models, ["first \n one", "<b>"])] == ["first one", "<b>"]
     for names, message in (
-        (["one"], r"--names must be one for each MODEL \(2\), got 1. Give 2 names."),
-        (["one", "one"], "--names must differ and not be empty, got 'one', 'one'. "),
-        (["one", " "], "--names must differ and not be empty, got 'one', ''. "),
+        (["one"], r"names must be one for each model \(2\), got 1. Give 2 names."),
+        (["one", "one"], "names must differ and not be empty, got 'one', 'one'. "),
+        (["one", " "], "names must differ and not be empty, got 'one', ''. "),
     ):
         with pytest.raises(ValueError, match=message):
             read_models(models, names)
@@ -49,26 +49,36 @@ def test_given_names(models):
 def test_no_model(models, missing):
     for path in models[0].glob(missing):
         shutil.rmtree(path) if path.is_dir() else path.unlink()
-    with pytest.raises(FileNotFoundError, match=f"MODEL must be a trained .* without {missing.replace('*', '.')}"):
+    with pytest.raises(FileNotFoundError, match=f"models must be a trained .* without {missing.replace('*', '.')}"):
         read_models(models, None)
 
 
 def test_no_folder():
-    with pytest.raises(FileNotFoundError, match=r"MODEL must be .*, got nowhere, which is no folder. Correct the path"):
+    with pytest.raises(
+        FileNotFoundError, match=r"models must be .*, got nowhere, which is no folder. Correct the path"
+    ):
         read_models([Path("nowhere")], None)
 
 
-@pytest.mark.parametrize("content", ["{", "[]", "{}", '{"configurations": []}'])
+@pytest.mark.parametrize("content", ["[]", "{}", '{"configurations": []}'])
 def test_plans_that_are_none(models, content):
     (models[0] / "plans.json").write_text(content)
-    with pytest.raises(ValueError, match=r"MODEL must hold nnU-Net v2's plans.json, got .*plans.json. "):
+    with pytest.raises(
+        ValueError, match=r"a model's plans.json must be in the format of nnU-Net v2, got .*plans.json. "
+    ):
+        read_models(models, None)
+
+
+def test_plans_that_are_no_json(models):
+    (models[0] / "plans.json").write_text("{")
+    with pytest.raises(ValueError, match=r"a model's plans.json must be whole JSON, got .*plans.json"):
         read_models(models, None)
 
 
 def test_a_dataset_json_that_is_none(models):
     (models[0] / "dataset.json").write_text('{"labels": {"0": "background"}}')
     with pytest.raises(
-        ValueError, match=r"MODEL must hold nnU-Net v2's dataset.json with labels as name: number, got "
+        ValueError, match=r"a model's dataset.json must be nnU-Net v2's dataset.json with labels as name: number, got "
     ):
         read_models(models, None)
 
@@ -81,15 +91,15 @@ def test_a_folder_of_another_name(models, name):
 
 
 def test_models_that_do_not_belong_together(models):
-    with pytest.raises(ValueError, match=r"MODEL must be given once, got .* twice. Leave one out."):
+    with pytest.raises(ValueError, match=r"models must be given once each, got .* twice. Leave one out."):
         read_models([models[0], models[0].parent / "." / models[0].name], None)
     dataset = json.loads((models[1] / "dataset.json").read_text())
     (models[1] / "dataset.json").write_text(json.dumps({**dataset, "labels": {**LABELS, "corner": 3}}))
-    with pytest.raises(ValueError, match=r"all MODELs must have the same labels in dataset.json, got .*'corner': 2"):
+    with pytest.raises(ValueError, match=r"all models must have the same labels in dataset.json, got .*'corner': 2"):
         read_models(models, None)
     plans = json.loads((models[1] / "plans.json").read_text())
     (models[1] / "plans.json").write_text(json.dumps({**plans, "dataset_name": "Dataset002_Other"}))
     with pytest.raises(
-        ValueError, match=r"all MODELs must be of one dataset, got Dataset001_Boxes .* and Dataset002_O"
+        ValueError, match=r"all models must be of one dataset, got Dataset001_Boxes .* and Dataset002_O"
     ):
         read_models(models, None)
