@@ -19,23 +19,22 @@ def add_parser(subparsers: argparse._SubParsersAction) -> None:
         epilog="example: a dataset.json with the labels {background: 0, femur: 1, femoral_cartilage: 2, tibia: 3, "
         "tibial_cartilage: 4}; -l 2 4 compares the two cartilages only",
     )
-    parser.add_argument(
-        "-ref", type=Path, metavar="DIR", help="reference masks (default: those of a trained model's dataset)"
-    )
-    parser.add_argument(
+    add = parser.add_argument
+    add("-ref", type=Path, metavar="DIR", help="reference masks (default: those of a trained model's dataset)")
+    add(
         "-pred",
         type=Path,
         required=True,
         metavar="DIR",
         help="predicted masks of the same names, or a trained model's folder: all its folds' validation cases",
     )
-    parser.add_argument(
+    add(
         "-djfile",
         type=Path,
         metavar="JSON",
         help="dataset.json with the structures' names (default: the one in -pred, if there is one)",
     )
-    parser.add_argument(
+    add(
         "-l",
         type=int,
         nargs="+",
@@ -43,13 +42,11 @@ def add_parser(subparsers: argparse._SubParsersAction) -> None:
         help="label values to compare, the numbers in dataset.json's labels (default: all structures of dataset.json, "
         "or without one all labels that the references hold)",
     )
-    parser.add_argument(
-        "--tolerance-mm", type=float, default=1.0, metavar="MM", help="the NSD's tolerance (default: %(default)s)"
-    )
-    parser.add_argument("-o", type=Path, required=True, metavar="JSON", help="file for the results")
-    parser.add_argument("--csv", type=Path, metavar="CSV", help="also write a table, a line per case and structure")
+    add("--tolerance-mm", type=float, default=1.0, metavar="MM", help="the NSD's tolerance (default: %(default)s)")
+    add("-o", type=Path, required=True, metavar="JSON", help="file for the results")
+    add("--csv", type=Path, metavar="CSV", help="also write a table, a line per case and structure")
     cores = os.cpu_count() or 1
-    parser.add_argument("--workers", type=int, default=cores, metavar="N", help="processes (default: %(default)s)")
+    add("--workers", type=int, default=cores, metavar="N", help="processes (default: %(default)s)")
 
 
 def run(args: argparse.Namespace) -> int:

@@ -20,8 +20,9 @@ def add_parser(subparsers: argparse._SubParsersAction) -> None:
         epilog="example: a dataset.json with the labels {background: 0, femur: 1, femoral_cartilage: 2, tibia: 3, "
         "tibial_cartilage: 4}; -l 2 4 measures the two cartilages only",
     )
-    parser.add_argument("masks", type=Path, metavar="MASKS", help="folder of masks, or one mask")
-    parser.add_argument(
+    add = parser.add_argument
+    add("masks", type=Path, metavar="MASKS", help="folder of masks, or one mask")
+    add(
         "-l",
         type=int,
         nargs="+",
@@ -29,15 +30,15 @@ def add_parser(subparsers: argparse._SubParsersAction) -> None:
         help="label values to measure, the numbers in dataset.json's labels (default: all structures of dataset.json, "
         "or without one all labels that the masks hold)",
     )
-    parser.add_argument("-o", type=Path, required=True, metavar="CSV", help="file for the table")
-    parser.add_argument("--maps", type=Path, metavar="DIR", help="also draw maps of thickness, as PNG, in this folder")
-    parser.add_argument(
+    add("-o", type=Path, required=True, metavar="CSV", help="file for the table")
+    add("--maps", type=Path, metavar="DIR", help="also draw maps of thickness, as PNG, in this folder")
+    add(
         "-djfile",
         type=Path,
         metavar="JSON",
         help="dataset.json with the structures' names (default: the one beside the masks, if there is one)",
     )
-    parser.add_argument(
+    add(
         "--bones",
         nargs="+",
         metavar="CARTILAGE=BONE",
@@ -45,7 +46,7 @@ def add_parser(subparsers: argparse._SubParsersAction) -> None:
         "tibial_cartilage=tibia, patellar_cartilage=patella)",
     )
     cores = os.cpu_count() or 1
-    parser.add_argument("--workers", type=int, default=cores, metavar="N", help="processes (default: %(default)s)")
+    add("--workers", type=int, default=cores, metavar="N", help="processes (default: %(default)s)")
 
 
 def run(args: argparse.Namespace) -> int:

@@ -17,20 +17,15 @@ def add_parser(subparsers: argparse._SubParsersAction) -> None:
         "their definitions, distributions, best, median and worst case as pictures, training curves, settings. The "
         "page is one file that opens without network. The same input gives the same bytes.",
     )
-    parser.add_argument(
-        "models", type=Path, nargs="+", metavar="MODEL", help="trained model's folder, TRAINER__PLANS__CONFIGURATION"
-    )
-    parser.add_argument(
-        "-ref", type=Path, metavar="DIR", help="reference masks (default: gt_segmentations in nnUNet_preprocessed)"
-    )
-    parser.add_argument("-images", type=Path, metavar="DIR", help="scans (default: imagesTr in nnUNet_raw)")
-    parser.add_argument("--names", nargs="+", metavar="NAME", help="the models' names on the page, in their order")
-    parser.add_argument(
-        "--tolerance-mm", type=float, default=1.0, metavar="MM", help="the NSD's tolerance (default: %(default)s)"
-    )
-    parser.add_argument("-o", type=Path, required=True, metavar="HTML", help="file for the page")
+    add = parser.add_argument
+    add("models", type=Path, nargs="+", metavar="MODEL", help="trained model's folder, TRAINER__PLANS__CONFIGURATION")
+    add("-ref", type=Path, metavar="DIR", help="reference masks (default: gt_segmentations in nnUNet_preprocessed)")
+    add("-images", type=Path, metavar="DIR", help="scans (default: imagesTr in nnUNet_raw)")
+    add("--names", nargs="+", metavar="NAME", help="the models' names on the page, in their order")
+    add("--tolerance-mm", type=float, default=1.0, metavar="MM", help="the NSD's tolerance (default: %(default)s)")
+    add("-o", type=Path, required=True, metavar="HTML", help="file for the page")
     cores = os.cpu_count() or 1
-    parser.add_argument("--workers", type=int, default=cores, metavar="N", help="processes (default: %(default)s)")
+    add("--workers", type=int, default=cores, metavar="N", help="processes (default: %(default)s)")
 
 
 def run(args: argparse.Namespace) -> int:

@@ -14,19 +14,12 @@ SAME_PLACE_VOXELS = 0.1
 
 @dataclass(frozen=True)
 class Grid:
-    """Size and pose, in SimpleITK's order (x, y, z), in 2-D or 3-D.
+    """Size and pose, in SimpleITK's order (x, y, z), in 2-D or 3-D."""
 
-    Attributes:
-        size: Voxels.
-        spacing: mm.
-        origin: Position of the first voxel's centre, LPS mm.
-        direction: A unit vector for each index axis in the columns of a matrix, row after row.
-    """
-
-    size: tuple[int, ...]
-    spacing: tuple[float, ...]
-    origin: tuple[float, ...]
-    direction: tuple[float, ...]
+    size: tuple[int, ...]  # voxels
+    spacing: tuple[float, ...]  # mm
+    origin: tuple[float, ...]  # position of the first voxel's centre, LPS mm
+    direction: tuple[float, ...]  # a unit vector for each index axis in the columns of a matrix, row after row
 
     @classmethod
     def of(cls, image: sitk.Image) -> Grid:

@@ -16,17 +16,11 @@ from nnunet_eas.support.parallel import all_results
 
 @dataclass(frozen=True)
 class Structures:
-    """The structures of a dataset.
+    """The structures of a dataset."""
 
-    Attributes:
-        values: By structure, the label values that belong to it; more than one for a region.
-        ignore: The value of voxels that are not scored, or None.
-        known: All values that a mask may hold; None where no dataset.json limits them.
-    """
-
-    values: Mapping[str, tuple[int, ...]]
-    ignore: int | None = None
-    known: frozenset[int] | None = None
+    values: Mapping[str, tuple[int, ...]]  # label values by structure; more than one for a region
+    ignore: int | None = None  # the value of voxels that are not scored, or None
+    known: frozenset[int] | None = None  # all values that a mask may hold; None where no dataset.json limits them
 
     def check_labels(self, labels: Iterable[int], side: str) -> None:
         """Raises ValueError where a mask holds labels that the dataset does not know."""

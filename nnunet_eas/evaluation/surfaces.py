@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 import numpy as np
+from scipy.ndimage import find_objects
 from scipy.spatial import cKDTree
 
 _LEAF = 32
@@ -42,7 +43,7 @@ def surface_distances_mm(
     shape = [reference.shape[axis] for axis in axes]
     reference, prediction = reference.reshape(shape), prediction.reshape(shape)
     # both surfaces lie in the box around both masks
-    box = _bounding_box(reference | prediction)
+    (box,) = find_objects((reference | prediction).view(np.uint8))
     first, second = _surface(reference[box]), _surface(prediction[box])
     step = np.asarray(spacing, dtype=float)[axes]
     return _to_nearest(first, second, step), _to_nearest(second, first, step)
@@ -68,13 +69,6 @@ def check_spacing(spacing: Sequence[float], dimension: int) -> None:
         raise ValueError(
             f"spacing must hold {dimension} positive numbers, got {tuple(spacing)}. Give mm in the array's order."
         )
-
-
-def _bounding_box(mask: np.ndarray) -> tuple[slice, ...]:
-    """The smallest box around a mask that is not empty."""
-    axes = range(mask.ndim)
-    along = (np.flatnonzero(mask.any(axis=tuple(other for other in axes if other != axis))) for axis in axes)
-    return tuple(slice(int(inside[0]), int(inside[-1]) + 1) for inside in along)
 
 
 def _surface(mask: np.ndarray) -> np.ndarray:

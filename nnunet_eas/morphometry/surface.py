@@ -25,17 +25,11 @@ ALIKE = 4
 
 @dataclass(frozen=True)
 class Inside:
-    """A mask as a function of position: 1 inside, 0 outside, linear between voxels.
+    """A mask as a function of position: 1 inside, 0 outside, linear between voxels."""
 
-    Attributes:
-        values: The mask on a box of voxels around the structure.
-        start: The box's first voxel in the image.
-        spacing: mm.
-    """
-
-    values: np.ndarray
-    start: np.ndarray
-    spacing: np.ndarray
+    values: np.ndarray  # the mask on a box of voxels around the structure
+    start: np.ndarray  # the box's first voxel in the image
+    spacing: np.ndarray  # mm
 
     def at(self, points_mm: np.ndarray) -> np.ndarray:
         """Values at points (n, 3), mm from the image's first voxel."""
@@ -49,23 +43,14 @@ class Inside:
 
 @dataclass(frozen=True)
 class Surface:
-    """The surface of one structure. Axes are the array's, lengths mm from the image's first voxel's centre.
+    """The surface of one structure. Axes are the array's, lengths mm from the image's first voxel's centre."""
 
-    Attributes:
-        points: (n, 3).
-        normals: Outward, of length 1, (n, 3).
-        areas_mm2: The part of the surface that belongs to each point, a third of its triangles, (n,).
-        faces: Numbers of three points for each triangle, (m, 3).
-        neighbours: 1 where an edge joins two points, (n, n).
-        inside: The mask.
-    """
-
-    points: np.ndarray
-    normals: np.ndarray
-    areas_mm2: np.ndarray
-    faces: np.ndarray
-    neighbours: csr_matrix
-    inside: Inside
+    points: np.ndarray  # (n, 3)
+    normals: np.ndarray  # outward, of length 1, (n, 3)
+    areas_mm2: np.ndarray  # the part of the surface that belongs to each point, a third of its triangles, (n,)
+    faces: np.ndarray  # numbers of three points for each triangle, (m, 3)
+    neighbours: csr_matrix  # 1 where an edge joins two points, (n, n)
+    inside: Inside  # the mask
 
 
 def surface_of(mask: np.ndarray, spacing: Sequence[float], start: Sequence[int] = (0, 0, 0)) -> Surface:

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import statistics
 from collections.abc import Collection, Iterable, Mapping, Sequence
+from itertools import groupby
+from operator import itemgetter
 
 from nnunet_eas.evaluation.case_scores import Record
 from nnunet_eas.evaluation.cases import Faults
@@ -35,17 +37,15 @@ def case_scores(records: Iterable[Sequence[Record]]) -> dict[str, float]:
     """By case the mean over its structures of Dice, averaged over the models; cases without any Dice are left out.
 
     Args:
-        records: Those of each model, as in a summary's `per_case`: undefined numbers are None.
+        records: Those of each model, as in a summary's `per_case`: by case, undefined numbers are None.
     """
-    of_models: dict[str, list[float]] = {}
+    dice: dict[str, list[float]] = {}
     for of_model in records:
-        dice: dict[str, list[float]] = {}
-        for record in of_model:
-            if record["dice"] is not None:
-                dice.setdefault(record["case"], []).append(record["dice"])
-        for case, values in dice.items():
-            of_models.setdefault(case, []).append(statistics.fmean(values))
-    return {case: statistics.fmean(values) for case, values in of_models.items()}
+        for case, of_case in groupby(of_model, itemgetter("case")):
+            defined = [record["dice"] for record in of_case if record["dice"] is not None]
+            if defined:
+                dice.setdefault(case, []).append(statistics.fmean(defined))
+    return {case: statistics.fmean(values) for case, values in dice.items()}
 
 
 def shown_cases(scores: Mapping[str, float]) -> dict[str, str]:

@@ -8,23 +8,14 @@ from dataclasses import dataclass
 
 @dataclass(frozen=True)
 class Column:
-    """One number.
+    """One number."""
 
-    Attributes:
-        key: Its name in `metrics.DEFINED_BY`.
-        head: Text above the column, with the unit.
-        factor: Factor from the number to the unit.
-        digits: Digits after the point.
-        floor: Least possible value, in the unit.
-        ceiling: Greatest possible value, in the unit.
-    """
-
-    key: str
-    head: str
-    factor: float
-    digits: int
-    floor: float = 0.0
-    ceiling: float = math.inf
+    key: str  # its name in `metrics.DEFINED_BY`
+    head: str  # text above the column, with the unit
+    factor: float  # factor from the number to the unit
+    digits: int  # digits after the point
+    floor: float = 0.0  # least possible value, in the unit
+    ceiling: float = math.inf  # greatest possible value, in the unit
 
     def shown(self, value: float) -> float:
         """A number in the unit."""

@@ -5,18 +5,8 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from html import escape
 
+from nnunet_eas.reporting import svg
 from nnunet_eas.reporting.marks import model_mark
-from nnunet_eas.reporting.svg import (
-    Scale,
-    chart,
-    horizontal_axis,
-    limits,
-    polyline,
-    text,
-    tick_text,
-    ticks,
-    vertical_axis,
-)
 from nnunet_eas.reporting.training_log import Curve, mean_curve
 
 _WIDTH, _HEIGHT = 420, 300
@@ -50,17 +40,17 @@ def training_charts(curves: Mapping[str, Mapping[str, Curve]]) -> str:
 def _chart(column: str, title: str, models: Mapping[str, Sequence[Curve]]) -> str:
     all_curves = [curve for curves in models.values() for curve in curves]
     if column == "pseudo_dice":
-        low, high = limits(_values(all_curves, column), floor=0, ceiling=1)
+        low, high = svg.limits(_values(all_curves, column), floor=0, ceiling=1)
     else:  # one scale for both losses shows a gap between them
-        low, high = limits([*_values(all_curves, "train_loss"), *_values(all_curves, "val_loss")])
+        low, high = svg.limits([*_values(all_curves, "train_loss"), *_values(all_curves, "val_loss")])
     last = max(max(curve) for curve in all_curves) + 1
-    x = Scale(1, max(last, 2), _LEFT, _WIDTH - _RIGHT)
-    y = Scale(low, high, _HEIGHT - _BOTTOM, _TOP)
-    epochs = [1.0, *(n for n in ticks(1, max(last, 2)) if n > 1 + 0.1 * last and n == int(n))]
+    x = svg.Scale(1, max(last, 2), _LEFT, _WIDTH - _RIGHT)
+    y = svg.Scale(low, high, _HEIGHT - _BOTTOM, _TOP)
+    epochs = [1.0, *(n for n in svg.ticks(1, max(last, 2)) if n > 1 + 0.1 * last and n == int(n))]
     content = [
-        text(_LEFT, 18, title, anchor="start", kind="title"),
-        vertical_axis(y, _LEFT, _WIDTH - _RIGHT, ticks(low, high, about=8)),
-        horizontal_axis(x, _HEIGHT - _BOTTOM, _TOP, "epoch", epochs),
+        svg.text(_LEFT, 18, title, anchor="start", kind="title"),
+        svg.vertical_axis(y, _LEFT, _WIDTH - _RIGHT, svg.ticks(low, high, about=8)),
+        svg.horizontal_axis(x, _HEIGHT - _BOTTOM, _TOP, "epoch", epochs),
     ]
     ends = []
     for index, (model, curves) in enumerate(models.items()):
@@ -70,11 +60,11 @@ def _chart(column: str, title: str, models: Mapping[str, Sequence[Curve]]) -> st
         for curve, kind in [*lines, (mean, "mean")]:
             points = [(x(epoch + 1), y(getattr(numbers, column))) for epoch, numbers in curve.items()]
             dashed = f' stroke-dasharray="{dashes}"' if dashes and kind == "mean" else ""
-            content.append(polyline(points, f'class="{kind}" stroke="{colour}"{dashed}'))
+            content.append(svg.polyline(points, f'class="{kind}" stroke="{colour}"{dashed}'))
         if mean:
             final = max(mean)
-            ends.append(f"{model} ends at {tick_text(round(getattr(mean[final], column), 3))} in epoch {final + 1}")
-    return chart(_WIDTH, _HEIGHT, f"{title} per epoch: {'; '.join(ends)}", "".join(content))
+            ends.append(f"{model} ends at {svg.tick_text(round(getattr(mean[final], column), 3))} in epoch {final + 1}")
+    return svg.chart(_WIDTH, _HEIGHT, f"{title} per epoch: {'; '.join(ends)}", "".join(content))
 
 
 def _values(curves: Sequence[Curve], column: str) -> list[float]:

@@ -8,9 +8,9 @@ from html import escape
 
 import numpy as np
 
+from nnunet_eas.reporting import svg
 from nnunet_eas.reporting.columns import Column
 from nnunet_eas.reporting.marks import model_mark
-from nnunet_eas.reporting.svg import Scale, chart, horizontal_axis, limits, text, ticks
 
 _WIDTH, _LEFT, _RIGHT, _TOP, _ROW, _BOTTOM = 420, 16, 16, 26, 62, 38
 _GOLDEN = 0.618034
@@ -26,17 +26,17 @@ def distribution(structure: str, column: Column, values: Mapping[str, Sequence[t
         values: By model, the cases with their numbers, without undefined ones.
     """
     numbers = [column.shown(value) for of_model in values.values() for _, value in of_model]
-    low, high = limits(numbers, floor=column.floor, ceiling=column.ceiling)
+    low, high = svg.limits(numbers, floor=column.floor, ceiling=column.ceiling)
     bottom = _TOP + _ROW * len(values)
-    x = Scale(low, high, _LEFT, _WIDTH - _RIGHT)
+    x = svg.Scale(low, high, _LEFT, _WIDTH - _RIGHT)
     content = [
-        text(_LEFT, 16, structure, anchor="start", kind="title"),
-        horizontal_axis(x, bottom, _TOP, column.head, ticks(low, high)),
+        svg.text(_LEFT, 16, structure, anchor="start", kind="title"),
+        svg.horizontal_axis(x, bottom, _TOP, column.head, svg.ticks(low, high)),
     ]
     medians = []
     for index, (model, of_model) in enumerate(values.items()):
         row = _TOP + index * _ROW
-        content.append(text(_LEFT, row + 14, f"{model} ({len(of_model)})", anchor="start"))
+        content.append(svg.text(_LEFT, row + 14, f"{model} ({len(of_model)})", anchor="start"))
         if not of_model:
             medians.append(f"{model} has no value")
             continue
@@ -45,10 +45,10 @@ def distribution(structure: str, column: Column, values: Mapping[str, Sequence[t
         content.append(_points(points, x, row + 38, index, column))
         medians.append(f"{model} {column.text(float(np.median([value for _, value in of_model])))}")
     description = f"{column.head} of {structure}, a point per case; medians: {', '.join(medians)}"
-    return chart(_WIDTH, bottom + _BOTTOM, description, "".join(content))
+    return svg.chart(_WIDTH, bottom + _BOTTOM, description, "".join(content))
 
 
-def _box(values: Sequence[float], x: Scale, y: float) -> str:
+def _box(values: Sequence[float], x: svg.Scale, y: float) -> str:
     """A box between the quartiles, a line at the median, whiskers to the last point within 1.5 box lengths."""
     low, median, high = np.percentile(values, (25, 50, 75))
     reach = 1.5 * (high - low)
@@ -61,7 +61,7 @@ def _box(values: Sequence[float], x: Scale, y: float) -> str:
     )
 
 
-def _points(points: Sequence[tuple[str, float]], x: Scale, y: float, index: int, column: Column) -> str:
+def _points(points: Sequence[tuple[str, float]], x: svg.Scale, y: float, index: int, column: Column) -> str:
     colour, _, marker = model_mark(index)
     marks = []
     for place, (case, value) in enumerate(points):

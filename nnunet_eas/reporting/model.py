@@ -16,27 +16,16 @@ _KIND = "a trained model's folder TRAINER__PLANS__CONFIGURATION"
 
 @dataclass(frozen=True)
 class Model:
-    """One trained model.
+    """One trained model."""
 
-    Attributes:
-        path: Its folder, TRAINER__PLANS__CONFIGURATION.
-        name: Its name on the page.
-        trainer: First part of the folder's name.
-        plans_name: Second part.
-        configuration: Third part: 2d, 3d_fullres, ...
-        plans: Content of plans.json.
-        dataset: Content of dataset.json.
-        folds: Folders of its folds.
-    """
-
-    path: Path
-    name: str
-    trainer: str
-    plans_name: str
-    configuration: str
-    plans: dict[str, Any]
-    dataset: dict[str, Any]
-    folds: tuple[Path, ...]
+    path: Path  # its folder, TRAINER__PLANS__CONFIGURATION
+    name: str  # its name on the page
+    trainer: str  # first part of the folder's name
+    plans_name: str  # second part
+    configuration: str  # third part: 2d, 3d_fullres, ...
+    plans: dict[str, Any]  # content of plans.json
+    dataset: dict[str, Any]  # content of dataset.json
+    folds: tuple[Path, ...]  # folders of its folds
 
     @property
     def dataset_name(self) -> str:

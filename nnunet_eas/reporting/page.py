@@ -25,29 +25,17 @@ from nnunet_eas.reporting.training_log import Curve
 
 @dataclass(frozen=True)
 class Findings:
-    """The content of the page.
+    """The content of the page."""
 
-    Attributes:
-        models: In their order on the page.
-        contents: By model, the result of `summarise` for the cases that all models have.
-        folds: By model and case, the fold that predicted it.
-        curves: By model and fold, the training curve.
-        scores: By case, the score that orders the cases.
-        roles: The cases that are shown, each as best, median or worst.
-        pictures: The pictures of these cases, in the same order.
-        left_out: Cases that are not compared, with the reasons.
-        notes: Further sentences for the reader.
-    """
-
-    models: Sequence[Model]
-    contents: Mapping[str, Content]
-    folds: Mapping[str, Mapping[str, str]]
-    curves: Mapping[str, Mapping[str, Curve]]
-    scores: Mapping[str, float]
-    roles: Mapping[str, str]
-    pictures: Sequence[Pictures]
-    left_out: Faults
-    notes: Sequence[str]
+    models: Sequence[Model]  # in their order on the page
+    contents: Mapping[str, Content]  # by model, the result of `summarise` for the cases that all models have
+    folds: Mapping[str, Mapping[str, str]]  # by model and case, the fold that predicted it
+    curves: Mapping[str, Mapping[str, Curve]]  # by model and fold, the training curve
+    scores: Mapping[str, float]  # by case, the score that orders the cases
+    roles: Mapping[str, str]  # the cases that are shown, each as best, median or worst
+    pictures: Sequence[Pictures]  # the pictures of these cases, in the same order
+    left_out: Faults  # cases that are not compared, with the reasons
+    notes: Sequence[str]  # further sentences for the reader
 
 
 def page(findings: Findings) -> str:

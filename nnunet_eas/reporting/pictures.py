@@ -19,59 +19,35 @@ from nnunet_eas.reporting.view import View, shown_slices, start_slice, view_of
 
 @dataclass(frozen=True)
 class PictureJob:
-    """One case to draw.
-
-    Attributes:
-        case: Its identifier.
-        masks: Truth first, then the models' predictions, all readable and on one grid.
-        scans: Files that may be its scan, of which there must be one; None draws outlines without a scan.
-        structures: The structures to outline.
-    """
+    """One case to draw."""
 
     case: str
-    masks: Sequence[Path | sitk.Image]
-    scans: Sequence[Path] | None
+    masks: Sequence[Path | sitk.Image]  # truth first, then the models' predictions, all readable and on one grid
+    scans: Sequence[Path] | None  # must be one file; None draws outlines without a scan
     structures: Structures
 
 
 @dataclass(frozen=True)
 class Slice:
-    """One slice.
+    """One slice."""
 
-    Attributes:
-        number: Its number in the file, from 1.
-        image: Data URI; None without a scan.
-        paths: By mask and structure an SVG path, empty without foreground.
-    """
-
-    number: int
-    image: str | None
-    paths: tuple[tuple[str, ...], ...]
+    number: int  # its number in the file, from 1
+    image: str | None  # data URI; None without a scan
+    paths: tuple[tuple[str, ...], ...]  # by mask and structure an SVG path, empty without foreground
 
 
 @dataclass(frozen=True)
 class Pictures:
-    """The pictures of a case.
-
-    Attributes:
-        case: Its identifier.
-        slices: In the order of the slider.
-        start: Index of the slice that is seen first.
-        total: Number of slices in the file.
-        filled: Number of slices with foreground in truth or a prediction.
-        shape: Rows and columns.
-        view: Position of the slices.
-        fault: Reason for a missing scan, or None.
-    """
+    """The pictures of a case."""
 
     case: str
-    slices: tuple[Slice, ...]
-    start: int
-    total: int
-    filled: int
-    shape: tuple[int, int]
-    view: View
-    fault: str | None
+    slices: tuple[Slice, ...]  # in the order of the slider
+    start: int  # index of the slice that is seen first
+    total: int  # number of slices in the file
+    filled: int  # number of slices with foreground in truth or a prediction
+    shape: tuple[int, int]  # rows and columns
+    view: View  # position of the slices
+    fault: str | None  # reason for a missing scan, or None
 
 
 def draw_case(job: PictureJob) -> Pictures:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 import re
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import astuple, dataclass, replace
 from pathlib import Path
 
 _NUMBER = re.compile(r"[-+]?(?:\d+\.?\d*(?:e[-+]?\d+)?|nan|inf)")
@@ -14,19 +14,12 @@ _EPOCH = re.compile(r": Epoch (\d+)\s*$")
 
 @dataclass(frozen=True)
 class Epoch:
-    """The numbers that nnU-Net logs of an epoch.
+    """The numbers that nnU-Net logs of an epoch."""
 
-    Attributes:
-        train_loss: Mean over its iterations.
-        val_loss: Mean over its validation iterations.
-        pseudo_dice: Mean over the structures of the Dice of random validation patches.
-        seconds: Its duration; NaN where the log ends before.
-    """
-
-    train_loss: float
-    val_loss: float
-    pseudo_dice: float
-    seconds: float = math.nan
+    train_loss: float  # mean over its iterations
+    val_loss: float  # mean over its validation iterations
+    pseudo_dice: float  # mean over the structures of the Dice of random validation patches
+    seconds: float = math.nan  # its duration; NaN where the log ends before
 
 
 Curve = dict[int, Epoch]
@@ -51,12 +44,8 @@ def mean_curve(curves: Sequence[Curve]) -> Curve:
     if not curves:
         return {}
     common = sorted(set.intersection(*(set(curve) for curve in curves)))
-    return {epoch: _mean([curve[epoch] for curve in curves]) for epoch in common}
-
-
-def _mean(epochs: Sequence[Epoch]) -> Epoch:
-    columns = ("train_loss", "val_loss", "pseudo_dice", "seconds")
-    return Epoch(*(sum(getattr(epoch, column) for epoch in epochs) / len(epochs) for column in columns))
+    columns = {epoch: zip(*(astuple(curve[epoch]) for curve in curves), strict=True) for epoch in common}
+    return {epoch: Epoch(*(sum(column) / len(curves) for column in columns[epoch])) for epoch in common}
 
 
 def _date(log: Path) -> list[int]:

@@ -24,21 +24,13 @@ _PLANES = (
 
 @dataclass(frozen=True)
 class View:
-    """Slices of one image, with two axes or three.
+    """Slices of one image, with two axes or three."""
 
-    Attributes:
-        axis: The array's axis across the slices; None with two axes.
-        turn: Order of the array's axes as (slices, rows, columns).
-        flipped: Whether each of these three runs backwards.
-        spacing: mm of (rows, columns).
-        caption: Plane and directions in words.
-    """
-
-    axis: int | None
-    turn: tuple[int, ...]
-    flipped: tuple[bool, bool, bool]
-    spacing: tuple[float, float]
-    caption: str
+    axis: int | None  # the array's axis across the slices; None with two axes
+    turn: tuple[int, ...]  # order of the array's axes as (slices, rows, columns)
+    flipped: tuple[bool, bool, bool]  # whether each of these three runs backwards
+    spacing: tuple[float, float]  # mm of (rows, columns)
+    caption: str  # plane and directions in words
 
     def turned(self, array: np.ndarray) -> np.ndarray:
         """The array as (slices, rows, columns), turned for the viewer; it shares the array's memory."""
