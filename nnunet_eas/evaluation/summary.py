@@ -70,7 +70,7 @@ def definitions(structures: Structures, tolerance_mm: float) -> dict[str, str]:
     if structures.ignore is not None:
         sentences["ignore_label"] = (
             f"Voxels where the reference is {structures.ignore}, the ignore label, belong to no structure in either "
-            "mask: overlap, volumes and surfaces are of what is left."
+            "mask: overlap, volumes and surfaces are computed without them."
         )
     return sentences
 

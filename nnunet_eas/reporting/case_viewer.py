@@ -98,8 +98,8 @@ def _caption(pictures: Pictures) -> str:
     shown = len(pictures.slices)
     text = f"{pictures.total} slices, {plane}; {pictures.filled} of them with foreground"
     if shown < pictures.filled:
-        return f"{text}. {shown} are here, evenly spaced."
-    return f"{text}. {shown} are here: these, and up to {MARGIN} more at either end."
+        return f"{text}. {shown} are shown, evenly spaced."
+    return f"{text}. {shown} are shown: these, and up to {MARGIN} more at either end."
 
 
 def _slider(pictures: Pictures) -> str:

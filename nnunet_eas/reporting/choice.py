@@ -11,9 +11,9 @@ from nnunet_eas.evaluation.case_scores import Record
 from nnunet_eas.evaluation.cases import Faults
 
 RULE = (
-    "A case's score is the mean over its structures of Dice, averaged over the models; structures that are empty in "
-    "truth and prediction are left out. Cases are ordered by score, equal ones by name; of an even number of cases the "
-    "median one is the lower of the two in the middle."
+    "A case's score is its mean Dice over the structures, averaged over the models; structures that are empty in truth "
+    "and prediction are left out. Cases are ordered by score, those with equal scores by name. With an even number of "
+    "cases the median case is the lower of the two in the middle."
 )
 
 

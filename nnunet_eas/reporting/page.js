@@ -1,6 +1,6 @@
 "use strict";
 
-// The table of all cases: a click on a head, or Enter and Space upon it, sorts; what is undefined stays last.
+// The table of all cases: a click, Enter or Space on a column's head sorts; undefined numbers stay last.
 const table = document.getElementById("cases");
 const body = table.tBodies[0];
 const rows = [...body.rows];
@@ -32,7 +32,7 @@ heads.forEach((head, column) => {
   });
 });
 
-// Its filters: a part of the case's name; one structure, one model.
+// The table's filters: part of the case's name, one structure, one model.
 const filters = document.getElementById("filters");
 const fields = [...filters.querySelectorAll("[data-column]")];
 
@@ -54,7 +54,7 @@ filters.addEventListener("input", filter);
 filters.addEventListener("submit", (event) => event.preventDefault());
 filter();
 
-// The slices of a case: panel by panel the scan, and outline by outline truth and models.
+// The slider of a case: it changes every panel's scan and every outline.
 for (const section of document.querySelectorAll(".case")) {
   const slider = section.querySelector(".slider");
   if (!slider) continue;

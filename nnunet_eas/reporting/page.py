@@ -72,7 +72,9 @@ def page(findings: Findings) -> str:
 def _overview(findings: Findings) -> str:
     cases = findings.contents[findings.models[0].name]["cases"]
     count = "1 case" if cases == 1 else f"{cases} cases"
-    models = "1 model" if len(findings.models) == 1 else f"{len(findings.models)} models, on the cases that all have"
+    models = (
+        "1 model" if len(findings.models) == 1 else f"{len(findings.models)} models, on the cases that all of them have"
+    )
     parts = [f"<p><strong>{count}</strong> of cross-validation, {models}.</p>"]
     parts += [f'<p class="fault">{escape(note)}</p>' for note in findings.notes]
     if findings.left_out:

@@ -128,7 +128,9 @@ def report(
         if model.folds[0].name == "fold_all"
     ]
     if folder is None:
-        notes.append("Pictures are without scans: neither -images nor imagesTr in nnUNet_raw was there.")
+        notes.append(
+            "The pictures have no scans: images (-images) are not given, and nnUNet_raw has no imagesTr of the dataset."
+        )
     findings = Findings(
         models=trained,
         contents=contents,

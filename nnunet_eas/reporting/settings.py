@@ -71,10 +71,10 @@ def settings_table(of_models: Mapping[str, Mapping[str, str]]) -> str:
         cells = "".join(f"<td>{escape(value)}</td>" for value in values)
         rows.append(f'<tr><th scope="row">{mark}{escape(name)}</th>{cells}</tr>')
     heads = "".join(f'<th scope="col">{escape(model)}</th>' for model in of_models)
-    marked = " ≠ marks where the models differ." if len(of_models) > 1 else ""
+    marked = " ≠ marks settings in which the models differ." if len(of_models) > 1 else ""
     return (
-        '<div class="scroll" tabindex="0" role="region" aria-label="Settings"><table class="settings"><caption>As '
-        f'plans.json, debug.json and the logs say.{marked}</caption><thead><tr><th scope="col">Setting</th>{heads}</tr>'
+        '<div class="scroll" tabindex="0" role="region" aria-label="Settings"><table class="settings"><caption>From '
+        f'plans.json, debug.json and the logs.{marked}</caption><thead><tr><th scope="col">Setting</th>{heads}</tr>'
         f"</thead><tbody>{''.join(rows)}</tbody></table></div>"
     )
 

@@ -29,8 +29,8 @@ def means_table(contents: Mapping[str, Content], structures: list[str]) -> str:
     heads = "".join(f'<th scope="col" class="number">{escape(column.head)}</th>' for column in COLUMNS)
     return (
         '<div class="scroll" tabindex="0" role="region" aria-label="Means"><table><caption>Mean ± sample standard '
-        "deviation over the cases; of the structures, the mean of their means. Cases in which a number is undefined "
-        "are left out of its mean, which then says how many it is over.</caption>"
+        "deviation over the cases; the mean of the structures is the mean of their means. Cases in which a number is "
+        "undefined are left out of its mean; the number of the other cases then stands beside it.</caption>"
         f'<thead><tr><th scope="col">Structure</th><th scope="col">Model</th>{heads}</tr>'
         f"</thead>{''.join(groups)}</table></div>"
     )
@@ -55,7 +55,7 @@ def cases_table(contents: Mapping[str, Content], folds: Mapping[str, Mapping[str
     numbers = "".join(f'<th scope="col" class="number">{escape(column.head)}</th>' for column in COLUMNS)
     return (
         '<div class="scroll tall" tabindex="0" role="region" aria-label="Every case"><table id="cases"><caption>Every '
-        f"case. A dash: undefined there.</caption><thead><tr>{texts}{numbers}</tr></thead><tbody>{body}</tbody>"
+        f"case. A dash: undefined.</caption><thead><tr>{texts}{numbers}</tr></thead><tbody>{body}</tbody>"
         "</table></div>"
     )
 

@@ -10,6 +10,7 @@ from morphometry.test_command import LABELS, SPACING, knee_like
 
 from nnunet_eas.morphometry import thickness_map
 from nnunet_eas.morphometry.quantify import quantify
+from nnunet_eas.support import parallel
 from nnunet_eas.support.errors import PartialSuccess
 
 
@@ -80,3 +81,13 @@ def test_pictures_bear_the_structure_s_name(tmp_path, monkeypatch, folder, datas
     monkeypatch.chdir(tmp_path / folder)
     quantify("a.nii.gz" if one_file else ".", labels=[2], maps="maps")
     assert titles == [title]
+
+
+@pytest.mark.parametrize("progress", [False, True])
+def test_both_passes_have_a_progress_bar_where_it_is_wanted(monkeypatch, progress):
+    bars = []
+    tqdm = parallel.tqdm
+    monkeypatch.setattr(parallel, "tqdm", lambda **settings: bars.append(settings) or tqdm(**settings))
+    quantify(knee_image(), progress=progress)
+    assert [bar["desc"] for bar in bars] == ["reading labels", "measuring"]
+    assert {bar["disable"] for bar in bars} == {None if progress else True}  # None is on terminals only

@@ -124,7 +124,7 @@ def test_text_from_outside_can_do_nothing(models, run):
     (gt / "a.nii.gz").rename(gt / "<script>$style.nii.gz")
     status, page, _, err = run(*models, "-ref", gt, "--names", "<img src=x onerror=alert(1)>", "</script>$script")
     assert status == 0
-    assert "Pictures are without scans" in err
+    assert "The pictures have no scans" in err
     tags = Page(page).tags
     assert not any(tag == "img" for tag, _ in tags)
     # as many scripts as cases are shown, and the page's own
@@ -192,7 +192,7 @@ def test_a_missing_scan(models, run):
 def test_without_any_scans(models, run, monkeypatch):
     monkeypatch.delenv("nnUNet_raw")
     status, page, _, err = run(*models)
-    note = "Pictures are without scans: neither -images nor imagesTr in nnUNet_raw was there."
+    note = "The pictures have no scans: images (-images) are not given, and nnUNet_raw has no imagesTr of the dataset."
     assert (status, err) == (0, f"note: {note}\n")
     assert note in page
 
