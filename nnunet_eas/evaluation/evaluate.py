@@ -115,13 +115,14 @@ def evaluate(
         structures, file_ending = find_structures(dataset_json, folder)
         folds = folds_in(folder)
         cases, faults = find_cases(folder, None if references is None else Path(references), file_ending)
-    if labels or structures.known is None:
-        labels = labels or labels_in([case.reference for case in cases], workers, progress)
+    if labels is None and structures.known is None:
+        labels = labels_in([case.reference for case in cases], workers, progress)
         if not labels:
             raise ValueError(
                 f"references (-ref) must hold labels, got none in {len(cases)} masks that can be read. Give others, or "
                 "labels (-l)."
             )
+    if labels is not None:
         structures = chosen(labels, structures)
 
     scores = score_cases(cases, structures, tolerance_mm, workers=workers, progress=progress)

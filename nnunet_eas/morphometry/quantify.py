@@ -106,9 +106,9 @@ def quantify(
         if isinstance(masks, Path) and Path(maps).resolve() == masks.resolve():
             raise ValueError(f"maps must be another folder than masks, got {maps}. PNG files there count as masks.")
         check_output_folder(Path(maps), "maps")
-    structures = known
-    if labels or known.known is None:
-        structures = chosen(labels or labels_in([files[0] for files in sources.values()], workers, progress), known)
+    if labels is None and known.known is None:
+        labels = labels_in([files[0] for files in sources.values()], workers, progress)
+    structures = known if labels is None else chosen(labels, known)
     measure = partial(
         measure_case,
         structures=structures,

@@ -101,9 +101,8 @@ def report(
     common, missing = common_cases(cases, faults)
     pairs = [(name, case) for name in cases for case in common]
     jobs = [cases[name][case] for name, case in pairs]
-    scores = dict(
-        zip(pairs, score_cases(jobs, structures, tolerance_mm, workers=workers, progress=progress), strict=True)
-    )
+    scored = score_cases(jobs, structures, tolerance_mm, workers=workers, progress=progress)
+    scores = dict(zip(pairs, scored, strict=True))
     for (name, case), score in scores.items():
         if score.faults:
             faults[name][case] = score.faults
@@ -146,7 +145,8 @@ def report(
     result = Report(page(findings), list(cases), sound, left_out, without_scan, notes)
     if output is not None:
         write_text(Path(output), result.html)
-    faulty = {case: "; ".join(why) for case, why in left_out.items() if case not in missing} | without_scan
+    faulty_names = set().union(*faults.values())
+    faulty = {case: "; ".join(why) for case, why in left_out.items() if case in faulty_names} | without_scan
     if faulty:
         raise PartialSuccess(
             f"all cases of the models must be sound, got faults in {', '.join(faulty)}. Correct these cases and run "
