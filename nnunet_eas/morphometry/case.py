@@ -31,16 +31,12 @@ class Measured:
     fault: str | None = None
 
 
-@dataclass(frozen=True)
-class Maps:
-    """Pictures of thickness: the folder, and the structures' names in their titles by label values."""
-
-    folder: Path
-    names: Mapping[tuple[int, ...], str]
-
-
 def measure_case(
-    case: tuple[str, Sequence[Path | sitk.Image]], structures: Structures, bones: Bones, maps: Maps | None
+    case: tuple[str, Sequence[Path | sitk.Image]],
+    structures: Structures,
+    bones: Bones,
+    maps: Path | None,
+    titles: Mapping[tuple[int, ...], str],
 ) -> Measured:
     """Reads and measures one case. It raises nothing for a faulty one.
 
@@ -48,7 +44,8 @@ def measure_case(
         case: Its identifier and its mask; more than one file is a fault.
         structures: The structures to measure.
         bones: The bones on which they lie.
-        maps: Where and how pictures are drawn, or None.
+        maps: Folder for pictures of the thickness, or None.
+        titles: Names for the pictures, by label values, in place of the structures' own.
     """
     identifier, sources = case
     try:
@@ -70,8 +67,8 @@ def measure_case(
         if maps and surface and not np.isnan(thickness).all():
             from nnunet_eas.morphometry.thickness_map import draw_thickness  # matplotlib takes a second to load
 
-            path = maps.folder / f"{identifier}_{_NO_FILE_NAME.sub('_', name)}.png"
-            title = f"{identifier}: {maps.names.get(values, name)}"
+            path = maps / f"{identifier}_{_NO_FILE_NAME.sub('_', name)}.png"
+            title = f"{identifier}: {titles.get(values, name)}"
             draw_thickness(path, surface, thickness, mask.grid.direction, bone, title)
     return Measured(rows, notes)
 

@@ -16,7 +16,7 @@ import SimpleITK as sitk
 
 from nnunet_eas.evaluation.mask_file import ENDINGS, check_filled, masks_in
 from nnunet_eas.evaluation.structures import chosen, find_structures, labels_in
-from nnunet_eas.morphometry.case import Maps, label, measure_case
+from nnunet_eas.morphometry.case import label, measure_case
 from nnunet_eas.morphometry.measures import COLUMNS
 from nnunet_eas.morphometry.pairs import given_bones, known_bones
 from nnunet_eas.support.errors import PartialSuccess
@@ -113,7 +113,8 @@ def quantify(
         measure_case,
         structures=structures,
         bones=known_bones(known, structures) if bones is None else given_bones(bones, known, structures),
-        maps=None if maps is None else Maps(Path(maps), _titles(folder)),
+        maps=None if maps is None else Path(maps),
+        titles=_titles(folder),
     )
     results = all_results(measure, list(sources.items()), workers=workers, description="measuring", progress=progress)
     faults = {case: found.fault for case, found in zip(sources, results, strict=True) if found.fault}

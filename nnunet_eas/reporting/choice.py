@@ -17,20 +17,22 @@ RULE = (
 )
 
 
-def common_cases(cases: Mapping[str, Collection[str]], faults: Mapping[str, Faults]) -> tuple[list[str], Faults]:
-    """The cases that all models have, and the models that lack each of the others.
+def left_out_cases(cases: Mapping[str, Collection[str]], faults: Mapping[str, Faults]) -> Faults:
+    """The reasons for all cases that are not compared, with the models' names.
 
     Args:
-        cases: By model, the cases that can be compared.
-        faults: By model, those that can't be, with the reasons; they are not named again.
+        cases: By model, the cases with one prediction and one reference.
+        faults: By model, the faults of these cases, of others, and of folds.
     """
-    everywhere = sorted(set.intersection(*map(set, cases.values())))
-    missing: Faults = {}
-    for case in sorted(set().union(*cases.values()) - set(everywhere)):
-        without = [model for model, of_model in cases.items() if case not in of_model and case not in faults[model]]
-        if without:
-            missing[case] = [f"{model} has no prediction of it" for model in without]
-    return everywhere, missing
+    identifiers = set().union(*cases.values())
+    reasons: Faults = {}
+    for name in sorted(identifiers.union(*faults.values())):
+        for model, of_model in cases.items():
+            if name in faults[model]:
+                reasons.setdefault(name, []).extend(f"{model}: {text}" for text in faults[model][name])
+            elif name in identifiers and name not in of_model:
+                reasons.setdefault(name, []).append(f"{model} has no prediction of it")
+    return reasons
 
 
 def case_scores(records: Iterable[Sequence[Record]]) -> dict[str, float]:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -11,7 +11,7 @@ from nnunet_eas.evaluation.case_scores import score_cases
 from nnunet_eas.evaluation.cases import Case, Faults, find_cases
 from nnunet_eas.evaluation.metrics import check_tolerance
 from nnunet_eas.evaluation.summary import summarise
-from nnunet_eas.reporting.choice import case_scores, common_cases, shown_cases
+from nnunet_eas.reporting.choice import case_scores, left_out_cases, shown_cases
 from nnunet_eas.reporting.model import Model, read_models
 from nnunet_eas.reporting.page import Findings, page
 from nnunet_eas.reporting.pictures import PictureJob, draw_case
@@ -98,7 +98,7 @@ def report(
     faults = {name: of_model for name, (_, of_model) in found.items()}
 
     structures = trained[0].structures
-    common, missing = common_cases(cases, faults)
+    common = sorted(set.intersection(*map(set, cases.values())))
     pairs = [(name, case) for name in cases for case in common]
     jobs = [cases[name][case] for name, case in pairs]
     scored = score_cases(jobs, structures, tolerance_mm, workers=workers, progress=progress)
@@ -106,7 +106,7 @@ def report(
     for (name, case), score in scores.items():
         if score.faults:
             faults[name][case] = score.faults
-    left_out = _by_case(missing, faults)
+    left_out = left_out_cases(cases, faults)
     sound = [case for case in common if case not in left_out]
     if not sound:
         reasons = "; ".join(f"{case}: {', '.join(why)}" for case, why in left_out.items())
@@ -155,15 +155,6 @@ def report(
             faulty,
         )
     return result
-
-
-def _by_case(missing: Faults, faults: Mapping[str, Faults]) -> Faults:
-    """The reasons for every case that is left out, with the model's name."""
-    left_out = {case: list(why) for case, why in missing.items()}
-    for name, of_model in faults.items():
-        for case, why in of_model.items():
-            left_out.setdefault(case, []).extend(f"{name}: {text}" for text in why)
-    return dict(sorted(left_out.items()))
 
 
 def _images_folder(model: Model, given: str | Path | None) -> Path | None:

@@ -1,6 +1,6 @@
 import pytest
 
-from nnunet_eas.reporting.choice import case_scores, common_cases, shown_cases
+from nnunet_eas.reporting.choice import case_scores, left_out_cases, shown_cases
 
 
 @pytest.mark.parametrize(
@@ -28,9 +28,12 @@ def test_a_score_is_the_mean_over_structures_averaged_over_models():
     assert case_scores([[{"case": "a", "dice": None}]]) == {}
 
 
-def test_cases_that_all_models_have():
-    cases = {"one": ["b", "a", "c"], "two": ["a", "b", "d"]}
-    common, missing = common_cases(cases, {"one": {}, "two": {"c": ["cut"]}})
-    assert common == ["a", "b"]
-    # what is wrong with c is told elsewhere
-    assert missing == {"d": ["one has no prediction of it"]}
+def test_cases_that_a_model_lacks_or_that_are_faulty_are_left_out():
+    cases = {"one": ["b", "a", "c"], "two": ["a", "b", "d"], "three": ["a", "b", "c"]}
+    faults = {"one": {"b": ["cut", "turned"]}, "two": {"c": ["twice"], "fold_1": ["empty"]}, "three": {}}
+    assert left_out_cases(cases, faults) == {
+        "b": ["one: cut", "one: turned"],
+        "c": ["two: twice"],
+        "d": ["one has no prediction of it", "three has no prediction of it"],
+        "fold_1": ["two: empty"],
+    }

@@ -50,4 +50,5 @@ def test_a_case_that_one_model_lacks_is_no_fault_unless_another_one_s_is_faulty(
     with pytest.raises(PartialSuccess, match="got faults in c") as caught:
         report([*models, third])
     assert list(caught.value.faults) == ["c"]
-    assert "Third has no prediction of it; nnUNetTrainer: the prediction must be one file" in caught.value.faults["c"]
+    assert "nnUNetTrainer: the prediction must be one file" in caught.value.faults["c"]
+    assert caught.value.faults["c"].endswith("Third has no prediction of it")
