@@ -25,7 +25,7 @@ ROOMS = (
     ("plan_translation.py", 3, None),
     ("phantom", 4, ARRAYS),
     ("phantom_archive", 4, ARRAYS | {"SimpleITK", "pydicom"}),
-    ("evaluation", 4, ARRAYS | {"SimpleITK", "PIL", "isal"}),
+    ("evaluation", 4, ARRAYS | {"SimpleITK", "PIL"}),
     ("morphometry", 4, ARRAYS | {"SimpleITK", "skimage", "matplotlib"}),
     ("reporting", 4, {"numpy", "SimpleITK", "PIL"}),
     ("inference", 4, None),
