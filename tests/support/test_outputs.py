@@ -12,13 +12,13 @@ def test_a_file_s_folder_is_made(tmp_path):
 
 
 def test_a_folder_is_no_file(tmp_path):
-    with pytest.raises(IsADirectoryError, match="-o must be a file, got the folder .* Give a name in it"):
+    with pytest.raises(IsADirectoryError, match=r"-o must be a file, got the folder .* Give a name in it"):
         check_output_file(tmp_path, "-o")
 
 
 def test_folders_that_can_t_be_used(tmp_path, monkeypatch):
     (tmp_path / "file.txt").write_text("")
-    with pytest.raises(OSError, match="maps must lead to a folder, got .*file.txt: File exists. Give another"):
+    with pytest.raises(OSError, match=r"maps must lead to a folder, got .*file.txt: File exists. Give another"):
         check_output_folder(tmp_path / "file.txt", "maps")
     monkeypatch.setattr(os, "access", lambda path, mode: False)
     with pytest.raises(PermissionError, match="maps must lead to a writable folder, got "):
