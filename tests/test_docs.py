@@ -101,6 +101,9 @@ def test_commands_of_the_pages_run_as_they_stand(tmp_path):
     for page in PAGES_TO_RUN:
         for block in blocks(DOCS / "how-to" / f"{page}.md"):
             run_in(folder, environment, block)
+    examples = re.findall(r"```python\n(.*?)```", (DOCS / "reference" / "python-api.md").read_text(), flags=re.DOTALL)
+    (folder / "examples.py").write_text("\n".join(examples), encoding="utf-8")
+    run_in(folder, environment, "python examples.py")
 
 
 @pytest.mark.slow
