@@ -20,7 +20,7 @@ Result = TypeVar("Result")
 
 
 def for_all(
-    function: Callable[[Job], Result], jobs: Sequence[Job], *, workers: int, description: str
+    function: Callable[[Job], Result], jobs: Sequence[Job], *, workers: int, description: str, progress: bool = True
 ) -> Iterator[tuple[Job, Result]]:
     """Yields every job with its result, in the order in which they get ready.
 
@@ -28,9 +28,10 @@ def for_all(
         function: At a module's top level. What it raises ends the whole.
         jobs: Picklable.
         workers: Processes; 1 stays in this one.
-        description: Before the progress bar, which shows on terminals only.
+        description: Before the progress bar.
+        progress: Show the bar, on terminals only.
     """
-    bar = tqdm(total=len(jobs), desc=description, unit="case", disable=None)
+    bar = tqdm(total=len(jobs), desc=description, unit="case", disable=None if progress else True)
     with bar:
         if workers == 1 or len(jobs) < 2:
             for job in jobs:

@@ -9,7 +9,7 @@ import pytest
 import SimpleITK as sitk
 from archives import SMALL, contents
 
-from dataset_conversion.scans import read_table
+from dataset_conversion.dicom.scans import read_table
 from nnunet_eas.phantom_archive import Defect, write_archive
 
 FLIPS = ((True, False, True), (False, True, False), (True, True, True))

@@ -2,8 +2,8 @@
 
 Masks: `segmentation/segmentation_masks/<ID>.segmentation_masks.mhd`, or `OAI-ZIB/segmentation_masks` in the older
 layout. Scans: DICOM folders that `oai_mri_paths.txt` names relative to the MRI root, or one NIfTI or MetaImage file a
-case anywhere below it, with the id in its name. Pairs are formed by id, never by order. The masks carry no pose (the
-archive says so); their axes follow the scan's when that is turned to LPS.
+case anywhere below the root, with the id in its name. Masks and scans are paired by id, never by order. The masks carry
+no pose (the archive says so); their axes follow those of the scan in LPS.
 """
 
 from __future__ import annotations
@@ -14,7 +14,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 from dataset_conversion.case import Case, ImageSource, Source
-from dataset_conversion.dicom_series import DicomSeries
+from dataset_conversion.dicom.series import DicomSeries
 from dataset_conversion.image_files import ENDINGS, ImageFile, MaskFile
 from dataset_conversion.label_schemes import ZIB
 
@@ -32,8 +32,8 @@ def find(archive: Path, mri: Path, *, allow_gaps: bool = False) -> Source:
     """All cases of the archive.
 
     Args:
-        archive: Holds `segmentation/` or `OAI-ZIB/`, or is one of them.
-        mri: What the lines of `oai_mri_paths.txt` are relative to, or a folder of volumes.
+        archive: Folder with `segmentation/` or `OAI-ZIB/`, or one of the two.
+        mri: Folder that the lines of `oai_mri_paths.txt` are relative to, or a folder of volumes.
         allow_gaps: As in `DicomSeries`.
 
     Raises:
@@ -75,30 +75,31 @@ def find(archive: Path, mri: Path, *, allow_gaps: bool = False) -> Source:
             mask = MaskFile(masks[number], has_pose=False)
             cases.append(Case(identifier, number, image, mask, promised_side=SIDE))
     if not cases and not faults:
-        raise FileNotFoundError(f"--archive must hold masks, got none in {folder / 'segmentation_masks'}. Unpack it.")
+        raise FileNotFoundError(
+            f"source (--archive) must hold masks, got none in {folder / 'segmentation_masks'}. Unpack it."
+        )
     if not cases and folders and not volumes and not any((mri / f).is_dir() for f in folders.values()):
         first = next(iter(folders.values()))
         raise FileNotFoundError(
-            f"--mri must be what the lines of oai_mri_paths.txt are relative to, got {mri}, where "
-            f"neither {first} nor any "
-            "other of them lies. Give the folder that holds 0.C.2 and 0.E.1."
+            f"--mri must be what the lines of oai_mri_paths.txt are relative to, got {mri}, where neither {first} nor "
+            "any other of them lies. Give the folder that holds 0.C.2 and 0.E.1."
         )
     return Source("oai-zib", tuple(cases), faults, ZIB, LICENCE, REFERENCE, lists=_lists(folder / "doc"))
 
 
 def _archive_folder(archive: Path) -> Path:
     for folder in (archive / "segmentation", archive / "OAI-ZIB", archive):
-        # classification/ holds files of the same names, in which 2 is the tibia
+        # classification/ holds files of the same names in which 2 is the tibia
         if (folder / "segmentation_masks").is_dir() and folder.resolve().name != "classification":
             return folder
     raise FileNotFoundError(
-        f"--archive must hold segmentation/segmentation_masks or OAI-ZIB/segmentation_masks, got {archive}. Unpack the "
-        "archive there; its classification folder holds other labels and won't do."
+        f"source (--archive) must hold segmentation/segmentation_masks or OAI-ZIB/segmentation_masks, got {archive}. "
+        "Unpack the archive there; its classification folder holds other labels and won't do."
     )
 
 
 def _mri_lines(file: Path) -> Iterator[tuple[str, str]]:
-    """Id and folder of each line `9001104: 0.E.1/9001104/20050825/10498212`."""
+    """Id and folder from each line `9001104: 0.E.1/9001104/20050825/10498212`."""
     if not file.is_file():
         return
     for line in file.read_text(encoding="utf-8", errors="replace").splitlines():
@@ -108,7 +109,7 @@ def _mri_lines(file: Path) -> Iterator[tuple[str, str]]:
 
 
 def _volumes(mri: Path, archive: Path) -> dict[str, list[Path]]:
-    """Image files below a folder, by each seven-digit id in their names; masks, here or in the archive, are none."""
+    """Image files below a folder, without masks, by each seven-digit id in their names."""
     found: dict[str, list[Path]] = {}
     for ending in ENDINGS:
         for file in sorted(mri.rglob(f"*{ending}")):

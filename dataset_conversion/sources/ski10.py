@@ -17,7 +17,7 @@ def find(source: Path) -> Source:
     """All cases below a folder; an image without labels is a test case.
 
     Raises:
-        FileNotFoundError: It holds no images.
+        FileNotFoundError: The folder holds no images.
     """
     images = {m[1]: f for f in sorted(source.rglob("image-*.mhd")) if (m := re.fullmatch(r"image-(\d+)\.mhd", f.name))}
     masks = {m[1]: f for f in sorted(source.rglob("labels-*.mhd")) if (m := re.fullmatch(r"labels-(\d+)\.mhd", f.name))}

@@ -1,15 +1,17 @@
 """IWOAI 2019: HDF5 volumes `train_001_V00.im` with masks `train_001_V00.seg`, no pose, no spacing.
 
-A volume is (rows, columns, slices) of a sagittal scan: head to foot, front to back, and right to left or the other way
-(the files do not say). The masks hold one plane of 0 and 1 for each structure. The scans are OAI's DESS.
+A volume is (rows, columns, slices) of a sagittal scan: head to foot, front to back, and right to left or left to right
+(the files do not tell). The masks hold one plane of 0 and 1 for each structure. The scans are OAI's DESS.
 """
 
 from __future__ import annotations
 
 import re
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, ClassVar
 
 import numpy as np
 import SimpleITK as sitk
@@ -34,59 +36,62 @@ REFERENCE = (
 
 
 @dataclass(frozen=True)
-class Hdf5Image:
-    """The scan in one `.im` file."""
-
+class _Hdf5File:
     path: Path
+    axes: ClassVar[int]
 
     def files(self) -> list[Path]:
         """The one file."""
         return [self.path]
 
     def faults(self) -> list[str]:
-        """What is wrong with it as far as that shows without its voxels."""
-        return _faults(self.path, axes=3)
+        """What is wrong with the file as far as that shows without its voxels."""
+        try:
+            with _volume(self.path) as volume:
+                axes = volume.ndim
+        except OSError:
+            return [f"{self.path.name} can't be read as HDF5. Get it anew."]
+        except ValueError as error:
+            return [f"{self.path.name}: {error}"]
+        if axes != self.axes:
+            return [f"{self.path.name} must have {self.axes} axes, got {axes}. It is another set's file."]
+        return []
+
+
+class Hdf5Image(_Hdf5File):
+    """The scan in one `.im` file."""
+
+    axes = 3
 
     def grid(self) -> sitk.Image:
-        """Its grid without content."""
-        with _open(self.path) as file:
-            rows, columns, slices = _volume(file).shape
-        image = sitk.Image([slices, columns, rows], sitk.sitkUInt8)
+        """The scan's grid without content."""
+        with _volume(self.path) as volume:
+            image = sitk.Image(list(volume.shape[::-1]), sitk.sitkUInt8)
         place(image, SPACING_XYZ_MM, (0, 0, 0), np.eye(3))
         return image
 
     def read(self) -> sitk.Image:
-        """The image, its rows turned so that z runs from foot to head."""
-        with _open(self.path) as file:
-            array = np.asarray(_volume(file))
-        image = sitk.GetImageFromArray(np.ascontiguousarray(array[::-1]))
+        """The image, its rows reversed so that z runs from foot to head."""
+        with _volume(self.path) as volume:
+            image = sitk.GetImageFromArray(np.ascontiguousarray(volume[()][::-1]))
         place(image, SPACING_XYZ_MM, (0, 0, 0), np.eye(3))
         return image
 
 
-@dataclass(frozen=True)
-class Hdf5Mask:
+class Hdf5Mask(_Hdf5File):
     """The structures in one `.seg` file."""
 
-    path: Path
-
-    def files(self) -> list[Path]:
-        """The one file."""
-        return [self.path]
-
-    def faults(self) -> list[str]:
-        """What is wrong with it as far as that shows without its voxels."""
-        return _faults(self.path, axes=4)
+    axes = 4
 
     def read_on(self, image: sitk.Image) -> sitk.Image:
         """The mask on the grid of `image`, 1 for the first plane and so on; a later plane covers an earlier one."""
-        with _open(self.path) as file:
-            planes = np.asarray(_volume(file))[::-1]
-        if planes.shape[3] != len(PLANES) or planes.shape[:3] != image.GetSize()[::-1]:
+        with _volume(self.path) as volume:
+            planes = volume[()][::-1]
+        expected = (*image.GetSize()[::-1], len(PLANES))
+        if planes.shape != expected:
             raise ValueError(
-                f"the mask must have the shape {(*image.GetSize()[::-1], len(PLANES))}, got "
-                f"{planes.shape}. It belongs to "
-                "another image: compare the two."
+                f"the mask must have the shape {expected}, got {planes.shape}. It belongs to another image: compare "
+                "the two."
             )
         labels = np.zeros(planes.shape[:3], dtype=np.uint8)
         for number in range(1, len(PLANES) + 1):
@@ -100,7 +105,7 @@ def find(source: Path) -> Source:
     """All cases below a folder; a scan without a mask is a test case.
 
     Raises:
-        FileNotFoundError: It holds none.
+        FileNotFoundError: The folder holds no scan.
         ValueError: h5py is not installed.
     """
     images = {file.stem: file for file in sorted(source.rglob("*.im"))}
@@ -126,7 +131,7 @@ def find(source: Path) -> Source:
 
 
 def _patient(name: str) -> str:
-    """The same knee was scanned twice: V00 and V01 belong to one patient."""
+    """The name without its visit: V00 and V01 are scans of one patient."""
     return re.sub(r"_V\d+$", "", name)
 
 
@@ -138,24 +143,10 @@ def _h5py() -> Any:
     return h5py
 
 
-def _open(path: Path) -> Any:
-    return _h5py().File(path, "r")
-
-
-def _volume(file: Any) -> Any:
-    if "data" not in file:
-        raise ValueError("the file must hold a dataset named data, got none. Get it anew.")
-    return file["data"]
-
-
-def _faults(path: Path, axes: int) -> list[str]:
-    try:
-        with _open(path) as file:
-            shape = _volume(file).shape
-    except OSError:
-        return [f"{path.name} can't be read as HDF5. Get it anew."]
-    except ValueError as error:
-        return [f"{path.name}: {error}"]
-    if len(shape) != axes:
-        return [f"{path.name} must have {axes} axes, got {len(shape)}. It is another set's file."]
-    return []
+@contextmanager
+def _volume(path: Path) -> Iterator[Any]:
+    """The open HDF5 dataset of a file."""
+    with _h5py().File(path, "r") as file:
+        if "data" not in file:
+            raise ValueError("the file must hold a dataset named data, got none. Get it anew.")
+        yield file["data"]

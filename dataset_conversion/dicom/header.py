@@ -1,4 +1,4 @@
-"""What the header of one DICOM file says: geometry and the few attributes that a conversion needs, no name, no date."""
+"""Header of one DICOM file: geometry and the few attributes that a conversion needs, without names and dates."""
 
 from __future__ import annotations
 
@@ -13,9 +13,9 @@ import pydicom
 from pydicom.uid import UID
 
 NO_IMAGES = ("dicomdir", "thumbs.db", "desktop.ini", "version", "lockfile")
-"""Files that lie about in DICOM folders (and hidden ones): known not to be slices, so they are passed over."""
+"""Names of files in DICOM folders that are never slices; they are ignored, as hidden files are."""
 
-# pydicom reports odd values by quoting them, and they could be a patient's
+# pydicom's warnings quote odd values, which could be a patient's
 logging.getLogger("pydicom").setLevel(logging.CRITICAL)
 
 _ATTRIBUTES = [
@@ -28,15 +28,15 @@ _ATTRIBUTES = [
 
 @dataclass(frozen=True)
 class Slice:
-    """What the header of one file says.
+    """Header of one slice.
 
     Attributes:
-        file: Where it lies.
+        file: The file.
         series: Series instance UID.
         instance: SOP instance UID.
         echo: Echo number and time in ms, None where absent.
         acquisition: Acquisition number, None where absent.
-        position: First pixel's centre, LPS mm; None where absent.
+        position: Centre of the first pixel, LPS mm; None where absent.
         orientation: Unit vectors along a row and along a column, 6 numbers; None where absent.
         spacing: mm between rows and between columns; None where absent.
         thickness: mm, None where absent.
@@ -45,7 +45,7 @@ class Slice:
         samples: More than one in a colour image.
         syntax: Transfer syntax UID.
         is_cut: Whether the file ends before its pixels do.
-        description: Of the series; it is never written anywhere.
+        description: Of the series; never written into an output.
         side: "left", "right", "left and right" where the header contradicts itself, or None.
     """
 
@@ -68,15 +68,15 @@ class Slice:
 
 
 def is_no_image(file: Path) -> bool:
-    """Whether a file's name says that it is none of the slices."""
+    """Whether a file is known by its name not to be a slice."""
     return file.name.startswith(".") or file.name.lower() in NO_IMAGES
 
 
 def read_header(file: Path) -> Slice | None:
-    """The header of one file; None for DICOM that holds no image (a report, a presentation state).
+    """The header of one file; None for a DICOM object without an image (a report, a presentation state).
 
     Raises:
-        InvalidDicomError: It is no DICOM.
+        InvalidDicomError: The file is no DICOM.
     """
     with file.open("rb") as f, warnings.catch_warnings():
         warnings.simplefilter("ignore")
@@ -119,7 +119,7 @@ def _numbers(values: Iterable | None, count: int) -> tuple[float, ...] | None:
 
 
 def _side(header: pydicom.Dataset) -> str | None:
-    """OAI writes the side into the series' description; others have an attribute for it."""
+    """The knee's side, from the attributes for it or, as in the OAI, from the series' description."""
     letter = str(header.get("Laterality") or header.get("ImageLaterality") or "").upper()
     words = str(header.get("SeriesDescription", "")).upper().replace("-", "_").replace(" ", "_").split("_")
     named = [

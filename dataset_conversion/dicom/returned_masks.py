@@ -1,9 +1,7 @@
-"""Predicted masks back to the scans that `scans.py` converted: mirrored back, as NIfTI or as DICOM SEG."""
+"""Returns predicted masks to the series that `scans.py` converted: mirrored back, as NIfTI or as DICOM SEG."""
 
 from __future__ import annotations
 
-import json
-import shutil
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -11,20 +9,21 @@ from pathlib import Path
 import numpy as np
 import SimpleITK as sitk
 
-from dataset_conversion.dicom_seg import write_dicom_seg
-from dataset_conversion.faults import FAULT_TYPES, FaultyCases, in_words
+from dataset_conversion.dicom.scans import Scan, mirrored
+from dataset_conversion.dicom.seg import write_dicom_seg
+from dataset_conversion.faults import FAULT_TYPES, Faults, FaultyCases, in_words
 from dataset_conversion.geometry import same_place
 from dataset_conversion.image_files import ImageFile, file_faults, without_text
-from dataset_conversion.nifti import write_nifti
-from dataset_conversion.scans import Scan, mirrored
+from dataset_conversion.writing.nifti import write_nifti
+from nnunet_eas.support.files import read_json
 from nnunet_eas.support.parallel import for_all
 
-_UNFINISHED = ".unfinished"
+CANNOT = "can't be returned to their series"
 
 
 @dataclass(frozen=True)
 class _Mask:
-    """One mask, its row of the table, and its series where SEG is wanted."""
+    """One mask, its row of the table, the predicted image, and the mask's series where SEG is wanted."""
 
     file: Path
     row: Mapping[str, str]
@@ -34,7 +33,7 @@ class _Mask:
     output: Path
 
 
-def bring_home(
+def return_masks(
     masks: Path,
     table: Mapping[str, Mapping[str, str]],
     converted: Path,
@@ -42,26 +41,28 @@ def bring_home(
     *,
     scans: list[Scan] | None,
     workers: int,
-    skip_faulty: bool = False,
-) -> dict[str, list[str]]:
+    skip_faulty: bool,
+    progress: bool,
+) -> tuple[list[str], Faults]:
     """Writes `NAME.nii.gz`, or `NAME.dcm` where `scans` are given, for every mask.
 
     Args:
-        masks: What nnUNetv2_predict wrote, with its dataset.json.
+        masks: Folder with masks by nnUNetv2_predict, and its dataset.json.
         table: By `read_table`.
-        converted: The folder of the table, with the scans that were predicted.
+        converted: Folder of the table, with the scans that were predicted.
         output: Folder for the masks, on the grid of their series.
-        scans: The series that the masks belong to.
+        scans: The series that the masks belong to, for DICOM SEG.
         workers: Processes.
-        skip_faulty: Write the others.
+        skip_faulty: Write the other masks where some are faulty.
+        progress: Show progress bars.
 
     Returns:
-        What is wrong with the masks that were skipped, by name.
+        The names of the written masks, and the faults of the others.
 
     Raises:
         ValueError: `output` is `masks`: the next run would mirror what was mirrored back.
         FileNotFoundError: There are no masks, or no dataset.json with them.
-        FaultyCases: A mask is not in the table, does not fit its row, or its series is missing.
+        FaultyCases: A mask is not in the table or does not fit its row, or its series is missing.
     """
     if output.resolve() == masks.resolve() or output.is_file():
         raise ValueError(f"-o must be another folder than -i, got {output}. Choose a new one.")
@@ -70,7 +71,8 @@ def bring_home(
         raise FileNotFoundError(f"-i must hold masks NAME.nii.gz, got none in {masks}. Give nnUNetv2_predict's output.")
     structures = _structures(masks) if scans is not None or (masks / "dataset.json").is_file() else None
     by_uid = {scan.series.slices[0].series: scan for scan in scans or []}
-    jobs, faults = [], {}
+    jobs: dict[str, _Mask] = {}
+    faults: Faults = {}
     for file in files:
         name = file.name.removesuffix(".nii.gz")
         row = table.get(name)
@@ -80,34 +82,25 @@ def bring_home(
         elif scans is not None and scan is None:
             faults[name] = ["its series is not there. Give the folder tree that its scan was converted from."]
         else:
-            jobs.append(_Mask(file, row, converted / f"{name}_0000.nii.gz", scan, structures, output))
-    for job, found in for_all(_check, jobs, workers=workers, description="checking"):
-        if found:
-            faults[job.row["name"]] = found
+            jobs[name] = _Mask(file, row, converted / f"{name}_0000.nii.gz", scan, structures, output)
+    checks = for_all(_check, list(jobs.values()), workers=workers, description="checking", progress=progress)
+    faults.update({job.row["name"]: found for job, found in checks if found})
     if faults and (not skip_faulty or len(faults) == len(files)):
-        raise FaultyCases(faults, len(files), what="can't be brought home")
-    jobs = [job for job in jobs if job.row["name"] not in faults]
+        raise FaultyCases(faults, len(files), what=CANNOT)
+    good = [job for name, job in jobs.items() if name not in faults]
     output.mkdir(parents=True, exist_ok=True)
-    for job, found in for_all(_write, jobs, workers=workers, description="masks"):
-        if found:
-            faults[job.row["name"]] = found
-    if faults and not skip_faulty:
-        raise FaultyCases(faults, len(files), what="can't be brought home")
-    shutil.rmtree(output / _UNFINISHED, ignore_errors=True)
-    return faults
+    writes = for_all(_write, good, workers=workers, description="masks", progress=progress)
+    faults.update({job.row["name"]: found for job, found in writes if found})
+    return sorted(set(jobs) - set(faults)), faults
 
 
 def _structures(masks: Path) -> dict[str, tuple[int, ...]]:
-    """The numbers that each structure consists of in a mask; a region has several, which it shares with others."""
+    """The numbers of each structure in a mask; a region has several, and shares them with other regions."""
     file = masks / "dataset.json"
-    if not file.is_file():
-        raise FileNotFoundError(
-            f"-i must hold the model's dataset.json, got none in {masks}. nnUNetv2_predict writes it."
-        )
     try:
-        labels = json.loads(file.read_text())["labels"]
+        labels = read_json(file, "the model's dataset.json in -i")["labels"]
         numbers = {name: tuple(value) if isinstance(value, list) else (int(value),) for name, value in labels.items()}
-    except (json.JSONDecodeError, KeyError, TypeError, ValueError, AttributeError) as error:
+    except (KeyError, TypeError, ValueError, AttributeError) as error:
         raise ValueError(
             f"{file} must hold the model's labels, got something else. Predict the scans again."
         ) from error
@@ -115,7 +108,6 @@ def _structures(masks: Path) -> dict[str, tuple[int, ...]]:
 
 
 def _check(job: _Mask) -> list[str]:
-    """What keeps a mask from going home, in words."""
     try:
         if found := file_faults(job.file):
             return found
@@ -125,9 +117,8 @@ def _check(job: _Mask) -> list[str]:
             return [f"it must have its scan's shape {job.row['shape_zyx']} (z, y, x), got {shape}. Predict it again."]
         if job.image.is_file() and not same_place(mask, ImageFile(job.image).grid(), tolerance_mm=0.05):
             return ["it must lie where its scan lies, got another grid. Predict it again."]
-        present = set(np.unique(sitk.GetArrayViewFromImage(mask)).tolist()) - {0}
-        known = set(range(256)) if job.structures is None else {n for s in job.structures.values() for n in s}
-        if unknown := sorted(present - known):
+        known = set(range(256)) if job.structures is None else {0}.union(*job.structures.values())
+        if unknown := sorted(set(np.unique(sitk.GetArrayViewFromImage(mask)).tolist()) - known):
             shown = ", ".join(map(str, unknown[:5]))
             return [f"it must hold labels of the model's dataset.json, got {shown}. It is no mask of this model."]
     except FAULT_TYPES as error:
@@ -146,6 +137,5 @@ def _write(job: _Mask) -> list[str]:
             return []
     except FAULT_TYPES as error:
         return [in_words(error)]
-    (job.output / _UNFINISHED).mkdir(exist_ok=True)
-    write_nifti(mask, job.output / job.file.name, job.output / _UNFINISHED)
+    write_nifti(mask, job.output / job.file.name)
     return []

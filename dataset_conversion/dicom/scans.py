@@ -1,8 +1,8 @@
-"""New scans for prediction: every series below a folder becomes `NAME_0000.nii.gz`, and a table leads back to it.
+"""New scans for prediction: converts every DICOM series below a folder, and writes a table that leads back to it.
 
-Names hold nothing of the DICOM's text. In OAI's own folders they bear the OAI id; elsewhere they are made from the
-series' UID, so that the same series gets the same name every night. `series.csv` maps a name to the UID and to the
-folder; parts of the folder's name that repeat the patient's name, id or a date are written as `*`.
+File names hold nothing of the DICOM's text. In OAI's own folders they bear the OAI id; elsewhere they are made from the
+series' UID, so that the same series always gets the same name. `series.csv` gives the UID and the folder for each name;
+parts of the folder's name that repeat the patient's name, id or a date are written as `*`.
 """
 
 from __future__ import annotations
@@ -12,9 +12,9 @@ import hashlib
 import json
 import os
 import re
-import shutil
-from collections.abc import Iterable
-from dataclasses import dataclass
+from collections import Counter
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path
 
@@ -23,35 +23,34 @@ import pydicom
 import SimpleITK as sitk
 from pydicom.errors import InvalidDicomError
 
-from dataset_conversion.convert_case import UNFINISHED, sha256, write_bytes, write_json
-from dataset_conversion.dicom_header import is_no_image, read_header
-from dataset_conversion.dicom_series import DicomSeries
-from dataset_conversion.faults import FAULT_TYPES, FaultyCases, in_words
+from dataset_conversion.dicom.header import is_no_image, read_header
+from dataset_conversion.dicom.series import DicomSeries
+from dataset_conversion.faults import FAULT_TYPES, Faults, FaultyCases, in_words
 from dataset_conversion.geometry import obliquity_deg
-from dataset_conversion.lock import locked
-from dataset_conversion.nifti import write_nifti
+from dataset_conversion.writing.nifti import write_nifti
+from dataset_conversion.writing.output_folder import CONVERSION, SETTINGS, one_conversion_at_a_time, sha256
+from nnunet_eas.support.files import write_json, write_text
 from nnunet_eas.support.parallel import for_all
 
 TABLE = "series.csv"
 COLUMNS = ("name", "series_instance_uid", "folder", "slices", "side", "mirrored", "shape_zyx", "spacing_zyx_mm")
-SKIPPED = Path("conversion", "skipped.json")
-_RECORDS = Path("conversion", "series")
-_SETTINGS = Path("conversion", "settings.json")
+SKIPPED = CONVERSION / "skipped.json"
+_RECORDS = CONVERSION / "series"
 _OAI_FOLDER = re.compile(r"(9\d{6})/\d{8}/(\d{8})$")
 _PATIENT_TEXT = ("PatientName", "PatientID", "PatientBirthDate", "StudyDate", "SeriesDate", "AcquisitionDate")
 
 
 @dataclass(frozen=True)
 class Scan:
-    """One series and what to make of it.
+    """One series and how to convert it.
 
     Attributes:
         name: nnU-Net's case identifier.
-        series: Its files.
-        folder: Where they lie below the tree, without the patient's text.
+        series: The DICOM series.
+        folder: Its place below the tree, without the patient's text.
         output: Folder for the image.
-        side: To which side knees of the other side are mirrored; None mirrors none.
-        damaged: Files beside the series' that can't be read as DICOM, and may have been slices of it.
+        side: Side to which knees of the other side are mirrored; None mirrors none.
+        damaged: Unreadable files beside the series, which may have been slices of it.
     """
 
     name: str
@@ -66,8 +65,18 @@ class Scan:
         """Whether the written image shows the mirrored knee."""
         return self.side is not None and self.series.side in {"left", "right"} - {self.side}
 
+    @property
+    def image(self) -> Path:
+        """The written image."""
+        return self.output / f"{self.name}_0000.nii.gz"
+
+    @property
+    def record(self) -> Path:
+        """File that records the converted scan."""
+        return self.output / _RECORDS / f"{self.name}.json"
+
     def fingerprint(self) -> str:
-        """Changes when a file of the series or an option changes."""
+        """A digest that changes when a file of the series or an option changes."""
         stats = [(f.name, f.stat().st_size, f.stat().st_mtime_ns) for f in self.series.files()]
         return hashlib.sha256(repr((stats, self.is_mirrored, self.series.allow_gaps)).encode()).hexdigest()
 
@@ -80,18 +89,20 @@ def find(
     allow_gaps: bool = False,
     description: str = "",
     workers: int = 1,
+    progress: bool = False,
     option: str = "-i",
 ) -> list[Scan]:
     """Every series below a folder, sorted by name.
 
     Args:
-        tree: Searched with all its folders, save `output`.
+        tree: Folder to search with all its subfolders, except `output`.
         output: Folder for the images.
         side: As in `Scan`.
         allow_gaps: As in `DicomSeries`.
-        description: Only series whose description holds this text, upper or lower case, are taken.
+        description: Text that a series' description must hold, in upper or lower case.
         workers: Processes that read headers.
-        option: What the user calls `tree`.
+        progress: Show a progress bar.
+        option: Name of `tree` in the command.
 
     Raises:
         FileNotFoundError: There is no DICOM image.
@@ -105,9 +116,9 @@ def find(
             folders.append(files)
     found: dict[str, dict[str, Path]] = {}
     damaged: dict[Path, list[str]] = {}
-    look = partial(_series_of_files, description=description.lower())
-    looked_at = for_all(look, sorted(folders), workers=workers, description="looking")
-    for files, (series, unreadable) in sorted(looked_at, key=lambda pair: pair[0]):
+    read = partial(_series_of_files, description=description.lower())
+    read_folders = for_all(read, sorted(folders), workers=workers, description="reading headers", progress=progress)
+    for files, (series, unreadable) in sorted(read_folders, key=lambda pair: pair[0]):
         for uid, members in series.items():
             # a copy of a file elsewhere in the tree is the same slice, not a second one
             found[uid] = {**members, **found.get(uid, {})}
@@ -133,56 +144,62 @@ def find(
 
 
 def convert_scans(
-    scans: list[Scan], output: Path, *, workers: int, skip_faulty: bool, dry_run: bool = False
-) -> dict[str, list[str]]:
-    """Checks all series, converts those that are missing or have changed, writes the table.
+    scans: Sequence[Scan], output: Path, *, workers: int, skip_faulty: bool, dry_run: bool, progress: bool
+) -> tuple[list[str], Faults]:
+    """Checks all series, converts those that are missing or have changed, and writes the table.
+
+    Args:
+        scans: By `find`.
+        output: Folder for the images.
+        workers: Processes.
+        skip_faulty: Convert the other series where some are faulty.
+        dry_run: Check only.
+        progress: Show progress bars.
 
     Returns:
-        What is wrong with the series that were skipped, by name.
+        The names of the series that were converted, or would be, and the faults of those that are left out.
 
     Raises:
-        FaultyCases: There are faulty ones, and they are not to be skipped.
-        ValueError: The folder holds something else.
+        FaultyCases: Some series are faulty and not to be skipped, or all are.
+        ValueError: The output folder holds something else.
         OSError: Writing failed.
     """
     side = scans[0].side
-    if output.is_file() or (output.is_dir() and any(output.iterdir()) and not (output / _SETTINGS).is_file()):
-        raise ValueError(f"-o must be new, empty or an earlier conversion, got {output}. Choose another folder.")
-    if output.is_dir() and any(output.iterdir()):
-        before = json.loads((output / _SETTINGS).read_text())["side"]
+    if output.is_file() or (output.is_dir() and any(output.iterdir())):
+        if not (output / SETTINGS).is_file():
+            raise ValueError(f"-o must be new, empty or an earlier conversion, got {output}. Choose another folder.")
+        before = json.loads((output / SETTINGS).read_text())["side"]
         if before != side:
-            # masks that were predicted from the scans there would come home the wrong way round
+            # `convert masks` would mirror masks wrongly that were predicted from the scans there
             raise ValueError(
                 f"--side must stay what it was in {output}, {before or 'none'}, got {side or 'none'}. Choose another "
                 "folder."
             )
     todo = [scan for scan in scans if not _is_done(scan)]
-    faults = {s.name: found for s, found in for_all(_check, todo, workers=workers, description="checking") if found}
+    checks = for_all(_check, todo, workers=workers, description="checking", progress=progress)
+    faults = {scan.name: found for scan, found in checks if found}
     if faults and (not skip_faulty or len(faults) == len(scans)):
         raise FaultyCases(faults, len(scans))
-    if dry_run:
-        return faults
     todo = [scan for scan in todo if scan.name not in faults]
-    with locked(output):
-        write_json({"side": side}, output / _SETTINGS, output)
-        for scan, found in for_all(_convert, todo, workers=workers, description="converting"):
-            if found:
-                faults[scan.name] = found
-        records = [json.loads(file.read_text()) for file in sorted((output / _RECORDS).glob("*.json"))]
-        lines = [",".join(COLUMNS)] + [",".join(str(record[column]) for column in COLUMNS) for record in records]
-        write_bytes(("\n".join(lines) + "\n").encode(), output / TABLE, output)
-        write_json(faults, output / SKIPPED, output)
-        shutil.rmtree(output / UNFINISHED)
-    if faults and not skip_faulty:
-        raise FaultyCases(faults, len(scans))
-    return faults
+    if not dry_run:
+        with one_conversion_at_a_time(output):
+            write_json(output / SETTINGS, {"side": side})
+            (output / _RECORDS).mkdir(exist_ok=True)
+            conversions = for_all(_convert, todo, workers=workers, description="converting", progress=progress)
+            faults.update({scan.name: found for scan, found in conversions if found})
+            records = [json.loads(file.read_text()) for file in sorted((output / _RECORDS).glob("*.json"))]
+            lines = [",".join(COLUMNS)] + [",".join(str(record[column]) for column in COLUMNS) for record in records]
+            write_text(output / TABLE, "\n".join(lines) + "\n")
+            write_json(output / SKIPPED, faults)
+    return [scan.name for scan in todo if scan.name not in faults], faults
 
 
 def read_table(file: Path) -> dict[str, dict[str, str]]:
     """The rows of `series.csv`, by name.
 
     Raises:
-        ValueError: It is no such table.
+        FileNotFoundError: There is no such file.
+        ValueError: The file is no such table.
     """
     if not file.is_file():
         raise FileNotFoundError(f"--table must be the {TABLE} of a conversion, got {file}. It lies beside the images.")
@@ -201,7 +218,7 @@ def mirrored(image: sitk.Image) -> sitk.Image:
 
 
 def _series_of_files(files: list[Path], description: str) -> tuple[dict[str, dict[str, Path]], list[str]]:
-    """The files of each series by their instance UID, and the names of those that can't be read."""
+    """The files of each series by their instance UID, and the names of unreadable files."""
     series: dict[str, dict[str, Path]] = {}
     damaged = []
     for file in files:
@@ -221,18 +238,20 @@ def _name(uid: str, folder: Path) -> str:
     return f"series_{hashlib.sha256(uid.encode()).hexdigest()[:10]}"
 
 
-def _with_distinct_names(scans: list[Scan]) -> Iterable[Scan]:
-    """Several series of one OAI folder get their UID's hash behind the name."""
-    for scan in scans:
-        if sum(other.name == scan.name for other in scans) == 1:
-            yield scan
-        else:
-            uid = scan.series.paths[0].as_posix() + scan.folder
-            name = f"{scan.name}_{hashlib.sha256(uid.encode()).hexdigest()[:6]}"
-            yield Scan(name, scan.series, scan.folder, scan.output, scan.side, scan.damaged)
+def _with_distinct_names(scans: list[Scan]) -> list[Scan]:
+    """The scans, where several series of one OAI folder have got a digest behind their name."""
+    uses = Counter(scan.name for scan in scans)
+
+    def name(scan: Scan) -> str:
+        place = scan.series.paths[0].as_posix() + scan.folder
+        digest = hashlib.sha256(place.encode()).hexdigest()[:6]
+        return scan.name if uses[scan.name] == 1 else f"{scan.name}_{digest}"
+
+    return [replace(scan, name=name(scan)) for scan in scans]
 
 
 def _without_text(folder: Path, file: Path) -> str:
+    """The folder's name without the patient's text that stands in the header of a file in it."""
     header = pydicom.dcmread(file, stop_before_pixels=True, specific_tags=list(_PATIENT_TEXT))
     words = {w.lower() for tag in _PATIENT_TEXT for w in re.split(r"[\^\s,=]+", str(header.get(tag, ""))) if len(w) > 1}
     # an OAI id is a pseudonym, given so that cases can be told apart
@@ -246,15 +265,13 @@ def _check(scan: Scan) -> list[str]:
         found = list(scan.series.faults())
         if scan.damaged:
             found.append(
-                f"{len(scan.damaged)} file(s) beside its slices can't be read as DICOM, "
-                f"{scan.damaged[0]} first. Get them "
-                "anew, or take away what is no slice."
+                f"{len(scan.damaged)} file(s) beside its slices can't be read as DICOM, {scan.damaged[0]} first. Get "
+                "them anew, or take away what is no slice."
             )
         if scan.side is not None and scan.series.side not in ("left", "right"):
             found.append(
-                f"its header names {'both sides' if scan.series.side else 'no side'}, so whether to "
-                f"mirror it is unknown. "
-                "Convert it without --side, into another folder."
+                f"its header names {'both sides' if scan.series.side else 'no side'}, so whether to mirror it is "
+                "unknown. Convert it without --side, into another folder."
             )
         return found
     except FAULT_TYPES as error:
@@ -269,8 +286,7 @@ def _convert(scan: Scan) -> list[str]:
         return [in_words(error)]
     if scan.is_mirrored:
         image = mirrored(image)
-    path = scan.output / f"{scan.name}_0000.nii.gz"
-    write_nifti(image, path, scan.output / UNFINISHED)
+    write_nifti(image, scan.image, unfinished=scan.output / CONVERSION)
     record = {
         "name": scan.name,
         "series_instance_uid": scan.series.slices[0].series,
@@ -282,15 +298,14 @@ def _convert(scan: Scan) -> list[str]:
         "spacing_zyx_mm": "x".join(f"{s:.6g}" for s in image.GetSpacing()[::-1]),
         "obliquity_deg": round(obliquity_deg(image), 2),
         "source": fingerprint,
-        "sha256": sha256(path),
+        "sha256": sha256(scan.image),
     }
-    write_json(record, scan.output / _RECORDS / f"{scan.name}.json", scan.output)
+    write_json(scan.record, record)
     return []
 
 
 def _is_done(scan: Scan) -> bool:
     try:
-        record = json.loads((scan.output / _RECORDS / f"{scan.name}.json").read_text())
-        return record["source"] == scan.fingerprint() and (scan.output / f"{scan.name}_0000.nii.gz").is_file()
+        return json.loads(scan.record.read_text())["source"] == scan.fingerprint() and scan.image.is_file()
     except (OSError, json.JSONDecodeError, KeyError):
         return False

@@ -1,7 +1,7 @@
-"""One classic DICOM series (one file a slice) as an image; everything that can be wrong with it, in words.
+"""One classic DICOM series (one file a slice) as an image, and the checks of its slices.
 
-Slices are ordered by their position along the normal, never by name or number. Spacing between slices comes from the
-positions, never from the slice thickness.
+Slices are ordered by their position along the normal, never by name or number. The spacing between slices comes from
+the positions, never from the slice thickness.
 """
 
 from __future__ import annotations
@@ -17,17 +17,17 @@ import SimpleITK as sitk
 from pydicom.errors import InvalidDicomError
 from pydicom.uid import UID
 
-from dataset_conversion.dicom_header import Slice, is_no_image, read_header
+from dataset_conversion.dicom.header import Slice, is_no_image, read_header
+from dataset_conversion.dicom.slice_order import Stack, stack_faults
 from dataset_conversion.geometry import blank, oriented, place
-from dataset_conversion.slice_order import Stack, stack_faults
 
 
 @dataclass(frozen=True)
 class DicomSeries:
-    """The slices of one series, or of a folder that should hold just one.
+    """The slices of one series, or of a folder that should hold one series only.
 
     Attributes:
-        paths: Its files, or one folder.
+        paths: The files, or one folder.
         allow_gaps: Accept slices that are thinner or thicker than the distance between them.
     """
 
@@ -35,7 +35,7 @@ class DicomSeries:
     allow_gaps: bool = False
 
     def files(self) -> list[Path]:
-        """All files, sorted; without those that are known not to be slices."""
+        """All files, sorted, without those that are known not to be slices."""
         if len(self.paths) == 1 and self.paths[0].is_dir():
             return sorted(f for f in self.paths[0].iterdir() if f.is_file() and not is_no_image(f))
         return list(self.paths)
@@ -54,17 +54,17 @@ class DicomSeries:
 
     @property
     def slices(self) -> list[Slice]:
-        """The headers of its images."""
+        """The headers of the files that hold an image."""
         return self._headers[0]
 
     @property
     def side(self) -> str | None:
-        """The knee's side as the series says it, None where it does not or where it contradicts itself."""
+        """The knee's side by the headers; None where they name none or differ."""
         sides = {s.side for s in self.slices}
         return sides.pop() if len(sides) == 1 else None
 
     def faults(self) -> list[str]:
-        """What is wrong with it as far as that shows without its pixels."""
+        """What is wrong with the series as far as that shows without reading all its pixels."""
         found = []
         if damaged := self._headers[1]:
             found.append(
@@ -94,32 +94,32 @@ class DicomSeries:
 
     @property
     def stack(self) -> Stack:
-        """Order and geometry of the slices; they have no faults."""
+        """Order and geometry of the slices, for a series without faults."""
         return Stack.of([s.position for s in self.slices], self.slices[0].orientation)
 
-    def grid(self) -> sitk.Image:
-        """Its oriented grid without content."""
+    def stored_grid(self) -> tuple[Sequence[int], Sequence[float], Sequence[float], np.ndarray]:
+        """Size (x, y, z), spacing (x, y, z), origin and direction of the slices as they are stored."""
         first, stack = self.slices[0], self.stack
         assert first.spacing is not None
-        size = (first.shape[1], first.shape[0], len(self.slices))
-        return blank(size, (first.spacing[1], first.spacing[0], stack.spacing), stack.origin, stack.direction)
+        size_xyz = (first.shape[1], first.shape[0], len(self.slices))
+        return size_xyz, (first.spacing[1], first.spacing[0], stack.spacing), stack.origin, stack.direction
+
+    def grid(self) -> sitk.Image:
+        """The oriented grid of the series without content."""
+        return blank(*self.stored_grid())
 
     def read(self) -> sitk.Image:
-        """The oriented image, in the rescaled values: whole numbers as the smallest fitting type, others as float64."""
-        stack = self.stack
-        files = [self.slices[i].file for i in stack.order]
-        first = self.slices[0]
-        assert first.spacing is not None
-        image = sitk.GetImageFromArray(_one_type([pixels(pydicom.dcmread(file)) for file in files]))
-        place(image, (first.spacing[1], first.spacing[0], stack.spacing), stack.origin, stack.direction)
+        """The oriented image in rescaled values: whole numbers in the smallest fitting type, others as float64."""
+        _, spacing_xyz, origin, direction = self.stored_grid()
+        slices = [pixels(pydicom.dcmread(self.slices[i].file)) for i in self.stack.order]
+        image = sitk.GetImageFromArray(_one_type(slices))
+        place(image, spacing_xyz, origin, direction)
         return oriented(image)
 
 
 def pixels(dataset: pydicom.Dataset) -> np.ndarray:
-    """The rescaled values of one slice, (row, column).
-
-    SimpleITK leaves the rescaling of MR images out, hence our own: whole numbers stay whole, all else is float64.
-    """
+    """The rescaled values of one slice, (row, column): whole numbers stay whole, others become float64."""
+    # SimpleITK does not rescale MR images
     stored = dataset.pixel_array
     slope = float(dataset.get("RescaleSlope", 1) or 1)
     intercept = float(dataset.get("RescaleIntercept", 0) or 0)
@@ -151,7 +151,7 @@ def _why_repeated(slices: Sequence[Slice]) -> str:
 
 
 def _file_faults(slices: Sequence[Slice]) -> list[str]:
-    """What is wrong with the files, one by one or among each other, before their order is looked at."""
+    """Faults of the files, one by one or among each other, before their order is looked at."""
     found = []
     if (n := len({s.series for s in slices})) > 1:
         found.append(f"the folder holds {n} series. Leave the one that belongs to the case.")

@@ -1,4 +1,4 @@
-"""What looks odd about a mask on its scan: not wrong enough to refuse, too odd not to be looked at."""
+"""Oddities of a mask on its scan: no reason to refuse the case, but a person should look at it."""
 
 from __future__ import annotations
 
@@ -10,10 +10,10 @@ from scipy import ndimage
 from dataset_conversion.label_schemes import BONES, CARTILAGES
 
 ALONE_MM = 5.0
-"""A cluster with nothing else of the mask within this distance is isolated."""
+"""Distance within which an isolated cluster has nothing else of the mask around it."""
 
 SHIFT_MM = 1.5
-"""The least displacement of the outline that is reported."""
+"""Smallest displacement of the outline that is reported."""
 
 _FARTHEST_MM = 8.0
 _SMALL = 0.01  # of the mask
@@ -27,12 +27,12 @@ def anomalies(
     spacing: tuple[float, float, float],
     counts: np.ndarray,
 ) -> list[str]:
-    """Findings, in words; empty where nothing is odd.
+    """One sentence for each oddity; empty where nothing is odd.
 
     Args:
         image: (z, y, x).
         mask: (z, y, x), numbers of the source.
-        structures: What the numbers mean.
+        structures: Meaning of the numbers.
         spacing: mm, (z, y, x).
         counts: Voxels of each number, (256,).
     """
@@ -57,7 +57,7 @@ def _isolated_clusters(
     mask: np.ndarray, structures: Mapping[int, str], spacing: tuple[float, float, float]
 ) -> Iterator[str]:
     around = [int(np.ceil(ALONE_MM / s / 2)) for s in spacing]
-    clusters, n = ndimage.label(_halved(mask > 0), structure=np.ones((3, 3, 3)))  # an eighth of the work
+    clusters, n = ndimage.label(_halved(mask > 0), structure=np.ones((3, 3, 3)))  # an eighth of the voxels
     sizes = np.bincount(clusters.ravel(), minlength=n + 1)
     for cluster, half_box in enumerate(ndimage.find_objects(clusters), start=1):
         if sizes[cluster] > _SMALL * sizes[1:].sum():
@@ -65,7 +65,7 @@ def _isolated_clusters(
         wider = tuple(slice(max(s.start - m, 0), s.stop + m) for s, m in zip(half_box, around))
         if not np.isin(clusters[wider], (0, cluster)).all():
             continue
-        # nothing but the cluster lies in its box
+        # the box holds no other cluster
         box = tuple(slice(2 * s.start, 2 * s.stop) for s in half_box)
         points = np.argwhere(mask[box])
         z, y, x = points.mean(axis=0).astype(int) + [s.start for s in box]
@@ -74,7 +74,7 @@ def _isolated_clusters(
 
 
 def _halved(mask: np.ndarray) -> np.ndarray:
-    """On a grid of half the size: whether any of the 2 x 2 x 2 voxels is set."""
+    """The mask on a grid of half the size: set where any of the 2 x 2 x 2 voxels is."""
     for axis in range(mask.ndim):
         first, second = (mask[(slice(None),) * axis + (slice(start, None, 2),)] for start in (0, 1))
         mask = first.copy()
@@ -83,7 +83,7 @@ def _halved(mask: np.ndarray) -> np.ndarray:
 
 
 def _box_around(mask: np.ndarray, margin: Sequence[int]) -> tuple[slice, ...]:
-    """The smallest box with all set voxels, and a margin."""
+    """The smallest box around all set voxels, enlarged by a margin."""
     box = []
     for axis, wider in enumerate(margin):
         used = np.flatnonzero(mask.any(axis=tuple(a for a in range(mask.ndim) if a != axis)))
@@ -94,7 +94,7 @@ def _box_around(mask: np.ndarray, margin: Sequence[int]) -> tuple[slice, ...]:
 def _contrast(
     image: np.ndarray, mask: np.ndarray, numbers: Mapping[str, list[int]], spacing: tuple[float, float, float]
 ) -> Iterator[str]:
-    """Cartilage is brighter than bone in the sequences that show it; the step lies where the mask has it."""
+    """Cartilage must be brighter than bone, as in all sequences for it, and the step must lie where the mask has it."""
     bone, cartilage = (np.isin(mask, numbers[kind]) for kind in ("bone", "cartilage"))
     if image[cartilage].mean() <= image[bone].mean():
         yield "cartilage is darker than bone: inverted contrast, or the mask lies elsewhere"
@@ -114,7 +114,7 @@ def _contrast(
 
 
 def _across_the_border(bone: np.ndarray, cartilage: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    """Bone voxels that touch cartilage along y or z, and the unit step that leads into it; both (n, 3)."""
+    """Bone voxels that touch cartilage along y or z, and the unit steps into the cartilage; both (n, 3)."""
     points, steps = [], []
     for axis in (0, 1):
         for sign in (1, -1):
@@ -127,7 +127,7 @@ def _across_the_border(bone: np.ndarray, cartilage: np.ndarray) -> tuple[np.ndar
 
 
 def _step_height(image: np.ndarray, points: np.ndarray, steps: np.ndarray, shift: np.ndarray) -> float:
-    """Mean rise of intensity from one voxel before the border to one behind it."""
+    """The mean rise of intensity from a voxel before the border to one behind it."""
     last = np.asarray(image.shape) - 1
     before = np.clip(points - steps + shift, 0, last)
     behind = np.clip(points + 2 * steps + shift, 0, last)

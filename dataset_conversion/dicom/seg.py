@@ -1,9 +1,8 @@
-"""A mask as DICOM SEG beside its series, by highdicom (an extra)."""
+"""Writes a mask as DICOM SEG, by highdicom (an extra)."""
 
 from __future__ import annotations
 
 import hashlib
-import os
 from collections.abc import Mapping
 from importlib.metadata import version
 from pathlib import Path
@@ -15,25 +14,26 @@ import SimpleITK as sitk
 from pydicom.sr.codedict import codes
 from pydicom.uid import generate_uid
 
-from dataset_conversion.dicom_series import DicomSeries
+from dataset_conversion.dicom.series import DicomSeries
 from dataset_conversion.geometry import place, same_place
+from nnunet_eas.support.files import replacing
 
-_WORDS = {"femur": codes.SCT.Femur, "tibia": codes.SCT.Tibia}
+_CODES = {"femur": codes.SCT.Femur, "tibia": codes.SCT.Tibia}
 
 
 def write_dicom_seg(
     mask: sitk.Image, series: DicomSeries, structures: Mapping[str, tuple[int, ...]], path: Path
 ) -> None:
-    """Writes one segmentation object: a segment for each structure, patient and study taken from the series itself.
+    """Writes one segmentation object with a segment for each structure; patient and study are the series' own.
 
     Args:
         mask: On the oriented grid of `series`.
-        series: What was segmented.
-        structures: The numbers that each consists of; those of overlapping regions are shared.
+        series: The series that was segmented.
+        structures: The numbers that each structure consists of; overlapping regions share some.
         path: The file; it appears when it is complete.
 
     Raises:
-        ValueError: highdicom is not installed, the mask lies elsewhere, or it is empty.
+        ValueError: highdicom is not installed, the mask is empty or has another grid.
     """
     highdicom = _highdicom()
     frames = _frames(mask, series)
@@ -42,7 +42,7 @@ def write_dicom_seg(
     if not segments:
         raise ValueError("the mask must hold a structure, got none: DICOM SEG can't be empty. Look at the scan.")
     images = [pydicom.dcmread(series.slices[i].file) for i in series.stack.order]
-    # the same mask of the same series is the same object, so that an archive can tell a repetition
+    # the same mask of the same series gets the same UIDs, so that an archive recognises a repetition
     sources = [series.slices[0].series, hashlib.sha256(frames.tobytes()).hexdigest(), *segments]
     segmentation = highdicom.seg.Segmentation(
         source_images=images,
@@ -59,21 +59,15 @@ def write_dicom_seg(
         software_versions=version("nnunet-eas"),
         device_serial_number="none",
     )
-    unfinished = path.with_name(f".{path.name}.unfinished")
-    try:
-        segmentation.save_as(unfinished)
-    except BaseException:
-        unfinished.unlink(missing_ok=True)
-        raise
-    os.replace(unfinished, path)
+    with replacing(path) as temporary:
+        segmentation.save_as(temporary)
 
 
 def _frames(mask: sitk.Image, series: DicomSeries) -> np.ndarray:
-    """The mask as the series' own slices, (slice, row, column), in the order of their positions."""
-    stack, first = series.stack, series.slices[0]
-    assert first.spacing is not None
-    own = sitk.Image([first.shape[1], first.shape[0], len(series.slices)], sitk.sitkUInt8)
-    place(own, (first.spacing[1], first.spacing[0], stack.spacing), stack.origin, stack.direction)
+    """The mask on the series' own slices, (slice, row, column), in the order of their positions."""
+    size_xyz, spacing_xyz, origin, direction = series.stored_grid()
+    own = sitk.Image(list(size_xyz), sitk.sitkUInt8)
+    place(own, spacing_xyz, origin, direction)
     letters = sitk.DICOMOrientImageFilter.GetOrientationFromDirectionCosines(own.GetDirection())
     turned = sitk.DICOMOrient(sitk.Cast(mask, sitk.sitkUInt8), letters)
     if not same_place(turned, own, tolerance_mm=0.05):
@@ -83,7 +77,7 @@ def _frames(mask: sitk.Image, series: DicomSeries) -> np.ndarray:
 
 def _description(highdicom: Any, number: int, structure: str) -> Any:
     is_cartilage = structure.endswith("cartilage") and "_with_" not in structure
-    kind = codes.SCT.Cartilage if is_cartilage else _WORDS.get(structure, codes.SCT.AnatomicalStructure)
+    kind = codes.SCT.Cartilage if is_cartilage else _CODES.get(structure, codes.SCT.AnatomicalStructure)
     return highdicom.seg.SegmentDescription(
         segment_number=number,
         segment_label=structure.replace("_", " "),

@@ -1,4 +1,4 @@
-"""The report of a conversion: a table of all cases, and a page of tiles that one looks over in a minute."""
+"""Report of a conversion: a table of all cases, and a page with a picture of each."""
 
 from __future__ import annotations
 
@@ -6,17 +6,20 @@ import base64
 import csv
 import html
 import io
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
-from dataset_conversion.convert_case import TILES, write_bytes
-from dataset_conversion.tiles import COLOURS
+from dataset_conversion.faults import Faults
+from dataset_conversion.writing.cases import TILES
+from dataset_conversion.writing.output_folder import CONVERSION
+from dataset_conversion.writing.tiles import COLOURS
+from nnunet_eas.support.files import write_text
 
-TABLE = Path("conversion", "report.csv")
-PAGE = Path("conversion", "report.html")
+TABLE = CONVERSION / "report.csv"
+PAGE = CONVERSION / "report.html"
 
 _STYLE = """
 body { font: 14px sans-serif; margin: 1em; background: #fff; color: #111 }
@@ -26,13 +29,13 @@ figcaption b { display: block } .odd figcaption { background: #ffe9c7 } .odd spa
 """
 
 
-def write_report(folder: Path, records: Mapping[str, Mapping[str, Any]], faults: Mapping[str, Sequence[str]]) -> None:
+def write_report(folder: Path, records: Mapping[str, Mapping[str, Any]], faults: Faults) -> None:
     """Writes `conversion/report.csv` and `conversion/report.html`: odd cases first, then all others by identifier.
 
     Args:
-        folder: The dataset's.
-        records: Of the converted cases.
-        faults: Of the skipped ones.
+        folder: The dataset's folder.
+        records: The records of the converted cases.
+        faults: The faults of the skipped cases.
     """
     order = sorted(records, key=lambda case: (not records[case].get("anomalies"), case))
     structures = sorted({name: None for case in order for name in records[case].get("voxels", {})})
@@ -57,28 +60,25 @@ def write_report(folder: Path, records: Mapping[str, Mapping[str, Any]], faults:
                 *(round(record["voxels"][name] * voxel_mm3, 1) if "voxels" in record else "" for name in structures),
             ]
         )
-    write_bytes(table.getvalue().encode(), folder / TABLE, folder)
-    write_bytes(_page(folder, records, order, faults).encode(), folder / PAGE, folder)
+    write_text(folder / TABLE, table.getvalue())
+    write_text(folder / PAGE, _page(folder, records, order, faults))
 
 
-def sagittal_warning(records: Mapping[str, Mapping[str, Any]]) -> str | None:
-    """Whether nnU-Net's 2d configuration would slice along another axis than left-right, in words."""
+def sagittal_warnings(records: Mapping[str, Mapping[str, Any]]) -> list[str]:
+    """A warning where nnU-Net's 2d configuration would slice along another axis than left-right."""
     spacings = [record["spacing"] for record in records.values() if len(record["spacing"]) == 3]
     if not spacings:
-        return None
+        return []
     z, y, x = np.median(spacings, axis=0)
     if x >= max(z, y):
-        return None
-    return (
-        f"nnU-Net's 2d configuration slices across the axis of largest spacing. Here (x {x:.3g}, y "
-        f"{y:.3g}, z {z:.3g} mm) "
-        "that is not left-right: its slices will not be sagittal."
-    )
+        return []
+    return [
+        f"nnU-Net's 2d configuration slices across the axis of largest spacing. Here (x {x:.3g}, y {y:.3g}, z {z:.3g} "
+        "mm) that is not left-right: its slices will not be sagittal."
+    ]
 
 
-def _page(
-    folder: Path, records: Mapping[str, Mapping[str, Any]], order: Sequence[str], faults: Mapping[str, Sequence[str]]
-) -> str:
+def _page(folder: Path, records: Mapping[str, Mapping[str, Any]], order: list[str], faults: Faults) -> str:
     odd = sum(bool(records[case].get("anomalies")) for case in order)
     parts = [
         f"<!doctype html><meta charset='utf-8'><title>{html.escape(folder.name)}</title><style>{_STYLE}</style>",

@@ -1,8 +1,8 @@
-"""OAIZIB-CM: the same 507 knees as NIfTI with a pose, medial and lateral tibial cartilage told apart.
+"""OAIZIB-CM: the knees of OAI-ZIB as NIfTI with a pose, with separate medial and lateral tibial cartilage.
 
 `imagesTr/oaizib_001_0000.nii.gz`, `labelsTr/oaizib_001.nii.gz`; 001 to 404 train, the others test. The numbers are no
-OAI ids: those stand in the subject tables (`subInfo_train.xlsx`, `subInfo_test.xlsx`, or the same as CSV), joined by
-their column CMT-ID.
+OAI ids: the subject tables (`subInfo_train.xlsx`, `subInfo_test.xlsx`, or the same as CSV) give the id for each number
+in their column CMT-ID.
 """
 
 from __future__ import annotations
@@ -23,9 +23,8 @@ STRUCTURES = {
 }
 LICENCE = "CC BY-NC 4.0"
 REFERENCE = (
-    "Yao Y., Zhong J., Zhang L., Khan S., Chen W. (2024), CartiMorph: a framework for automated knee "
-    "articular cartilage "
-    "morphometrics, Medical Image Analysis 91. https://huggingface.co/datasets/YongchengYAO/OAIZIB-CM"
+    "Yao Y., Zhong J., Zhang L., Khan S., Chen W. (2024), CartiMorph: a framework for automated knee articular "
+    "cartilage morphometrics, Medical Image Analysis 91. https://huggingface.co/datasets/YongchengYAO/OAIZIB-CM"
 )
 
 
@@ -33,17 +32,17 @@ def find(source: Path) -> Source:
     """All cases of the set.
 
     Args:
-        source: Holds imagesTr, labelsTr, imagesTs, labelsTs and the subject tables.
+        source: Folder with imagesTr, labelsTr, imagesTs, labelsTs and the subject tables.
 
     Raises:
-        FileNotFoundError: It holds no images.
+        FileNotFoundError: The folder holds no images.
         ValueError: A table can't be read.
     """
     images = sorted(f for side in ("Tr", "Ts") for f in (source / f"images{side}").glob("*_0000.nii.gz"))
     if not images:
         raise FileNotFoundError(
-            f"--source must hold imagesTr with oaizib_001_0000.nii.gz and so on, got {source}. Unpack "
-            f"the archives there."
+            f"--source must hold imagesTr with oaizib_001_0000.nii.gz and so on, got {source}. Unpack the "
+            "archives there."
         )
     numbers = _oai_ids(source)
     cases, faults = [], {}
@@ -83,7 +82,7 @@ def _oai_ids(source: Path) -> dict[str, str]:
             continue
         cmt = next(i for i, cell in enumerate(header) if _is_cmt(cell))
         for row in rows[rows.index(header) + 1 :]:
-            # the id's own column has had several names, but nothing else in a row is a seven-digit number on its own
+            # the id's column has had several names, but no other cell of a row is a seven-digit number
             numbers = [cell for i, cell in enumerate(row) if i != cmt and re.fullmatch(r"9\d{6}", cell)]
             if len(row) > cmt and _number(row[cmt]) and len(set(numbers)) == 1:
                 found[_number(row[cmt])] = numbers[0]
@@ -102,9 +101,7 @@ def _rows(file: Path) -> list[list[str]]:
         import openpyxl
     except ImportError as error:
         raise ValueError(
-            f'{file.name} needs openpyxl to be read. pip install "nnunet-eas[knee-data]", or save it '
-            f"as CSV beside it and "
-            "move it away."
+            f'{file.name} needs openpyxl to be read. pip install "nnunet-eas[knee-data]", or replace the file by a CSV.'
         ) from error
     sheets = openpyxl.load_workbook(file, read_only=True, data_only=True)
     rows = [row for sheet in sheets for row in sheet.iter_rows(values_only=True)]

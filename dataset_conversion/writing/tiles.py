@@ -1,4 +1,4 @@
-"""A small picture of one case: the sagittal slice with most cartilage, the mask's outline upon it."""
+"""Small picture of one case: the sagittal slice with most cartilage, and the outline of the mask."""
 
 from __future__ import annotations
 
@@ -9,11 +9,11 @@ from PIL import Image
 
 HEIGHT = 240
 COLOURS = ((230, 159, 0), (86, 180, 233), (0, 158, 115), (240, 228, 66), (213, 94, 0))
-"""Of the numbers 1, 2, ...: Okabe and Ito's, which colour-blind people can tell apart."""
+"""Colours of the numbers 1, 2, ...: Okabe and Ito's, which colour-blind people can tell apart."""
 
 
 def tile(image: np.ndarray, mask: np.ndarray, spacing: tuple[float, float, float], wanted: list[int]) -> bytes:
-    """A PNG; head up, front to the left.
+    """Draws the picture as PNG; head up, front to the left.
 
     Args:
         image: (z, y, x) in LPS.
@@ -21,7 +21,7 @@ def tile(image: np.ndarray, mask: np.ndarray, spacing: tuple[float, float, float
         spacing: mm, (z, y, x).
         wanted: The slice with most voxels of these numbers is shown; the middle one where there are none.
     """
-    area = np.isin(mask[::2, ::2], wanted).sum(axis=(0, 1))  # a quarter of the voxels tells as well
+    area = np.isin(mask[::2, ::2], wanted).sum(axis=(0, 1))  # a quarter of the voxels suffices
     x = int(area.argmax()) if area.any() else mask.shape[2] // 2
     plane, labels = image[::-1, :, x].astype(float), mask[::-1, :, x]
 

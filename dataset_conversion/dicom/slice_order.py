@@ -1,4 +1,4 @@
-"""Order, distance and direction of parallel slices, from nothing but their positions."""
+"""Order, distance and direction of parallel slices, found from their positions alone."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ class Stack:
 
     @classmethod
     def of(cls, positions: Sequence[Sequence[float] | None], orientation: Sequence[float] | None) -> Stack:
-        """Orders slices that `stack_faults` has found nothing wrong with."""
+        """Orders slices in which `stack_faults` has found nothing wrong."""
         points, direction = np.asarray(positions, dtype=float), _direction(orientation)
         along = points @ direction[:, 2]
         order = np.argsort(along, kind="stable")
@@ -45,13 +45,13 @@ def stack_faults(
     repeated_because: str,
     thickness: float | None,
 ) -> list[str]:
-    """What keeps slices from being one volume, in words.
+    """What keeps slices from being one volume.
 
     Args:
         positions: LPS mm.
         orientations: Six cosines each.
-        repeated_because: What to say where several slices lie at one place.
-        thickness: mm, to be the distance between slices; None where that does not matter.
+        repeated_because: The fault to report where several slices lie at one place.
+        thickness: mm, which must be the distance between slices; None allows any distance.
     """
     if len(positions) < 2:
         return [f"a volume needs at least 2 slices, got {len(positions)}. Get the missing files."]
@@ -81,9 +81,8 @@ def stack_faults(
         return ["its slices are shifted against each other (a sheared volume). Resample it to a straight grid."]
     if thickness is not None and abs(thickness - usual) > _EVEN * usual:
         return [
-            f"its slices are {thickness:g} mm thick but {usual:.4g} mm apart: slices are missing, or "
-            f"the scan has gaps. "
-            "If it has, --allow-gaps takes the distance."
+            f"its slices are {thickness:g} mm thick but {usual:.4g} mm apart: slices are missing, or the scan has "
+            "gaps. If it has, --allow-gaps takes the distance."
         ]
     return []
 
