@@ -9,20 +9,17 @@ import subprocess
 import sys
 import time
 from contextlib import suppress
-from itertools import product
 
 import numpy as np
 import pytest
 import SimpleITK as sitk
-from archives import SMALL, archive_options, contents
+from archives import FLIPS, LANDMARKS_XYZ, SMALL, archive_options, contents
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
+from phantom_defects import Defect, write_archive
 
 from dataset_conversion.writing.output_folder import one_conversion_at_a_time
-from nnunet_eas.phantom_archive import Defect, write_archive
 
-FLIPS = tuple(product((False, True), repeat=3))
-LANDMARKS_XYZ = ((0, 0, 0), (8, 25, 19), (3, 7, 11), (8, 0, 4))
 CARTILAGE = np.array([0, 0, 1, 0, 2], dtype=np.uint8)
 
 

@@ -1,11 +1,10 @@
-"""What may be asked of an archive."""
+"""Checks of the arguments of `write_archive`."""
 
 from __future__ import annotations
 
 from collections.abc import Collection, Mapping, Sequence
 
-from nnunet_eas.phantom_archive.case import MOST_CASES
-from nnunet_eas.phantom_archive.defect import Defect
+from phantom_defects.defect import Defect
 
 LAYOUTS = ("segmentation", "OAI-ZIB")
 MRI_FORMATS = ("dicom", "nifti", "mha")
@@ -15,39 +14,22 @@ _FEWEST_SLICES = 4
 def check_arguments(
     *,
     cases: int,
-    seed: int,
     slices: int,
     layout: str,
     sides: Sequence[str],
     flips: Sequence[Sequence[bool]],
-    obliquity_deg: float,
     mri_format: str,
     rescale: tuple[float, float],
     defects: Mapping[int, Sequence[Defect]],
     dicom_only: Collection[Defect],
 ) -> None:
-    """Checks ``write_archive``'s arguments, but for the grid, which the knee checks.
-
-    Raises:
-        ValueError: Where one is out of its range.
-    """
-    if not 1 <= cases <= MOST_CASES:
-        raise ValueError(f"cases must be from 1 to {MOST_CASES}, got {cases}. Identifiers have seven digits.")
-    if seed < 0:
-        raise ValueError(f"seed must be non-negative, got {seed}. Any such number will do.")
+    """Raises ValueError where an argument that ``phantom_archive.write_archive`` does not know is out of its range."""
     if layout not in LAYOUTS:
         raise ValueError(f"layout must be one of {LAYOUTS}, got {layout!r}. The first is the archive of today.")
     if mri_format not in MRI_FORMATS:
         raise ValueError(f"mri_format must be one of {MRI_FORMATS}, got {mri_format!r}. OAI's own is DICOM.")
-    if isinstance(sides, str) or not sides or not set(sides) <= {"left", "right"}:
-        raise ValueError(f"sides must hold 'left', 'right' or both, got {sides!r}. They are cycled over the cases.")
     if not flips or any(len(flip) != 3 for flip in flips):
         raise ValueError(f"flips must hold triples, got {flips}. Give (columns, rows, slices) for each case in turn.")
-    if not 0 <= obliquity_deg < 45:
-        raise ValueError(
-            f"obliquity_deg must be at least 0 and less than 45, got {obliquity_deg}. "
-            "Beyond that, slices are no longer sagittal."
-        )
     if mri_format != "dicom" and rescale != (1, 0):
         raise ValueError(f"rescale must be (1, 0) where mri_format is {mri_format!r}, got {rescale}. Take DICOM.")
     for index, wanted in defects.items():

@@ -10,9 +10,9 @@ import numpy as np
 import SimpleITK as sitk
 
 from nnunet_eas.phantom import LABELS
-from nnunet_eas.phantom_archive.defect import Defect
-from nnunet_eas.phantom_archive.files import CaseFiles
 from nnunet_eas.phantom_archive.metaimage import write_mask
+from phantom_defects.defect import Defect
+from phantom_defects.files import CaseFiles
 
 FOREIGN_LABEL = 7
 SHIFT_MM = 6.0

@@ -1,4 +1,4 @@
-"""The files of one case, and the few operations that defects do on them."""
+"""Files of one case, and the operations of defects on them."""
 
 from __future__ import annotations
 
@@ -11,15 +11,15 @@ import pydicom
 from pydicom.dataset import Dataset
 from pydicom.uid import generate_uid
 
-from nnunet_eas.phantom_archive.case import ArchiveCase
+from nnunet_eas.phantom_archive import ArchiveCase
 
 
 @dataclass(frozen=True)
 class CaseFiles:
-    """Where a case lies.
+    """Files of one case.
 
     Attributes:
-        case: What was written.
+        case: The true knee.
         mask: The mask's header.
         mri: The folder of a DICOM series, or the one file of another format.
         paths_list: ``oai_mri_paths.txt``.

@@ -10,8 +10,8 @@ import SimpleITK as sitk
 from pydicom.dataset import Dataset, FileMetaDataset
 from pydicom.uid import ExplicitVRLittleEndian, MediaStorageDirectoryStorage, generate_uid
 
-from nnunet_eas.phantom_archive.defect import Defect
-from nnunet_eas.phantom_archive.files import CaseFiles, edit, set_pixels
+from phantom_defects.defect import Defect
+from phantom_defects.files import CaseFiles, edit, set_pixels
 
 
 def _inverted_contrast(files: CaseFiles) -> None:

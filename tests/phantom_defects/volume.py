@@ -6,7 +6,8 @@ from pathlib import Path
 
 import SimpleITK as sitk
 
-from nnunet_eas.phantom_archive.case import ArchiveCase, Flips
+from nnunet_eas.phantom_archive import ArchiveCase
+from phantom_defects.series_forms import Flips
 
 _OPPOSITE = {"L": "R", "R": "L", "P": "A", "A": "P", "S": "I", "I": "S"}
 

@@ -11,8 +11,8 @@ from pydicom.encaps import encapsulate
 from pydicom.uid import HTJ2KLossless, RLELossless, generate_uid
 from pydicom.valuerep import format_number_as_ds
 
-from nnunet_eas.phantom_archive.defect import Defect
-from nnunet_eas.phantom_archive.files import CaseFiles, add_copies, edit, set_pixels
+from phantom_defects.defect import Defect
+from phantom_defects.files import CaseFiles, add_copies, edit, set_pixels
 
 GAP_SHARE = 5 / 6.5
 _OFF_PLACE = 0.3
