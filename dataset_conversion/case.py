@@ -13,14 +13,16 @@ import SimpleITK as sitk
 from dataset_conversion.faults import Faults
 
 
-class ImageSource(Protocol):
-    """A scan: `ImageFile`, `DicomSeries`, `Hdf5Image`. Its grid and image are oriented, see `geometry`."""
-
+class _Files(Protocol):
     def files(self) -> list[Path]:
-        """All files that belong to the scan."""
+        """All files that belong to the image."""
 
     def faults(self) -> list[str]:
-        """What is wrong with the scan as far as that shows without its voxels."""
+        """What is wrong with the image as far as that shows without its voxels."""
+
+
+class ImageSource(_Files, Protocol):
+    """A scan: `ImageFile`, `DicomSeries`, `Hdf5Image`. Its grid and image are oriented, see `geometry`."""
 
     def grid(self) -> sitk.Image:
         """The scan's grid without content."""
@@ -29,14 +31,8 @@ class ImageSource(Protocol):
         """The image."""
 
 
-class MaskSource(Protocol):
+class MaskSource(_Files, Protocol):
     """The mask of a scan: `MaskFile`, `Hdf5Mask`."""
-
-    def files(self) -> list[Path]:
-        """All files that belong to the mask."""
-
-    def faults(self) -> list[str]:
-        """What is wrong with the mask as far as that shows without its voxels."""
 
     def read_on(self, image: sitk.Image) -> sitk.Image:
         """The mask on the grid of `image`; ValueError where it does not fit."""

@@ -20,13 +20,14 @@ from dataset_conversion.writing.splits import split_warnings
 from dataset_conversion.writing.verify import verify_against_source, verify_dataset
 from nnunet_eas.support.errors import PartialSuccess
 
-FINDERS: dict[str, Callable[[Path], Source]] = {
+FINDERS: dict[str, Callable[..., Source]] = {
+    "oai-zib": oai_zib.find,
     "oaizib-cm": oaizib_cm.find,
     "ski10": ski10.find,
     "iwoai": iwoai.find,
     "nnunet": nnunet_raw.find,
 }
-"""Function that finds the cases of each source. OAI-ZIB is not among them, because it needs two folders."""
+"""Function that finds the cases of each source."""
 
 
 @dataclass(frozen=True)
@@ -74,12 +75,11 @@ def convert(kind: str, *paths: str | Path, **options: Any) -> Converted:
         >>> result = convert("oai-zib", "ZIB", mri="OAI", dataset_id=500, output="nnUNet_raw")
         >>> result.training_cases, result.faults
     """
-    if kind in DATASET_NAMES:
+    if kind in FINDERS:
         return convert_dataset(kind, *paths, **options)
     others: dict[str, Callable[..., Converted]] = {"dicom": convert_dicom, "masks": convert_masks, "verify": verify}
     if kind not in others:
-        known = ", ".join([*DATASET_NAMES, *others])
-        raise ValueError(f"kind must be one of {known}, got {kind!r}. Choose one of them.")
+        raise ValueError(f"kind must be one of {', '.join([*FINDERS, *others])}, got {kind!r}. Choose one of them.")
     return others[kind](*paths, **options)
 
 
@@ -144,12 +144,12 @@ def convert_dataset(
         >>> result = convert_dataset("ski10", "SKI10", dataset_id=10, output="nnUNet_raw", skip_faulty=True)
         >>> print(result.folder, result.faults)
     """
-    _check_workers(workers)
     if paper_cases is not None and labels != "cartilage":
         raise ValueError(f"--labels must be cartilage with --paper, got {labels}. Leave one of the two out.")
     if labels not in SCHEMES:
         raise ValueError(f"labels must be one of {', '.join(SCHEMES)}, got {labels!r}. Choose one of them.")
-    found = _find(kind, Path(source), None if mri is None else Path(mri), allow_gaps)
+    scan_folder = {"mri": None if mri is None else Path(mri), "allow_gaps": allow_gaps} if kind == "oai-zib" else {}
+    found = FINDERS[kind](Path(source), **scan_folder)
     scheme = SCHEMES[labels]
     if kind == "nnunet":
         scheme = LabelScheme("as they are", tuple(found.structures.values()), {})
@@ -177,9 +177,9 @@ def convert_dataset(
         verify_dataset(settings.folder, workers=workers, progress=progress)
     return Converted(
         settings.folder,
-        cases=tuple(records),
-        converted=tuple(case for case in missing if case in records),
-        faults=faults,
+        tuple(records),
+        tuple(case for case in missing if case in records),
+        faults,
         odd={case: record["anomalies"] for case, record in records.items() if record.get("anomalies")},
         warnings=(*split_warnings(made_split, training_cases, settings.folder.name), *sagittal_warnings(records)),
         training_cases=training_cases,
@@ -225,18 +225,11 @@ def convert_dicom(
         >>> result = convert_dicom("EXPORT", "SCANS", side="right")
         >>> len(result.converted)
     """
-    _check_workers(workers)
     if side not in (None, "left", "right"):
         raise ValueError(f"side must be left, right or None, got {side!r}. Choose one of them.")
     tree, output = Path(tree), Path(output)
     found = scans.find(
-        tree,
-        output,
-        side=side,
-        allow_gaps=allow_gaps,
-        description=description,
-        workers=workers,
-        progress=progress,
+        tree, output, side=side, allow_gaps=allow_gaps, description=description, workers=workers, progress=progress
     )
     converted, faults = scans.convert_scans(
         found, output, workers=workers, skip_faulty=skip_faulty, dry_run=dry_run, progress=progress
@@ -281,7 +274,6 @@ def convert_masks(
         >>> result = convert_masks("MASKS", "RETURNED", table="SCANS/series.csv")
         >>> result.warnings
     """
-    _check_workers(workers)
     masks, output, table = Path(masks), Path(output), Path(table)
     rows = scans.read_table(table)
     found = None
@@ -291,14 +283,7 @@ def convert_masks(
             Path(dicom_seg), output, allow_gaps=True, workers=workers, progress=progress, option="--dicom-seg"
         )
     written, faults = returned_masks.return_masks(
-        masks,
-        rows,
-        table.parent,
-        output,
-        scans=found,
-        workers=workers,
-        skip_faulty=skip_faulty,
-        progress=progress,
+        masks, rows, table.parent, output, found, workers=workers, skip_faulty=skip_faulty, progress=progress
     )
     warnings = []
     if without := sorted(set(rows) - set(written)):
@@ -326,23 +311,7 @@ def verify(dataset: str | Path, *, workers: int = 1, progress: bool = False) -> 
         >>> from dataset_conversion.convert import verify
         >>> len(verify("nnUNet_raw/Dataset500_OAIZIB").cases)
     """
-    _check_workers(workers)
     return Converted(Path(dataset), tuple(verify_dataset(Path(dataset), workers=workers, progress=progress)))
-
-
-def _check_workers(workers: int) -> None:
-    if workers < 1:
-        raise ValueError(f"--workers must be at least 1, got {workers}. Give the number of processes.")
-
-
-def _find(kind: str, source: Path, mri: Path | None, allow_gaps: bool) -> Source:
-    if kind == "oai-zib":
-        if mri is None:
-            raise ValueError("mri (--mri) must be given for oai-zib, got None. Give the folder of the scans.")
-        return oai_zib.find(source, mri, allow_gaps=allow_gaps)
-    if kind not in FINDERS:
-        raise ValueError(f"kind must be one of {', '.join(DATASET_NAMES)}, got {kind!r}. Choose one of them.")
-    return FINDERS[kind](source)
 
 
 def _dataset_folder(output: str | Path | None, dataset_id: int, name: str) -> Path:

@@ -28,25 +28,25 @@ _ATTRIBUTES = [
 
 @dataclass(frozen=True)
 class Slice:
-    """Header of one slice.
+    """Header of one slice; what is absent from it is None.
 
     Attributes:
         file: The file.
         series: Series instance UID.
         instance: SOP instance UID.
-        echo: Echo number and time in ms, None where absent.
-        acquisition: Acquisition number, None where absent.
-        position: Centre of the first pixel, LPS mm; None where absent.
-        orientation: Unit vectors along a row and along a column, 6 numbers; None where absent.
-        spacing: mm between rows and between columns; None where absent.
-        thickness: mm, None where absent.
+        echo: Echo number and time in ms.
+        acquisition: Acquisition number.
+        position: Centre of the first pixel, LPS mm.
+        orientation: Unit vectors along a row and along a column, 6 numbers.
+        spacing: mm between rows and between columns.
+        thickness: mm.
         shape: Rows and columns.
         frames: More than one in a multi-frame file.
         samples: More than one in a colour image.
         syntax: Transfer syntax UID.
         is_cut: Whether the file ends before its pixels do.
         description: Of the series; never written into an output.
-        side: "left", "right", "left and right" where the header contradicts itself, or None.
+        side: "left", "right", or "left and right" where the header contradicts itself.
     """
 
     file: Path

@@ -38,23 +38,15 @@ def return_masks(
     table: Mapping[str, Mapping[str, str]],
     converted: Path,
     output: Path,
-    *,
     scans: list[Scan] | None,
+    *,
     workers: int,
     skip_faulty: bool,
     progress: bool,
 ) -> tuple[list[str], Faults]:
     """Writes `NAME.nii.gz`, or `NAME.dcm` where `scans` are given, for every mask.
 
-    Args:
-        masks: Folder with masks by nnUNetv2_predict, and its dataset.json.
-        table: By `read_table`.
-        converted: Folder of the table, with the scans that were predicted.
-        output: Folder for the masks, on the grid of their series.
-        scans: The series that the masks belong to, for DICOM SEG.
-        workers: Processes.
-        skip_faulty: Write the other masks where some are faulty.
-        progress: Show progress bars.
+    The options are those of `convert_masks`; `table` comes from `read_table` and lies in the folder `converted`.
 
     Returns:
         The names of the written masks, and the faults of the others.

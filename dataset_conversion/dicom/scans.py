@@ -92,17 +92,9 @@ def find(
     progress: bool = False,
     option: str = "-i",
 ) -> list[Scan]:
-    """Every series below a folder, sorted by name.
+    """Every series below a folder, sorted by name; arguments as in `convert_dicom`.
 
-    Args:
-        tree: Folder to search with all its subfolders, except `output`.
-        output: Folder for the images.
-        side: As in `Scan`.
-        allow_gaps: As in `DicomSeries`.
-        description: Text that a series' description must hold, in upper or lower case.
-        workers: Processes that read headers.
-        progress: Show a progress bar.
-        option: Name of `tree` in the command.
+    `option` is the name of `tree` in the command. `output`, where it lies in the tree, is not searched.
 
     Raises:
         FileNotFoundError: There is no DICOM image.
@@ -147,14 +139,6 @@ def convert_scans(
     scans: Sequence[Scan], output: Path, *, workers: int, skip_faulty: bool, dry_run: bool, progress: bool
 ) -> tuple[list[str], Faults]:
     """Checks all series, converts those that are missing or have changed, and writes the table.
-
-    Args:
-        scans: By `find`.
-        output: Folder for the images.
-        workers: Processes.
-        skip_faulty: Convert the other series where some are faulty.
-        dry_run: Check only.
-        progress: Show progress bars.
 
     Returns:
         The names of the series that were converted, or would be, and the faults of those that are left out.

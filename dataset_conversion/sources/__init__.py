@@ -2,7 +2,7 @@
 
 To add a source:
 
-1. Write a file here with a function `find(folder)` that returns a `Source`: its cases, each with an image and a mask
+1. Write a file here with a function `find(source)` that returns a `Source`: its cases, each with an image and a mask
    (`ImageFile`, `MaskFile`, `DicomSeries`, or classes of its own with the same methods), and what the numbers in the
    masks mean. `ski10.py` is the shortest example.
 2. Add its name, dataset name and one line of help below.

@@ -28,7 +28,7 @@ SIDE = "right"
 _MASK_NAME = re.compile(r"(\d+)\.segmentation_masks\.mhd$")
 
 
-def find(archive: Path, mri: Path, *, allow_gaps: bool = False) -> Source:
+def find(archive: Path, mri: Path | None, *, allow_gaps: bool = False) -> Source:
     """All cases of the archive.
 
     Args:
@@ -40,7 +40,7 @@ def find(archive: Path, mri: Path, *, allow_gaps: bool = False) -> Source:
         FileNotFoundError: There is no such archive or MRI folder.
     """
     folder = _archive_folder(archive)
-    if not mri.is_dir():
+    if mri is None or not mri.is_dir():
         raise FileNotFoundError(f"--mri must be a folder, got {mri}. Give the folder that holds 0.C.2 and 0.E.1.")
     masks = {m[1]: f for f in sorted((folder / "segmentation_masks").iterdir()) if (m := _MASK_NAME.match(f.name))}
     lines = list(_mri_lines(folder / "doc" / "oai_mri_paths.txt"))

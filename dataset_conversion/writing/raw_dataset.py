@@ -32,20 +32,7 @@ Records = dict[str, dict[str, Any]]
 
 @dataclass(frozen=True)
 class Settings:
-    """Settings of a conversion.
-
-    Attributes:
-        folder: The dataset's folder, `DatasetXXX_NAME`.
-        scheme: The labels.
-        as_regions: Whether the labels are written as overlapping regions.
-        crop: As in `Job`.
-        paper_cases: Number of cases drawn at random, as in the paper; None takes all.
-        seed: For drawing the cases.
-        split: As in `make_split`.
-        workers: Processes.
-        skip_faulty: Convert the other cases where some are faulty.
-        progress: Show progress bars.
-    """
+    """Settings of a conversion: the arguments of `convert_dataset`, with folder, label scheme and crop made of them."""
 
     folder: Path
     scheme: LabelScheme

@@ -39,8 +39,53 @@ def add_parser(subparsers: argparse._SubParsersAction) -> None:
 
 def run(args: argparse.Namespace) -> int:
     """Run one conversion; 0 when it has reached its end."""
-    runs = {"dicom": _run_dicom, "masks": _run_masks, "verify": _run_verify}
-    return runs.get(args.kind, _run_dataset)(args)
+    from dataset_conversion.convert import convert
+
+    options = {name: value for name, value in vars(args).items() if name not in ("command", "debug", "kind", "paper")}
+    if options.get("paper_cases") is not None and not args.paper:
+        raise ValueError(f"--paper-cases must go with --paper, got {args.paper_cases} alone. Add --paper.")
+    if getattr(args, "paper", False) and args.paper_cases is None:
+        options["paper_cases"] = PAPER_CASES
+    result = convert(args.kind, progress=True, **options)
+    for case, found in sorted(result.faults.items()):
+        print(f"skipped {case}: {'; '.join(found)}", file=sys.stderr)
+    for warning in result.warnings:
+        print(f"warning: {warning}", file=sys.stderr)
+    prints = {"dicom": _print_scans, "masks": _print_masks, "verify": _print_verified}
+    prints.get(args.kind, _print_dataset)(result, args)
+    return 0
+
+
+def _print_dataset(result: Converted, args: argparse.Namespace) -> None:
+    from dataset_conversion.writing.report import PAGE
+
+    done = "to convert" if args.dry_run else "converted now"
+    print(f"{len(result.cases)} cases for {result.folder}, {len(result.converted)} of them {done}")
+    if args.dry_run:
+        return
+    if args.verify:
+        print(f"verified: {len(result.cases)} cases equal their source")
+    page = result.folder / PAGE
+    print(f"{result.training_cases} training cases in {result.folder}; {len(result.odd)} to look at in {page}")
+    print(f"next: nnUNetv2_plan_and_preprocess -d {args.dataset_id} --verify_dataset_integrity")
+
+
+def _print_scans(result: Converted, args: argparse.Namespace) -> None:
+    from dataset_conversion.dicom.scans import TABLE
+
+    if args.dry_run:
+        print(f"{len(result.cases)} of {len(result.cases) + len(result.faults)} series can be converted")
+        return
+    print(f"{len(result.cases)} scans in {args.output}, their series in {args.output / TABLE}")
+    print(f"next: nnUNetv2_predict -i {args.output} -o MASKS -d DATASET -c 2d -tr EASUNetTrainer -f 0")
+
+
+def _print_masks(result: Converted, args: argparse.Namespace) -> None:
+    print(f"{len(result.cases)} masks in {args.output}")
+
+
+def _print_verified(result: Converted, args: argparse.Namespace) -> None:
+    print(f"verified: {len(result.cases)} cases of {args.dataset.name}")
 
 
 def _add_workers(parser: argparse.ArgumentParser) -> None:
@@ -93,40 +138,6 @@ def _add_dataset(kinds: argparse._SubParsersAction, kind: str, text: str) -> Non
     _add_workers(parser)
 
 
-def _run_dataset(args: argparse.Namespace) -> int:
-    from dataset_conversion.convert import convert_dataset
-    from dataset_conversion.writing.report import PAGE
-
-    handled_here = ("command", "debug", "kind", "source", "paper")
-    options = {name: value for name, value in vars(args).items() if name not in handled_here}
-    if args.kind != "nnunet":
-        if args.paper_cases is not None and not args.paper:
-            raise ValueError(f"--paper-cases must go with --paper, got {args.paper_cases} alone. Add --paper.")
-        if args.paper and args.paper_cases is None:
-            options["paper_cases"] = PAPER_CASES
-    result = convert_dataset(args.kind, args.source, progress=True, **options)
-    _tell(result)
-    done = "to convert" if args.dry_run else "converted now"
-    print(f"{len(result.cases)} cases for {result.folder}, {len(result.converted)} of them {done}")
-    if args.dry_run:
-        return 0
-    if args.verify:
-        print(f"verified: {len(result.cases)} cases equal their source")
-    print(
-        f"{result.training_cases} training cases in {result.folder}; {len(result.odd)} to look at in "
-        f"{result.folder / PAGE}"
-    )
-    print(f"next: nnUNetv2_plan_and_preprocess -d {args.dataset_id} --verify_dataset_integrity")
-    return 0
-
-
-def _tell(result: Converted) -> None:
-    for case, found in sorted(result.faults.items()):
-        print(f"skipped {case}: {'; '.join(found)}", file=sys.stderr)
-    for warning in result.warnings:
-        print(f"warning: {warning}", file=sys.stderr)
-
-
 def _add_dicom(kinds: argparse._SubParsersAction) -> None:
     text = "new scans for nnUNetv2_predict: every DICOM series below a folder"
     parser = kinds.add_parser("dicom", help=text, description=f"Convert {text}, with a table that leads back to them.")
@@ -140,30 +151,6 @@ def _add_dicom(kinds: argparse._SubParsersAction) -> None:
     _add_workers(parser)
 
 
-def _run_dicom(args: argparse.Namespace) -> int:
-    from dataset_conversion.convert import convert_dicom
-    from dataset_conversion.dicom.scans import TABLE
-
-    result = convert_dicom(
-        args.tree,
-        args.output,
-        side=args.side,
-        description=args.description,
-        allow_gaps=args.allow_gaps,
-        skip_faulty=args.skip_faulty,
-        dry_run=args.dry_run,
-        workers=args.workers,
-        progress=True,
-    )
-    _tell(result)
-    if args.dry_run:
-        print(f"{len(result.cases)} of {len(result.cases) + len(result.faults)} series can be converted")
-        return 0
-    print(f"{len(result.cases)} scans in {args.output}, their series in {args.output / TABLE}")
-    print(f"next: nnUNetv2_predict -i {args.output} -o MASKS -d DATASET -c 2d -tr EASUNetTrainer -f 0")
-    return 0
-
-
 def _add_masks(kinds: argparse._SubParsersAction) -> None:
     text = "predicted masks to the DICOM series of `convert dicom`: mirrored back, as NIfTI or DICOM SEG"
     parser = kinds.add_parser("masks", help=text, description=f"Return {text}.")
@@ -173,28 +160,3 @@ def _add_masks(kinds: argparse._SubParsersAction) -> None:
     parser.add_argument("--dicom-seg", type=Path, metavar="TREE", help="write DICOM SEG; the series lie below TREE")
     parser.add_argument("--skip-faulty", action="store_true", help="return the other masks")
     _add_workers(parser)
-
-
-def _run_masks(args: argparse.Namespace) -> int:
-    from dataset_conversion.convert import convert_masks
-
-    result = convert_masks(
-        args.masks,
-        args.output,
-        table=args.table,
-        dicom_seg=args.dicom_seg,
-        skip_faulty=args.skip_faulty,
-        workers=args.workers,
-        progress=True,
-    )
-    _tell(result)
-    print(f"{len(result.cases)} masks in {args.output}")
-    return 0
-
-
-def _run_verify(args: argparse.Namespace) -> int:
-    from dataset_conversion.convert import verify
-
-    result = verify(args.dataset, workers=args.workers, progress=True)
-    print(f"verified: {len(result.cases)} cases of {args.dataset.name}")
-    return 0
