@@ -10,6 +10,7 @@ from pathlib import Path
 
 import numpy as np
 import pydicom
+from pydicom.errors import InvalidDicomError
 from pydicom.uid import UID
 
 NO_IMAGES = ("dicomdir", "thumbs.db", "desktop.ini", "version", "lockfile")
@@ -72,12 +73,21 @@ def is_no_image(file: Path) -> bool:
     return file.name.startswith(".") or file.name.lower() in NO_IMAGES
 
 
-def read_header(file: Path) -> Slice | None:
-    """The header of one file; None for a DICOM object without an image (a report, a presentation state).
+def read_headers(files: Iterable[Path]) -> tuple[list[Slice], list[str]]:
+    """The headers of all files that hold an image, and the names of those that can't be read as DICOM."""
+    slices, damaged = [], []
+    for file in files:
+        try:
+            header = _read_header(file)
+        except (InvalidDicomError, OSError, ValueError, EOFError):
+            damaged.append(file.name)
+        else:
+            slices.extend([header] if header else [])
+    return slices, damaged
 
-    Raises:
-        InvalidDicomError: The file is no DICOM.
-    """
+
+def _read_header(file: Path) -> Slice | None:
+    """The header of one file; None for a DICOM object without an image (a report, a presentation state)."""
     with file.open("rb") as f, warnings.catch_warnings():
         warnings.simplefilter("ignore")
         header = pydicom.dcmread(f, stop_before_pixels=True, specific_tags=_ATTRIBUTES)

@@ -21,9 +21,8 @@ from pathlib import Path
 import numpy as np
 import pydicom
 import SimpleITK as sitk
-from pydicom.errors import InvalidDicomError
 
-from dataset_conversion.dicom.header import is_no_image, read_header
+from dataset_conversion.dicom.header import is_no_image, read_headers
 from dataset_conversion.dicom.series import DicomSeries
 from dataset_conversion.faults import FAULT_TYPES, Faults, FaultyCases, in_words
 from dataset_conversion.geometry import obliquity_deg
@@ -204,15 +203,10 @@ def mirrored(image: sitk.Image) -> sitk.Image:
 def _series_of_files(files: list[Path], description: str) -> tuple[dict[str, dict[str, Path]], list[str]]:
     """The files of each series by their instance UID, and the names of unreadable files."""
     series: dict[str, dict[str, Path]] = {}
-    damaged = []
-    for file in files:
-        try:
-            header = read_header(file)
-        except (InvalidDicomError, OSError, ValueError, EOFError):
-            damaged.append(file.name)
-        else:
-            if header is not None and description in header.description.lower():
-                series.setdefault(header.series, {})[header.instance] = file
+    headers, damaged = read_headers(files)
+    for header in headers:
+        if description in header.description.lower():
+            series.setdefault(header.series, {})[header.instance] = header.file
     return series, damaged
 
 

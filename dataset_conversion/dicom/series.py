@@ -14,10 +14,9 @@ from pathlib import Path
 import numpy as np
 import pydicom
 import SimpleITK as sitk
-from pydicom.errors import InvalidDicomError
 from pydicom.uid import UID
 
-from dataset_conversion.dicom.header import Slice, is_no_image, read_header
+from dataset_conversion.dicom.header import Slice, is_no_image, read_headers
 from dataset_conversion.dicom.slice_order import Stack, stack_faults
 from dataset_conversion.geometry import blank, oriented, place
 
@@ -42,15 +41,7 @@ class DicomSeries:
 
     @cached_property
     def _headers(self) -> tuple[list[Slice], list[str]]:
-        slices, damaged = [], []
-        for file in self.files():
-            try:
-                header = read_header(file)
-            except (InvalidDicomError, OSError, ValueError, EOFError):
-                damaged.append(file.name)
-            else:
-                slices.extend([header] if header else [])
-        return slices, damaged
+        return read_headers(self.files())
 
     @property
     def slices(self) -> list[Slice]:
