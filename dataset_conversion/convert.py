@@ -268,6 +268,7 @@ def convert_masks(
         PartialSuccess: Some masks could not be written; the others are.
         ValueError: `output` is `masks`, or the table is none.
         FileNotFoundError: There are no masks, no table, or no series.
+        ModuleNotFoundError: DICOM SEG is wanted, and highdicom is not installed.
 
     Example:
         >>> from dataset_conversion.convert import convert_masks
@@ -278,6 +279,8 @@ def convert_masks(
     rows = scans.read_table(table)
     found = None
     if dicom_seg is not None:
+        import dataset_conversion.dicom.seg  # noqa: F401  # a missing highdicom is told before the work
+
         # whether a scan has gaps was decided when it was converted
         found = scans.find(
             Path(dicom_seg), output, allow_gaps=True, workers=workers, progress=progress, option="--dicom-seg"

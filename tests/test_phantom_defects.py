@@ -19,7 +19,7 @@ from archives import (
 from phantom_defects import Defect, write_archive
 from pydicom.uid import HTJ2KLossless, RLELossless
 
-from nnunet_eas.phantom import knee
+from nnunet_eas.phantom import LABELS, knee
 
 COUNT = SMALL["shape"][2]
 ENDINGS = {"nifti": ".nii.gz", "mha": ".mha"}
@@ -100,6 +100,22 @@ def test_other_formats_hold_the_same_in_another_order(tmp_path, mri_format):
         assert_is_the_truth(image, case, 1e-4)  # NIfTI has single precision
     assert len(orders) == 8
     assert {"nifti": "RAS", "mha": "PIL"}[mri_format] in orders
+
+
+def test_the_lists_and_the_sibling_folder(tmp_path):
+    archive = write_archive(tmp_path, cases=3, mri_format="nifti", **SMALL)
+    first, second, third = archive.cases
+    doc = archive.masks / "segmentation" / "doc"
+    lines = [f"{case.identifier}: {case.series.as_posix()}" for case in archive.cases]
+    assert (doc / "oai_mri_paths.txt").read_text() == "\n".join(lines) + "\n"
+    assert (doc / "2foldCrossValidation-List1.txt").read_text() == f"{first.identifier}\n"
+    assert (doc / "2foldCrossValidation-List2.txt").read_text() == f"{second.identifier}\n{third.identifier}\n"
+    assert {case.release for case in archive.cases} == {"0.C.2", "0.E.1"}
+    assert all(len(case.identifier) == 7 and case.series.parts[1] == case.identifier for case in archive.cases)
+    bones = sitk.GetArrayFromImage(sitk.ReadImage(str(mask_of(archive, first, "classification"))))
+    assert np.array_equal(bones == 1, first.knee.segmentation == LABELS["femur"])
+    assert np.array_equal(bones == 2, first.knee.segmentation == LABELS["tibia"])
+    assert bones.max() == 2
 
 
 def test_the_older_layout(tmp_path):

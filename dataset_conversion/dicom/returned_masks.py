@@ -10,7 +10,6 @@ import numpy as np
 import SimpleITK as sitk
 
 from dataset_conversion.dicom.scans import Scan, mirrored
-from dataset_conversion.dicom.seg import write_dicom_seg
 from dataset_conversion.faults import FAULT_TYPES, Faults, FaultyCases, in_words
 from dataset_conversion.geometry import same_place
 from dataset_conversion.image_files import ImageFile, file_faults, without_text
@@ -124,6 +123,8 @@ def _write(job: _Mask) -> list[str]:
         if job.row["mirrored"] == "yes":
             mask = mirrored(mask)
         if job.scan is not None:
+            from dataset_conversion.dicom.seg import write_dicom_seg
+
             assert job.structures is not None
             write_dicom_seg(mask, job.scan.series, job.structures, job.output / f"{job.row['name']}.dcm")
             return []

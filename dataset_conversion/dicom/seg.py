@@ -6,7 +6,6 @@ import hashlib
 from collections.abc import Mapping
 from importlib.metadata import version
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 import pydicom
@@ -17,6 +16,12 @@ from pydicom.uid import generate_uid
 from dataset_conversion.dicom.series import DicomSeries
 from dataset_conversion.geometry import place, same_place
 from nnunet_eas.support.files import replacing
+
+try:
+    import highdicom
+    import highdicom.seg
+except ImportError as error:
+    raise ModuleNotFoundError('DICOM SEG needs highdicom. pip install "nnunet-eas[dicom-seg]".') from error
 
 _CODES = {"femur": codes.SCT.Femur, "tibia": codes.SCT.Tibia}
 
@@ -33,9 +38,8 @@ def write_dicom_seg(
         path: The file; it appears when it is complete.
 
     Raises:
-        ValueError: highdicom is not installed, the mask is empty or has another grid.
+        ValueError: The mask is empty or has another grid.
     """
-    highdicom = _highdicom()
     frames = _frames(mask, series)
     segments = {name: np.isin(frames, numbers) for name, numbers in structures.items()}
     segments = {name: segment for name, segment in segments.items() if segment.any()}
@@ -48,7 +52,7 @@ def write_dicom_seg(
         source_images=images,
         pixel_array=np.stack(list(segments.values()), axis=-1).astype(np.uint8),
         segmentation_type=highdicom.seg.SegmentationTypeValues.BINARY,
-        segment_descriptions=[_description(highdicom, i, name) for i, name in enumerate(segments, start=1)],
+        segment_descriptions=[_description(i, name) for i, name in enumerate(segments, start=1)],
         series_instance_uid=generate_uid(entropy_srcs=["series", *sources]),
         series_number=9000,
         series_description="nnU-Net segmentation",
@@ -75,7 +79,7 @@ def _frames(mask: sitk.Image, series: DicomSeries) -> np.ndarray:
     return sitk.GetArrayFromImage(turned)
 
 
-def _description(highdicom: Any, number: int, structure: str) -> Any:
+def _description(number: int, structure: str) -> highdicom.seg.SegmentDescription:
     is_cartilage = structure.endswith("cartilage") and "_with_" not in structure
     kind = codes.SCT.Cartilage if is_cartilage else _CODES.get(structure, codes.SCT.AnatomicalStructure)
     return highdicom.seg.SegmentDescription(
@@ -88,12 +92,3 @@ def _description(highdicom: Any, number: int, structure: str) -> Any:
             name="nnU-Net", family=codes.DCM.ArtificialIntelligence, version="2"
         ),
     )
-
-
-def _highdicom() -> Any:
-    try:
-        import highdicom
-        import highdicom.seg
-    except ImportError as error:
-        raise ValueError('DICOM SEG needs highdicom. pip install "nnunet-eas[dicom-seg]".') from error
-    return highdicom

@@ -6,6 +6,7 @@ import io
 
 import numpy as np
 from PIL import Image
+from scipy import ndimage
 
 HEIGHT = 240
 COLOURS = ((230, 159, 0), (86, 180, 233), (0, 158, 115), (240, 228, 66), (213, 94, 0))
@@ -32,11 +33,8 @@ def tile(image: np.ndarray, mask: np.ndarray, spacing: tuple[float, float, float
     picture, shown = picture.copy(), np.asarray(Image.fromarray(labels).resize(size, Image.Resampling.NEAREST))
     for number in np.unique(shown[shown > 0]):
         inside = shown == number
-        inner = inside.copy()
-        inner[1:-1, 1:-1] = (
-            inside[1:-1, 1:-1] & inside[:-2, 1:-1] & inside[2:, 1:-1] & inside[1:-1, :-2] & inside[1:-1, 2:]
-        )
-        picture[inside & ~inner] = COLOURS[(int(number) - 1) % len(COLOURS)]
+        outline = inside & ~ndimage.binary_erosion(inside, border_value=1)
+        picture[outline] = COLOURS[(int(number) - 1) % len(COLOURS)]
     file = io.BytesIO()
     Image.fromarray(picture).save(file, format="PNG")
     return file.getvalue()

@@ -1,4 +1,4 @@
-"""Writes masks, lists and scans of synthetic knees."""
+"""Writes masks, scans and their list of synthetic knees."""
 
 from __future__ import annotations
 
@@ -12,9 +12,6 @@ from nnunet_eas.phantom import LABELS
 from nnunet_eas.phantom_archive.case import MOST_CASES, ArchiveCase, draw_case, draw_identifiers
 from nnunet_eas.phantom_archive.dicom import write_series
 from nnunet_eas.phantom_archive.metaimage import write_mask
-
-_BONES = np.zeros(len(LABELS), dtype=np.uint8)
-_BONES[LABELS["femur"]], _BONES[LABELS["tibia"]] = 1, 2
 
 
 @dataclass(frozen=True)
@@ -87,26 +84,23 @@ def write_archive(
     masks, mri = folder / "archive", folder / "mri"
     for index, case in enumerate(drawn):
         write_series(mri / case.series, case, index=index)
-    _write_masks(masks / "segmentation", drawn, np.arange(len(LABELS), dtype=np.uint8))
-    for number, fold in enumerate((drawn[: cases // 2], drawn[cases // 2 :]), start=1):
-        file = masks / "segmentation" / "doc" / f"2foldCrossValidation-List{number}.txt"
-        _write_lines(file, [case.identifier for case in fold])
-    # the sibling whose files have the same names and another scheme: 1 is the femur, 2 the tibia, nothing else
-    _write_masks(masks / "classification", drawn, _BONES)
-    _write_lines(masks / "README", ["Numerical phantoms in the layout of OAI-ZIB. No patient data."])
+    write_masks(masks / "segmentation", drawn, np.arange(len(LABELS)))
     return Archive(masks=masks, mri=mri, cases=tuple(drawn))
 
 
-def _write_masks(folder: Path, cases: list[ArchiveCase], numbers: np.ndarray) -> None:
+def write_masks(folder: Path, cases: Sequence[ArchiveCase], numbers: np.ndarray) -> None:
+    """Writes a folder of masks with its list of scans.
+
+    Args:
+        folder: Gets ``segmentation_masks`` and ``doc``.
+        cases: The knees.
+        numbers: Number in the masks for each of the phantom's labels.
+    """
     (folder / "segmentation_masks").mkdir(parents=True)
+    (folder / "doc").mkdir()
     for case in cases:
         path = folder / "segmentation_masks" / f"{case.identifier}.segmentation_masks.mhd"
         write_mask(path, numbers[case.knee.segmentation], case.knee.spacing)
-    (folder / "doc").mkdir()
-    lines = [f"{case.identifier}: {case.series.as_posix()}" for case in cases]
-    _write_lines(folder / "doc" / "oai_mri_paths.txt", lines)
-
-
-def _write_lines(path: Path, lines: list[str]) -> None:
+    lines = [f"{case.identifier}: {case.series.as_posix()}\n" for case in cases]
     # as bytes: the same line ends on every system
-    path.write_bytes("".join(f"{line}\n" for line in lines).encode())
+    (folder / "doc" / "oai_mri_paths.txt").write_bytes("".join(lines).encode())

@@ -7,7 +7,11 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
+import numpy as np
+
 from nnunet_eas import phantom_archive
+from nnunet_eas.phantom import LABELS
+from nnunet_eas.phantom_archive.archive import write_masks
 from phantom_defects.checks import check_arguments
 from phantom_defects.defect import Defect
 from phantom_defects.files import CaseFiles
@@ -17,6 +21,8 @@ from phantom_defects.series_defects import SERIES_DEFECTS
 from phantom_defects.series_forms import Flips, check_rescale, flip_series, rescale_series
 from phantom_defects.volume import write_volume
 
+_BONES = np.zeros(len(LABELS), dtype=np.uint8)
+_BONES[LABELS["femur"]], _BONES[LABELS["tibia"]] = 1, 2
 _DEFECTS = MASK_DEFECTS | SCAN_DEFECTS | SERIES_DEFECTS
 _ENDINGS = {"nifti": ".nii.gz", "mha": ".mha"}
 
@@ -79,11 +85,16 @@ def write_archive(
     if mri_format != "dicom":
         for release in ("0.C.2", "0.E.1"):
             shutil.rmtree(archive.mri / release, ignore_errors=True)
-    if layout == "OAI-ZIB":
-        shutil.rmtree(archive.masks / "classification")
-        (archive.masks / "README").unlink()
-        (archive.masks / "segmentation").rename(archive.masks / layout)
     main = archive.masks / layout
+    if layout == "segmentation":
+        # the sibling whose files have the same names and another scheme: 1 is the femur, 2 the tibia, nothing else
+        write_masks(archive.masks / "classification", archive.cases, _BONES)
+        (archive.masks / "README").write_text("Numerical phantoms in the layout of OAI-ZIB. No patient data.\n")
+    else:
+        (archive.masks / "segmentation").rename(main)
+    for number, fold in enumerate((archive.cases[: cases // 2], archive.cases[cases // 2 :]), start=1):
+        lines = [f"{case.identifier}\n" for case in fold]
+        (main / "doc" / f"2foldCrossValidation-List{number}.txt").write_text("".join(lines))
     for index, wanted in defects.items():
         case = archive.cases[index]
         files = CaseFiles(
