@@ -33,8 +33,8 @@ def tile(image: np.ndarray, mask: np.ndarray, spacing: tuple[float, float, float
     picture, shown = picture.copy(), np.asarray(Image.fromarray(labels).resize(size, Image.Resampling.NEAREST))
     for number in np.unique(shown[shown > 0]):
         inside = shown == number
-        outline = inside & ~ndimage.binary_erosion(inside, border_value=1)
-        picture[outline] = COLOURS[(int(number) - 1) % len(COLOURS)]
+        outline = inside & ~ndimage.binary_erosion(inside)
+        picture[1:-1, 1:-1][outline[1:-1, 1:-1]] = COLOURS[(int(number) - 1) % len(COLOURS)]
     file = io.BytesIO()
     Image.fromarray(picture).save(file, format="PNG")
     return file.getvalue()

@@ -80,7 +80,7 @@ def verify_dataset(folder: Path, *, workers: int, progress: bool) -> list[str]:
             cases.append(_CaseFiles(name, images, mask if mask.is_file() else None, own, labels))
         if side == "Tr" and len(masks) != int(dataset.get("numTraining", -1)):
             faults["dataset"] = [f"numTraining is {dataset.get('numTraining')}, but labelsTr holds {len(masks)} masks."]
-    if not cases and not faults:
+    if not cases and not set(faults) - {"dataset"}:
         raise ValueError(f"{folder} must hold cases, got none. Convert it again.")
     for case, wrong in for_all(_faults, cases, workers=workers, description="verifying", progress=progress):
         if wrong:
