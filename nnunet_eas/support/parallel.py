@@ -54,6 +54,15 @@ def for_all(
                 future.cancel()
 
 
+def all_results(
+    function: Callable[[Job], Result], jobs: Sequence[Job], *, workers: int, description: str, progress: bool
+) -> list[Result]:
+    """The results of all jobs, in the jobs' order; arguments as in `for_all`."""
+    done = for_all(function, jobs, workers=workers, description=description, progress=progress)
+    by_job = {id(job): result for job, result in done}
+    return [by_job[id(job)] for job in jobs]
+
+
 @cache
 def _pool(workers: int) -> ProcessPoolExecutor:
     """One pool for all stages of a command: starting it takes seconds. Python ends it with the process."""
@@ -84,3 +93,9 @@ def _leave_with_parent() -> None:
         os._exit(1)
 
     threading.Thread(target=watch, daemon=True).start()
+
+
+def check_workers(workers: int) -> None:
+    """Raises ValueError unless there is at least one worker."""
+    if workers < 1:
+        raise ValueError(f"workers must be at least 1, got {workers}. Give the number of processes.")
