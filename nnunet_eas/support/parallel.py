@@ -30,7 +30,12 @@ def for_all(
         workers: Processes; 1 stays in this one.
         description: Before the progress bar.
         progress: Show the bar, on terminals only.
+
+    Raises:
+        ValueError: There is no worker.
     """
+    if workers < 1:
+        raise ValueError(f"--workers must be at least 1, got {workers}. Give the number of processes.")
     bar = tqdm(total=len(jobs), desc=description, unit="case", disable=None if progress else True)
     with bar:
         if workers == 1 or len(jobs) < 2:
