@@ -51,7 +51,7 @@ def run(args: argparse.Namespace) -> int:
             raise ValueError(f"{flag} must be at least 1, got {min(numbers)}. Give a number of processes.")
     datasets = existing(args.d)
 
-    from nnunet_eas.planner.plan_and_preprocess import extract_fingerprint, preprocess
+    from nnunet_eas.plans.preprocessing import extract_fingerprint, preprocess
 
     for dataset_id in datasets:
         print("Fingerprint extraction...")

@@ -58,7 +58,7 @@ def add_plan_flags(parser: argparse.ArgumentParser) -> None:
 
 def existing(dataset_ids: list[int]) -> list[int]:
     """The ids, after a look that each has a dataset."""
-    from nnunet_eas.planner.plan_and_preprocess import dataset_name
+    from nnunet_eas.plans.preprocessing import dataset_name
 
     for dataset_id in dataset_ids:  # all of them before the first one is planned
         dataset_name(dataset_id)
@@ -67,7 +67,7 @@ def existing(dataset_ids: list[int]) -> list[int]:
 
 def plan(args: argparse.Namespace, dataset_id: int, configurations: Sequence[str] = ()) -> dict[str, Any]:
     """Plan one dataset as the flags say."""
-    from nnunet_eas.planner.plan_and_preprocess import plan_experiment
+    from nnunet_eas.plans.preprocessing import plan_experiment
 
     return plan_experiment(
         dataset_id,

@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from nnunet_eas.planner.plan_summary import ConfigurationSummary
+    from nnunet_eas.plans.summary import ConfigurationSummary
 
 DEFAULT_PLANS = "nnUNetPlans"
 
@@ -31,9 +31,9 @@ def add_parser(subparsers: argparse._SubParsersAction) -> None:
 
 def run(args: argparse.Namespace) -> int:
     """Print the summary; 0."""
-    from nnunet_eas.plan_translation import translate_plans
-    from nnunet_eas.planner.plan_and_preprocess import dataset_name, preprocessed_folder
-    from nnunet_eas.planner.plan_summary import summarise
+    from nnunet_eas.plans.translation import translate_plans
+    from nnunet_eas.plans.preprocessing import dataset_name, preprocessed_folder
+    from nnunet_eas.plans.summary import summarise
 
     name = dataset_name(args.d)
     folder = preprocessed_folder(name)
@@ -71,7 +71,7 @@ def run(args: argparse.Namespace) -> int:
 def _draw(plans: dict[str, Any], configuration: str, summary: ConfigurationSummary, title: str, path: Path) -> None:
     from nnunetv2.utilities.plans_handling.plans_handler import PlansManager
 
-    from nnunet_eas.planner.drawing import draw_network
+    from nnunet_eas.plans.drawing import draw_network
 
     draw_network(
         PlansManager(plans).get_configuration(configuration).configuration["architecture"],
@@ -95,7 +95,7 @@ def _table(columns: dict[str, ConfigurationSummary]) -> str:
 
 
 def _column(name: str, summary: ConfigurationSummary) -> dict[str, str]:
-    from nnunet_eas.planner.plan_summary import STEPS_PER_EPOCH
+    from nnunet_eas.plans.summary import STEPS_PER_EPOCH
 
     column = {
         "plans": name,

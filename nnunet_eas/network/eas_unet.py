@@ -37,7 +37,7 @@ class EASUNet(AbstractDynamicNetworkArchitectures):
         stem: The very first convolution is full: on one input channel a depthwise one would be a single filter, and
             all channels of the first stage copies of one filtered image. "separable" is the literal reading.
         dilated_block: The pyramid's dilated convolutions are separable, as in DeepLabV3+, which the paper builds on.
-        dilations: Come from the plan, in proportion to the map (`nnunet_eas.plan_translation.dilation_rates`).
+        dilations: Come from the plan, in proportion to the map (`nnunet_eas.plans.translation.dilation_rates`).
             DeepLab's (6, 12, 18) are what that gives for the paper's 24x24 map. Without the argument: 1, 2, 3.
         norm_op: The paper's batch norm in 2-D; 3-D plans record instance norm, as nnU-Net's 3-D batches are small.
         block, pool: A full block, and a strided convolution in place of max pooling, are for the ablation. A full block

@@ -9,7 +9,7 @@ from typing import Any
 
 from nnunetv2.utilities.label_handling.label_handling import LabelManager
 
-from nnunet_eas.planner.training_memory import StepMemory, training_step_memory
+from nnunet_eas.plans.training_memory import StepMemory, training_step_memory
 
 RESERVED = 0.1
 """Share of the memory target that no plan uses: for the CUDA context, cuDNN's workspaces and what an allocator loses.

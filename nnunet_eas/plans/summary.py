@@ -13,7 +13,7 @@ from nnunetv2.utilities.label_handling.label_handling import determine_num_input
 from nnunetv2.utilities.plans_handling.plans_handler import PlansManager
 from torch.utils.flop_counter import FlopCounterMode
 
-from nnunet_eas.planner.training_memory import StepMemory, training_step_memory
+from nnunet_eas.plans.training_memory import StepMemory, training_step_memory
 
 STEPS_PER_EPOCH = 250  # nnU-Net's
 TRAINING_SHARE = 0.8  # of the cases, in nnU-Net's five folds

@@ -7,8 +7,8 @@ import pytest
 from tiny_dataset import LABELS, case_identifiers, write_scans
 
 from nnunet_eas.cli import main as cli
-from nnunet_eas.planner import plan_and_preprocess as steps
-from nnunet_eas.planner.plan_and_preprocess import plan_experiment, preprocess
+from nnunet_eas.plans import preprocessing
+from nnunet_eas.plans.preprocessing import plan_experiment, preprocess
 
 pytestmark = pytest.mark.slow
 

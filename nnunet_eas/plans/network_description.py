@@ -8,7 +8,7 @@ from collections.abc import Mapping, Sequence
 from typing import Any, NamedTuple
 
 from nnunet_eas.network.eas_unet import EASUNet
-from nnunet_eas.plan_translation import bottleneck_edges, names_eas_unet
+from nnunet_eas.plans.translation import bottleneck_edges, names_eas_unet
 
 
 class Stage(NamedTuple):
@@ -46,11 +46,11 @@ class Description(NamedTuple):
 def describe_network(
     architecture: Mapping[str, Any], *, patch_size: Sequence[int], input_channels: int, num_outputs: int
 ) -> Description:
-    """The figure's texts. Arguments and errors as in `nnunet_eas.planner.drawing.draw_network`."""
+    """The figure's texts. Arguments and errors as in `nnunet_eas.plans.drawing.draw_network`."""
     if not names_eas_unet(architecture):
         raise ValueError(
             f"architecture must be an EAS U-Net, got {architecture['network_class_name']}. "
-            "Translate the plan first (nnunet_eas.plan_translation.translate_plans)."
+            "Translate the plan first (nnunet_eas.plans.translation.translate_plans)."
         )
     defaults = {name: p.default for name, p in inspect.signature(EASUNet).parameters.items()}
     kwargs = {**defaults, **architecture["arch_kwargs"]}

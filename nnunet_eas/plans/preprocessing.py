@@ -15,7 +15,7 @@ from nnunetv2.paths import nnUNet_preprocessed, nnUNet_raw
 from nnunetv2.utilities.dataset_name_id_conversion import find_candidate_datasets
 from nnunetv2.utilities.plans_handling.plans_handler import PlansManager
 
-from nnunet_eas.planner.eas_unet_planner import CONFIGURATIONS, EASUNetPlanner
+from nnunet_eas.plans.planner import CONFIGURATIONS, EASUNetPlanner
 
 if TYPE_CHECKING:
     from collections.abc import Iterator

@@ -14,10 +14,10 @@ from nnunetv2.paths import nnUNet_preprocessed
 from nnunetv2.utilities.json_export import recursive_fix_for_json_export
 
 from nnunet_eas.network.eas_unet import EASUNet
-from nnunet_eas.plan_translation import PLANS_FORMAT, refuse_later_plans, translate_architecture
-from nnunet_eas.planner.memory_budget import RESERVED, MemoryBudget
-from nnunet_eas.planner.planner_input import check_files, check_preprocessor, check_spacing, read_json
-from nnunet_eas.planner.preprocessed_data import adopt_preprocessed_data
+from nnunet_eas.plans.translation import PLANS_FORMAT, refuse_later_plans, translate_architecture
+from nnunet_eas.plans.memory_budget import RESERVED, MemoryBudget
+from nnunet_eas.plans.planner_input import check_files, check_preprocessor, check_spacing, read_json
+from nnunet_eas.plans.preprocessed_data import adopt_preprocessed_data
 
 CONFIGURATIONS = ("2d", "3d_fullres", "3d_lowres", "3d_cascade_fullres")
 
@@ -39,7 +39,7 @@ class EASUNetPlanner(ExperimentPlanner):
     nnU-Net's rules for spacing, topology, patch (as large as fits at a batch of two) and batch (what then fits, at most
     5 % of the data) stay. Differs in the memory that they are compared with: nnU-Net counts the feature maps of all
     convolutions against reference values; here a training step is counted in bytes
-    (`nnunet_eas.planner.training_memory`), eager and in half precision, and batch and patch are rounded down. A
+    (`nnunet_eas.plans.training_memory`), eager and in half precision, and batch and patch are rounded down. A
     compiled step takes less, so that a plan holds in both modes. 3-D configurations are sized for the input of the
     cascade's second stage, which inherits the patch and batch of 3d_fullres.
 

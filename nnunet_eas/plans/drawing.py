@@ -14,7 +14,7 @@ from matplotlib.figure import Figure
 from matplotlib.patches import FancyArrowPatch, Rectangle
 from matplotlib.path import Path as Polyline
 
-from nnunet_eas.planner.network_description import Description, EASModuleFacts, describe_network
+from nnunet_eas.plans.network_description import Description, EASModuleFacts, describe_network
 
 # Okabe and Ito's palette: also colour-blind people can tell these apart.
 COLOURS = {"encoder": "#0072B2", "decoder": "#009E73", "EAS module": "#E69F00", "head": "#CC79A7", "output": "#D55E00"}

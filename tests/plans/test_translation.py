@@ -10,7 +10,7 @@ from nnunetv2.experiment_planning.experiment_planners.network_topology import ge
 from nnunetv2.utilities.get_network_from_plans import get_network_from_plans
 
 from nnunet_eas.network.eas_unet import EASUNet
-from nnunet_eas.plan_translation import (
+from nnunet_eas.plans.translation import (
     NETWORK_CLASS_NAME,
     architecture_differences,
     dilation_rates,
