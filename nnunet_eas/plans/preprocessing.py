@@ -1,34 +1,27 @@
-"""nnU-Net's steps before a training, with EASUNetPlanner in the planner's place."""
+"""nnU-Net's steps before a training, with EASUNetPlanner as the planner."""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
-from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
-from nnunetv2.experiment_planning.plan_and_preprocess_api import (
-    extract_fingerprint_dataset,
-    preprocess_dataset,
-)
+from nnunetv2.experiment_planning.plan_and_preprocess_api import extract_fingerprint_dataset, preprocess_dataset
 from nnunetv2.paths import nnUNet_preprocessed, nnUNet_raw
 from nnunetv2.utilities.dataset_name_id_conversion import find_candidate_datasets
 from nnunetv2.utilities.plans_handling.plans_handler import PlansManager
 
 from nnunet_eas.plans.planner import CONFIGURATIONS, EASUNetPlanner
 
-if TYPE_CHECKING:
-    from collections.abc import Iterator
-
-DEFAULT_PROCESSES = {"2d": 8, "3d_fullres": 4, "3d_lowres": 8}  # nnU-Net's, 4 for any other
+PROCESSES = {"2d": 8, "3d_fullres": 4, "3d_lowres": 8}  # nnU-Net's defaults; 4 for any other configuration
 
 
 def dataset_name(dataset_id: int) -> str:
-    """The one dataset with this id, DatasetXXX_NAME.
+    """The name DatasetXXX_NAME of the one dataset with this id.
 
     Raises:
         RuntimeError: nnU-Net's folders are not set.
-        ValueError: None has this id, or several have.
+        ValueError: No dataset has this id, or several have.
     """
     for variable in (nnUNet_raw, nnUNet_preprocessed):
         if not variable.is_set():
@@ -36,31 +29,10 @@ def dataset_name(dataset_id: int) -> str:
     names = list(find_candidate_datasets(dataset_id))
     if len(names) != 1:
         raise ValueError(
-            f"-d must be the id of one dataset in {nnUNet_raw}, got {dataset_id}, which "
+            f"dataset_id (-d) must be the id of one dataset in {nnUNet_raw}, got {dataset_id}, which "
             f"{' and '.join(names) + ' have' if names else 'none has'}. Look at its folders DatasetXXX_NAME."
         )
     return str(names[0])
-
-
-def preprocessed_folder(name: str) -> Path:
-    """The dataset's folder in nnUNet_preprocessed, where its plans lie."""
-    return Path(str(nnUNet_preprocessed)) / name
-
-
-def extract_fingerprint(
-    dataset_id: int, *, num_processes: int, verify: bool, clean: bool, verbose: bool, show_progress_bar: bool
-) -> None:
-    """As nnUNetv2_extract_fingerprint; one that is there stays, unless `clean`."""
-    dataset_name(dataset_id)
-    with _one_line():
-        extract_fingerprint_dataset(
-            dataset_id,
-            num_processes=num_processes,
-            check_dataset_integrity=verify,
-            clean=clean,
-            verbose=verbose,
-            show_progress_bar=show_progress_bar,
-        )
 
 
 def plan_experiment(
@@ -75,19 +47,18 @@ def plan_experiment(
     """Plans a dataset with EASUNetPlanner, writes the plans file and returns its content.
 
     Args:
-        dataset_id: Of a dataset with a fingerprint.
-        gpu_memory_target_in_gb: What a training may take.
+        dataset_id: Id of a dataset with a fingerprint.
+        gpu_memory_target_in_gb: Memory that a training may take, in units of 10^9 bytes.
         preprocessor_name: Class name of nnU-Net's preprocessor.
-        overwrite_target_spacing: For 3d_fullres, mm, in the images' axis order.
-        plans_name: Of the plans file.
-        configurations: What the user asked for by name; checked before anything is written.
+        overwrite_target_spacing: Spacing of 3d_fullres in mm, in the images' axis order. None: the dataset's.
+        plans_name: Name of the plans file.
+        configurations: Configurations that the plans must know; checked before anything is written.
 
     Raises:
-        ValueError, FileNotFoundError, RuntimeError: As EASUNetPlanner; a configuration that does not exist.
+        ValueError, FileNotFoundError, RuntimeError: As EASUNetPlanner; or a configuration does not exist.
     """
     dataset_name(dataset_id)
-
-    with _one_line():
+    with _error_in_one_line():
         planner = EASUNetPlanner(
             dataset_id,
             gpu_memory_target_in_gb,
@@ -100,6 +71,69 @@ def plan_experiment(
     return plans
 
 
+def plan_and_preprocess(
+    dataset_ids: Sequence[int],
+    *,
+    configurations: Sequence[str] | None = None,
+    num_processes: Sequence[int] | None = None,
+    num_processes_fingerprint: int = 8,
+    verify_dataset_integrity: bool = False,
+    clean: bool = False,
+    no_preprocessing: bool = False,
+    verbose: bool = False,
+    show_progress_bar: bool = True,
+    **planning: Any,
+) -> None:
+    """Extracts fingerprints, plans and preprocesses, as nnUNetv2_plan_and_preprocess.
+
+    Args:
+        dataset_ids: Ids of datasets; all are checked before the first one is processed.
+        configurations: Configurations to preprocess. None: 2d, 3d_fullres and 3d_lowres.
+        num_processes: One number for all configurations, or one for each. None: nnU-Net's defaults.
+        num_processes_fingerprint: Processes for the fingerprint.
+        verify_dataset_integrity: Check the dataset first.
+        clean: Extract an existing fingerprint anew.
+        no_preprocessing: Stop after planning.
+        verbose: As in nnU-Net.
+        show_progress_bar: As in nnU-Net.
+        **planning: Keyword arguments of `plan_experiment`.
+
+    Raises:
+        ValueError, FileNotFoundError, RuntimeError: As `plan_experiment`; or a number of processes is below 1.
+    """
+    for name, numbers in (
+        ("num_processes (-np)", num_processes or [1]),
+        ("num_processes_fingerprint (-npfp)", [num_processes_fingerprint]),
+    ):
+        if min(numbers) < 1:
+            raise ValueError(f"{name} must be at least 1, got {min(numbers)}. Give a number of processes.")
+    for dataset_id in dataset_ids:
+        dataset_name(dataset_id)
+    for dataset_id in dataset_ids:
+        print("Fingerprint extraction...")
+        with _error_in_one_line():
+            extract_fingerprint_dataset(
+                dataset_id,
+                num_processes=num_processes_fingerprint,
+                check_dataset_integrity=verify_dataset_integrity,
+                clean=clean,
+                verbose=verbose,
+                show_progress_bar=show_progress_bar,
+            )
+        print("Experiment planning...")
+        plans = plan_experiment(dataset_id, configurations=configurations or (), **planning)
+        if not no_preprocessing:
+            print("Preprocessing...")
+            preprocess(
+                dataset_id,
+                plans,
+                configurations=configurations or CONFIGURATIONS[:3],
+                num_processes=num_processes,
+                verbose=verbose,
+                show_progress_bar=show_progress_bar,
+            )
+
+
 def preprocess(
     dataset_id: int,
     plans: dict[str, Any],
@@ -109,29 +143,28 @@ def preprocess(
     verbose: bool = False,
     show_progress_bar: bool = True,
 ) -> None:
-    """Preprocesses what the plans need and other plans have not left there already.
+    """Preprocesses a dataset, except for configurations that reuse the data of other plans.
 
-    nnU-Net's own preprocessing deletes the folder that it writes to. So a configuration that uses the data of another
-    plan is passed over.
+    nnU-Net's own preprocessing would delete the folder of those data and write it anew.
 
     Args:
-        dataset_id: The dataset's.
-        plans: Its plans file's content.
-        configurations: Those that the plans do not have are passed over, as nnU-Net does.
+        dataset_id: Id of the dataset.
+        plans: Content of its plans file.
+        configurations: Configurations to preprocess; those that the plans lack are skipped, as in nnU-Net.
         num_processes: One number for all configurations, or one for each. None: nnU-Net's defaults.
-        verbose: As nnU-Net.
-        show_progress_bar: As nnU-Net.
+        verbose: As in nnU-Net.
+        show_progress_bar: As in nnU-Net.
 
     Raises:
         ValueError: `num_processes` has another length.
     """
-    processes = list(num_processes or [DEFAULT_PROCESSES.get(name, 4) for name in configurations])
+    processes = list(num_processes or [PROCESSES.get(name, 4) for name in configurations])
     if len(processes) == 1:
         processes *= len(configurations)
     if len(processes) != len(configurations):
         raise ValueError(
-            f"-np must hold one number, or one for each of {' '.join(configurations)}, got {len(processes)} numbers."
-            " Give as many."
+            f"num_processes (-np) must hold one number, or one for each of {' '.join(configurations)}, got "
+            f"{len(processes)} numbers. Give as many."
         )
     manager = PlansManager(plans)
     todo = {}
@@ -139,17 +172,17 @@ def preprocess(
         is_planned = name in plans["configurations"]
         identifier = manager.get_configuration(name).data_identifier if is_planned else ""
         if is_planned and not identifier.startswith(f"{plans['plans_name']}_"):
-            print(f"Configuration {name}: nothing to do, {identifier} is there.")
+            print(f"Configuration {name}: nothing to do, the data {identifier} are reused.")
         else:
             todo[name] = number
-    with _one_line():
+    with _error_in_one_line():
         # also without a configuration: nnU-Net copies the reference segmentations here
         preprocess_dataset(dataset_id, plans["plans_name"], list(todo), list(todo.values()), verbose, show_progress_bar)
 
 
 @contextmanager
-def _one_line() -> Iterator[None]:
-    """nnU-Net says what is wrong with a dataset in assertions and in several lines; here it is one line."""
+def _error_in_one_line() -> Iterator[None]:
+    """Turns nnU-Net's assertions and errors of several lines into a RuntimeError of one line."""
     try:
         yield
     except AssertionError as error:

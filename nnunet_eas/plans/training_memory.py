@@ -1,14 +1,22 @@
-"""The bytes that a training step of nnU-Net's trainer holds, counted without holding them."""
+"""Bytes that a training step of nnU-Net's trainer holds, counted without holding them.
+
+One step is run on the meta device, where tensors have shapes and no data, and every allocation is noted. The batch and
+the edges of the coarsest map of that step are prime numbers, so that the size of an allocation tells whether it grows
+with the batch and with the patch. One run of a topology hence gives the memory for every batch and patch.
+"""
 
 from __future__ import annotations
 
+import json
 import math
 import weakref
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
+from functools import cache, partial
 from typing import Any
 
+import numpy as np
 import torch
 from nnunetv2.training.loss.compound_losses import DC_and_BCE_loss, DC_and_CE_loss
 from nnunetv2.training.loss.deep_supervision import DeepSupervisionWrapper
@@ -19,7 +27,13 @@ from torch.autograd.graph import saved_tensors_hooks
 from torch.nn import functional as F
 from torch.overrides import TorchFunctionMode
 from torch.utils._python_dispatch import TorchDispatchMode
-from torch.utils._pytree import tree_leaves
+from torch.utils._pytree import tree_leaves, tree_map_only
+
+from nnunet_eas.plans.translation import bottleneck_edges
+
+PRIME_BATCH = 10007
+PRIME_EDGES = {2: (101, 103), 3: (11, 13, 17)}
+"""Edges of the coarsest map. No number of channels is a multiple of all of them, or of the batch."""
 
 
 @dataclass(frozen=True)
@@ -30,8 +44,8 @@ class StepMemory:
         weights: Parameters and buffers.
         gradients: Of all parameters, at the end of the backward pass.
         momentum: The optimiser's.
-        activations: What the forward pass keeps for the backward pass, weights apart. It grows with batch and patch.
-        peak: Everything that is alive at the worst moment, all of the above included as far as it lives then.
+        activations: Kept by the forward pass for the backward pass, weights excluded. They grow with batch and patch.
+        peak: The most that is alive at a moment, all of the above as far as it is alive then.
     """
 
     weights: int
@@ -39,6 +53,114 @@ class StepMemory:
     momentum: int
     activations: int
     peak: int
+
+
+class TrainingStep:
+    """Allocations of a training step, for every batch and patch of one topology.
+
+    Forward pass, nnU-Net's loss with deep supervision, backward pass and SGD with momentum are nnU-Net's; its gradient
+    clipping takes one number per parameter and is left out. Half precision is autocast's: convolutions and their
+    outputs in half; norms' parameters, logits in the loss, weights, gradients and momentum in single.
+
+    The workspaces of libraries (cuDNN) and the gaps between an allocator's blocks are not counted. A compiled step
+    keeps less than an eager one.
+
+    Args:
+        architecture: As a plan records it: `network_class_name`, `arch_kwargs`, `_kw_requires_import`.
+        input_channels: Channels of the network's input.
+        num_outputs: Channels of its output.
+        has_regions: Region-based training: binary cross entropy and one target map for each region.
+        precision: torch.float16 or bfloat16 for autocast, torch.float32 for none, as on the CPU.
+    """
+
+    def __init__(
+        self,
+        architecture: Mapping[str, Any],
+        input_channels: int,
+        num_outputs: int,
+        has_regions: bool = False,
+        precision: torch.dtype = torch.float16,
+    ) -> None:
+        self._strides = architecture["arch_kwargs"]["strides"]
+        deep_supervision = len(self._strides) > 2
+        network = network_on_meta(architecture, input_channels, num_outputs, deep_supervision=deep_supervision)
+        parameters = list(network.parameters())
+        optimizer = torch.optim.SGD(parameters, 0.01, momentum=0.99, nesterov=True, weight_decay=3e-5, foreach=True)
+        momentum = [torch.empty_like(parameter) for parameter in parameters]
+        # as after the first step
+        optimizer.state.update({p: {"momentum_buffer": m} for p, m in zip(parameters, momentum, strict=True)})
+        edges = PRIME_EDGES[len(self._strides[0])]
+        patch_size = [edge * math.prod(s[axis] for s in self._strides) for axis, edge in enumerate(edges)]
+        with torch.device("meta"):
+            data = torch.empty(PRIME_BATCH, input_channels, *patch_size)
+            targets = segmentation_targets(self._strides, patch_size, PRIME_BATCH, num_outputs, has_regions)
+        loss_function = segmentation_loss(len(targets), has_regions)
+
+        allocations = _Allocations()
+        state = [*parameters, *network.buffers()]
+        for tensor in (*state, *momentum, data, *targets):
+            allocations.note(tensor)
+        with allocations:
+            with kept_bytes(apart_from=state) as kept:
+                with _Autocast(precision):
+                    outputs = network(data)
+                outputs = outputs if isinstance(outputs, list) else [outputs]
+                # the trainer holds on to the outputs; autocast's single precision copies go with the loss
+                loss = loss_function([output.float() for output in outputs], targets)
+            loss.backward()
+            optimizer.step()
+        self._weights = _bytes(state)
+        self._gradients = _bytes([p.grad for p in parameters if p.grad is not None])
+        self._momentum = _bytes(momentum)
+        self._activations = self._growth(list(kept.values())).sum(1)
+        self._alive = np.unique(np.cumsum(self._growth(allocations.events), axis=1), axis=1)
+
+    def _growth(self, sizes: Sequence[int]) -> np.ndarray:
+        """Bytes as (fixed, per sample, per sample and voxel of the coarsest map) x sizes."""
+        map_size = PRIME_BATCH * math.prod(PRIME_EDGES[len(self._strides[0])])
+        size = np.array(sizes, dtype=np.int64)
+        of_maps = size % map_size == 0
+        of_samples = ~of_maps & (size % PRIME_BATCH == 0)
+        return np.stack([size * ~(of_maps | of_samples), size * of_samples // PRIME_BATCH, size * of_maps // map_size])
+
+    def memory(self, patch_size: Sequence[int], batch_size: int) -> StepMemory:
+        """The bytes for a patch in voxels and a batch.
+
+        Raises:
+            ValueError: The strides do not divide the patch.
+        """
+        amounts = np.array([1, batch_size, batch_size * math.prod(bottleneck_edges(patch_size, self._strides))])
+        return StepMemory(
+            weights=self._weights,
+            gradients=self._gradients,
+            momentum=self._momentum,
+            activations=int(amounts @ self._activations),
+            peak=int((amounts @ self._alive).max()),
+        )
+
+    def largest_batch(self, patch_size: Sequence[int], usable_bytes: float) -> int:
+        """The largest batch whose peak stays within the usable bytes; 0 where none does."""
+        fixed, per_sample, per_voxel = self._alive
+        grows = per_sample + per_voxel * math.prod(bottleneck_edges(patch_size, self._strides))
+        if fixed.max() > usable_bytes:
+            return 0
+        return math.floor(((usable_bytes - fixed)[grows > 0] / grows[grows > 0]).min())
+
+
+def training_step(
+    architecture: Mapping[str, Any], input_channels: int, num_outputs: int, has_regions: bool, precision: torch.dtype
+) -> TrainingStep:
+    """A `TrainingStep`, made once for all architectures that differ in the dilation rates alone."""
+    kwargs = dict(architecture["arch_kwargs"])
+    if kwargs.get("dilations"):
+        kwargs["dilations"] = list(range(1, len(kwargs["dilations"]) + 1))
+    key = json.dumps({**architecture, "arch_kwargs": kwargs})
+    return _training_step(key, input_channels, num_outputs, has_regions, precision)
+
+
+@cache
+def _training_step(architecture: str, *arguments: Any) -> TrainingStep:
+    return TrainingStep(json.loads(architecture), *arguments)
 
 
 def training_step_memory(
@@ -51,70 +173,31 @@ def training_step_memory(
     has_regions: bool = False,
     precision: torch.dtype = torch.float16,
 ) -> StepMemory:
-    """Runs one eager training step on the meta device, where tensors have shapes and no data, and counts.
+    """Counts the bytes of one training step; arguments as in `TrainingStep` and `TrainingStep.memory`."""
+    step = training_step(architecture, input_channels, num_outputs, has_regions, precision)
+    return step.memory(patch_size, batch_size)
 
-    Forward pass, nnU-Net's loss with deep supervision, backward pass and SGD with momentum, as nnU-Net's trainer does
-    them; its gradient clipping takes one number a parameter and is left out. Half precision is autocast's: convolutions
-    and what follows them in half; norms' parameters, logits in the loss, weights, gradients and momentum in single.
 
-    What libraries allocate by themselves (cuDNN's workspaces) and what an allocator loses between its blocks is not
-    seen here. A compiled step keeps less than an eager one.
-
-    Args:
-        architecture: As a plan records it: `network_class_name`, `arch_kwargs`, `_kw_requires_import`.
-        input_channels: Channels of the network's input.
-        num_outputs: Channels of its output.
-        patch_size: In voxels.
-        batch_size: At least 1.
-        has_regions: Region-based training: binary cross entropy and one target map for each region.
-        precision: torch.float16 or bfloat16 for autocast, torch.float32 for none, as on the CPU.
-    """
-    kwargs = architecture["arch_kwargs"]
+def network_on_meta(
+    architecture: Mapping[str, Any], input_channels: int, num_outputs: int, *, deep_supervision: bool
+) -> nn.Module:
+    """Builds the network of a plan without making its weights."""
     with torch.device("meta"):
-        network = get_network_from_plans(
+        return get_network_from_plans(
             architecture["network_class_name"],
-            dict(kwargs),
+            dict(architecture["arch_kwargs"]),
             architecture["_kw_requires_import"],
             input_channels,
             num_outputs,
             allow_init=False,
-            deep_supervision=kwargs["n_stages"] > 2,
+            deep_supervision=deep_supervision,
         )
-        optimizer = torch.optim.SGD(
-            network.parameters(), 0.01, momentum=0.99, nesterov=True, weight_decay=3e-5, foreach=True
-        )
-        momentum = {p: torch.empty_like(p) for p in network.parameters()}
-        optimizer.state.update({p: {"momentum_buffer": m} for p, m in momentum.items()})  # as after the first step
-        data = torch.empty(batch_size, input_channels, *patch_size)
-        targets = segmentation_targets(kwargs["strides"], patch_size, batch_size, num_outputs, has_regions)
-    loss_function = segmentation_loss(len(targets), has_regions)
-
-    live = _LiveBytes()
-    state = [*network.parameters(), *network.buffers()]
-    for tensor in (*state, *momentum.values(), data, *targets):
-        live.add(tensor)
-    with live:
-        with kept_bytes(apart_from=state) as kept:
-            with _Autocast(precision):
-                outputs = network(data)
-            outputs = outputs if isinstance(outputs, list) else [outputs]
-            # the trainer holds on to the outputs; autocast's single precision copies go with the loss
-            loss = loss_function([output.float() for output in outputs], targets)
-        loss.backward()
-        optimizer.step()
-    return StepMemory(
-        weights=_bytes(state),
-        gradients=_bytes([p.grad for p in network.parameters() if p.grad is not None]),
-        momentum=_bytes(list(momentum.values())),
-        activations=sum(kept.values()),
-        peak=live.peak,
-    )
 
 
 def segmentation_targets(
     strides: Sequence[Sequence[int]], patch_size: Sequence[int], batch_size: int, num_outputs: int, has_regions: bool
 ) -> list[torch.Tensor]:
-    """The loader's segmentations, one for each output of deep supervision, not filled."""
+    """The loader's segmentations, one for each output of deep supervision, uninitialised."""
     targets = []
     shape = list(patch_size)
     for stage_strides in strides[:-1] if len(strides) > 2 else strides[:1]:
@@ -132,13 +215,13 @@ def segmentation_loss(n_outputs: int, has_regions: bool) -> nn.Module:
         if has_regions
         else DC_and_CE_loss(dice, {}, dice_class=MemoryEfficientSoftDiceLoss)
     )
-    # the host weights the lowest output 0 and skips it
+    # nnU-Net gives the lowest output the weight 0 and skips it
     weights = [1 / 2**i for i in range(max(1, n_outputs - 1))] + [0] * (n_outputs > 1)
     return DeepSupervisionWrapper(loss, weights)
 
 
 class _Autocast(TorchFunctionMode):
-    """torch.autocast knows no meta device. This is its rule for convolutions, the only products of these networks."""
+    """Half precision for convolutions, the only products of these networks: torch.autocast knows no meta device."""
 
     CONVOLUTIONS = frozenset((F.conv1d, F.conv2d, F.conv3d, F.conv_transpose1d, F.conv_transpose2d, F.conv_transpose3d))
 
@@ -152,77 +235,57 @@ class _Autocast(TorchFunctionMode):
         return func(*args, **(kwargs or {}))
 
 
-def _like_input(*args: Any) -> torch.Tensor:
-    return torch.empty_like(args[0])
+_RESULTS: dict[Any, Any] = {}
+"""Makers of operations' results, by operation and arguments: much of PyTorch's meta device is slow Python code."""
 
 
-def _input(*args: Any, **_: Any) -> torch.Tensor:
-    return args[0]
-
-
-def _nothing(*_: Any, **__: Any) -> None:
-    pass
-
-
-def _like_all(tensors: Sequence[torch.Tensor], *_: Any, **__: Any) -> list[torch.Tensor]:
-    return [torch.empty_like(tensor) for tensor in tensors]
-
-
-def _resized(x: torch.Tensor, size: Sequence[int], *_: Any) -> torch.Tensor:
-    return x.new_empty((*x.shape[:2], *size))
-
-
-def _batch_norm(x: torch.Tensor, *_: Any) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor]:
-    mean = torch.empty(x.shape[1], device="meta")
-    return torch.empty_like(x), mean, torch.empty_like(mean)
-
-
-# What these make is plain, and PyTorch's own meta kernels for them, written in Python, take most of the time
-_SHORTCUTS: dict[Any, Any] = {
-    torch.ops.aten.hardswish.default: _like_input,
-    torch.ops.aten.hardswish_backward.default: _like_input,
-    torch.ops.aten.leaky_relu_.default: _input,
-    torch.ops.aten.leaky_relu_backward.default: _like_input,
-    torch.ops.aten.native_batch_norm.default: _batch_norm,
-    torch.ops.aten.native_batch_norm_backward.default: _batch_norm,
-    torch.ops.aten.upsample_bilinear2d.default: _resized,
-    torch.ops.aten.upsample_trilinear3d.default: _resized,
-    torch.ops.aten._foreach_add.List: _like_all,
-    torch.ops.aten._foreach_add_.List: _nothing,
-    torch.ops.aten._foreach_mul_.Scalar: _nothing,
-}
-
-
-class _LiveBytes(TorchDispatchMode):
-    """Follows the storages that operations make, from their making to their release."""
+class _Allocations(TorchDispatchMode):
+    """The sizes of all storages that operations make, negative at their release, in the order of time."""
 
     def __init__(self) -> None:
         super().__init__()
-        self.now = 0
-        self.peak = 0
-        self._known: dict[int, int] = {}
+        self.events: list[int] = []
+        self._alive: set[int] = set()
 
     def __torch_dispatch__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
-        shortcut = _SHORTCUTS.get(func)
-        result = shortcut(*args) if shortcut else func(*args, **(kwargs or {}))
-        for tensor in (result,) if isinstance(result, torch.Tensor) else tree_leaves(result):
-            if isinstance(tensor, torch.Tensor):
-                self.add(tensor)
+        key = func, _hashable(args), _hashable(kwargs)
+        if key in _RESULTS:
+            result = tree_map_only(partial, lambda make: make(), _RESULTS[key])
+        else:
+            result = func(*args, **(kwargs or {}))
+        are_new = [self.note(leaf) for leaf in tree_leaves(result) if isinstance(leaf, torch.Tensor)]
+        if key not in _RESULTS and func.namespace == "aten" and all(are_new):  # neither a view nor in place
+            _RESULTS[key] = tree_map_only(torch.Tensor, _maker, result)
         return result
 
-    def add(self, tensor: torch.Tensor) -> None:
-        """Count a tensor's storage, once, until it is released."""
+    def note(self, tensor: torch.Tensor) -> bool:
+        """Notes the storage of a tensor if it is new."""
         storage = tensor.untyped_storage()
         key = storage._cdata
-        if key in self._known:
-            return
-        self._known[key] = storage.nbytes()
-        self.now += self._known[key]
-        self.peak = max(self.peak, self.now)
-        weakref.finalize(storage, self._release, key)
+        if key in self._alive:
+            return False
+        self._alive.add(key)
+        self.events.append(storage.nbytes())
+        weakref.finalize(storage, self._release, key, storage.nbytes())
+        return True
 
-    def _release(self, key: int) -> None:
-        self.now -= self._known.pop(key)
+    def _release(self, key: int, size: int) -> None:
+        self._alive.remove(key)
+        self.events.append(-size)
+
+
+def _maker(tensor: torch.Tensor) -> partial[torch.Tensor]:
+    return partial(torch.empty_strided, tensor.shape, tensor.stride(), dtype=tensor.dtype, device="meta")
+
+
+def _hashable(value: Any) -> Any:
+    if isinstance(value, torch.Tensor):
+        return value.shape, value.stride(), value.dtype
+    if isinstance(value, (list, tuple)):
+        return tuple(_hashable(item) for item in value)
+    if isinstance(value, dict):
+        return tuple((name, _hashable(item)) for name, item in value.items())
+    return type(value), value  # 1 == 1.0, but they give results of other types
 
 
 @contextmanager

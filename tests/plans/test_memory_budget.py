@@ -2,10 +2,10 @@ import math
 
 import pytest
 
-from nnunet_eas.plans.translation import translate_architecture
 from nnunet_eas.plans import memory_budget
 from nnunet_eas.plans.memory_budget import RESERVED, MemoryBudget
 from nnunet_eas.plans.training_memory import training_step_memory
+from nnunet_eas.plans.translation import translate_architecture
 
 FEATURES = (32, 64, 128, 256, 512, 512, 512)
 # patch, strides

@@ -11,9 +11,9 @@ from PIL import Image
 from torch import nn
 
 from nnunet_eas.cli import main as cli
-from nnunet_eas.plans.translation import translate_plans
 from nnunet_eas.plans.preprocessing import plan_experiment
 from nnunet_eas.plans.training_memory import training_step_memory
+from nnunet_eas.plans.translation import translate_plans
 
 VOLUMES = {"shapes": [[14, 40, 56]], "spacings": [[3.0, 1.0, 0.8]], "cases": 100, "channels": 2}
 

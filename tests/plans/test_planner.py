@@ -21,11 +21,11 @@ from nnunetv2.utilities.plans_handling.plans_handler import PlansManager
 
 from nnunet_eas.cli import main as cli
 from nnunet_eas.network.eas_unet import EASUNet
-from nnunet_eas.plans.translation import PLANS_FORMAT, translate_plans
 from nnunet_eas.plans import memory_budget
 from nnunet_eas.plans.memory_budget import RESERVED
 from nnunet_eas.plans.preprocessing import plan_experiment
 from nnunet_eas.plans.training_memory import training_step_memory
+from nnunet_eas.plans.translation import PLANS_FORMAT, translate_plans
 from nnunet_eas.trainer import EASUNetTrainer
 
 KNEE = {"shapes": [[160, 384, 384]], "spacings": [[0.7, 0.36, 0.36]], "cases": 507}

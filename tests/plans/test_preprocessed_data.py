@@ -7,7 +7,6 @@ import pytest
 from tiny_dataset import LABELS, case_identifiers, write_scans
 
 from nnunet_eas.cli import main as cli
-from nnunet_eas.plans import preprocessing
 from nnunet_eas.plans.preprocessing import plan_experiment, preprocess
 
 pytestmark = pytest.mark.slow

@@ -10,8 +10,8 @@ from torch.utils._python_dispatch import TorchDispatchMode
 from torch.utils._pytree import tree_leaves
 
 from nnunet_eas.network import eager_cpu
-from nnunet_eas.plans.translation import translate_architecture
 from nnunet_eas.plans.training_memory import training_step_memory
+from nnunet_eas.plans.translation import translate_architecture
 
 # patch, strides, kernels; all axes differ
 TOPOLOGIES = {
