@@ -9,11 +9,9 @@ from __future__ import annotations
 
 import json
 import math
-import weakref
-from collections.abc import Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from functools import cache, partial
+from functools import cache
 from typing import Any
 
 import numpy as np
@@ -23,12 +21,8 @@ from nnunetv2.training.loss.deep_supervision import DeepSupervisionWrapper
 from nnunetv2.training.loss.dice import MemoryEfficientSoftDiceLoss
 from nnunetv2.utilities.get_network_from_plans import get_network_from_plans
 from torch import nn
-from torch.autograd.graph import saved_tensors_hooks
-from torch.nn import functional as F
-from torch.overrides import TorchFunctionMode
-from torch.utils._python_dispatch import TorchDispatchMode
-from torch.utils._pytree import tree_leaves, tree_map_only
 
+from nnunet_eas.plans.allocations import Allocations, Autocast, kept_bytes
 from nnunet_eas.plans.translation import bottleneck_edges
 
 PRIME_BATCH = 10007
@@ -96,13 +90,13 @@ class TrainingStep:
             targets = segmentation_targets(self._strides, patch_size, PRIME_BATCH, num_outputs, has_regions)
         loss_function = segmentation_loss(len(targets), has_regions)
 
-        allocations = _Allocations()
+        allocations = Allocations()
         state = [*parameters, *network.buffers()]
         for tensor in (*state, *momentum, data, *targets):
             allocations.note(tensor)
         with allocations:
             with kept_bytes(apart_from=state) as kept:
-                with _Autocast(precision):
+                with Autocast(precision):
                     outputs = network(data)
                 outputs = outputs if isinstance(outputs, list) else [outputs]
                 # the trainer holds on to the outputs; autocast's single precision copies go with the loss
@@ -218,90 +212,6 @@ def segmentation_loss(n_outputs: int, has_regions: bool) -> nn.Module:
     # nnU-Net gives the lowest output the weight 0 and skips it
     weights = [1 / 2**i for i in range(max(1, n_outputs - 1))] + [0] * (n_outputs > 1)
     return DeepSupervisionWrapper(loss, weights)
-
-
-class _Autocast(TorchFunctionMode):
-    """Half precision for convolutions, the only products of these networks: torch.autocast knows no meta device."""
-
-    CONVOLUTIONS = frozenset((F.conv1d, F.conv2d, F.conv3d, F.conv_transpose1d, F.conv_transpose2d, F.conv_transpose3d))
-
-    def __init__(self, precision: torch.dtype) -> None:
-        super().__init__()
-        self.precision = precision
-
-    def __torch_function__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
-        if func in self.CONVOLUTIONS:
-            args = [a.to(self.precision) if isinstance(a, torch.Tensor) else a for a in args]
-        return func(*args, **(kwargs or {}))
-
-
-_RESULTS: dict[Any, Any] = {}
-"""Makers of operations' results, by operation and arguments: much of PyTorch's meta device is slow Python code."""
-
-
-class _Allocations(TorchDispatchMode):
-    """The sizes of all storages that operations make, negative at their release, in the order of time."""
-
-    def __init__(self) -> None:
-        super().__init__()
-        self.events: list[int] = []
-        self._alive: set[int] = set()
-
-    def __torch_dispatch__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
-        key = func, _hashable(args), _hashable(kwargs)
-        if key in _RESULTS:
-            result = tree_map_only(partial, lambda make: make(), _RESULTS[key])
-        else:
-            result = func(*args, **(kwargs or {}))
-        are_new = [self.note(leaf) for leaf in tree_leaves(result) if isinstance(leaf, torch.Tensor)]
-        if key not in _RESULTS and func.namespace == "aten" and all(are_new):  # neither a view nor in place
-            _RESULTS[key] = tree_map_only(torch.Tensor, _maker, result)
-        return result
-
-    def note(self, tensor: torch.Tensor) -> bool:
-        """Notes the storage of a tensor if it is new."""
-        storage = tensor.untyped_storage()
-        key = storage._cdata
-        if key in self._alive:
-            return False
-        self._alive.add(key)
-        self.events.append(storage.nbytes())
-        weakref.finalize(storage, self._release, key, storage.nbytes())
-        return True
-
-    def _release(self, key: int, size: int) -> None:
-        self._alive.remove(key)
-        self.events.append(-size)
-
-
-def _maker(tensor: torch.Tensor) -> partial[torch.Tensor]:
-    return partial(torch.empty_strided, tensor.shape, tensor.stride(), dtype=tensor.dtype, device="meta")
-
-
-def _hashable(value: Any) -> Any:
-    if isinstance(value, torch.Tensor):
-        return value.shape, value.stride(), value.dtype
-    if isinstance(value, (list, tuple)):
-        return tuple(_hashable(item) for item in value)
-    if isinstance(value, dict):
-        return tuple((name, _hashable(item)) for name, item in value.items())
-    return type(value), value  # 1 == 1.0, but they give results of other types
-
-
-@contextmanager
-def kept_bytes(apart_from: Sequence[torch.Tensor]) -> Iterator[dict[int, int]]:
-    """Bytes of every storage that autograd keeps for the backward pass, by the storage's identity."""
-    known = {tensor.untyped_storage()._cdata for tensor in apart_from}
-    kept: dict[int, int] = {}
-
-    def pack(tensor: torch.Tensor) -> torch.Tensor:
-        storage = tensor.untyped_storage()  # lives as long as the graph that keeps the tensor: its identity is unique
-        if storage._cdata not in known:
-            kept[storage._cdata] = storage.nbytes()
-        return tensor
-
-    with saved_tensors_hooks(pack, lambda tensor: tensor):
-        yield kept
 
 
 def _bytes(tensors: Sequence[torch.Tensor]) -> int:

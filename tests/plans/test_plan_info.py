@@ -203,11 +203,14 @@ def test_each_configuration_is_drawn_into_a_file(planned, tmp_path, capsys):
 @pytest.mark.parametrize(
     ("arguments", "message"),
     [
-        (["-d", "777"], "-d must be the id of one dataset in"),
-        (["-d", "901", "-p", "Nonsense"], "-p must name plans of Dataset901_Shapes, got Nonsense, which is not in"),
+        (["-d", "777"], "dataset_id (-d) must be the id of one dataset in"),
+        (
+            ["-d", "901", "-p", "Nonsense"],
+            "plans_name (-p) must name plans of Dataset901_Shapes, got Nonsense, which is not in",
+        ),
         (
             ["-d", "901", "-c", "2d", "3d_lowres"],
-            "-c must name configurations of EASUNetPlans, got 3d_lowres. It has 2d, 3d_fullres.",
+            "configurations (-c) must be those of EASUNetPlans, got 3d_lowres. It has 2d, 3d_fullres.",
         ),
     ],
 )
