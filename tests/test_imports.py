@@ -22,6 +22,7 @@ ROOMS = (
     ("network/decoder.py", 2, NETWORK),
     ("network/eas_module.py", 2, NETWORK),
     ("network", 1, {"torch"}),
+    ("cpu", 3, {"torch"}),
     ("plans/translation.py", 3, None),
     ("phantom", 4, ARRAYS),
     ("phantom_archive", 4, ARRAYS | {"SimpleITK", "pydicom"}),

