@@ -17,44 +17,19 @@ def add_parser(subparsers: argparse._SubParsersAction) -> None:
     # the flags of plan_experiment
     add = parser.add_argument
     add("-d", type=int, nargs="+", required=True, metavar="ID", help="ids of the datasets, e.g. 4")
-    add(
-        "-gpu_memory_target",
-        type=float,
-        default=8,
-        metavar="GB",
-        help="memory that a training may take, in GB; decides patch and batch (default: %(default)s)",
-    )
-    add(
-        "-preprocessor_name",
-        default="DefaultPreprocessor",
-        metavar="CLASS",
-        help="nnU-Net's preprocessor (default: %(default)s)",
-    )
-    add(
-        "-overwrite_target_spacing",
-        type=float,
-        nargs=3,
-        metavar="MM",
-        help="spacing of 3d_fullres, in the images' axis order z y x (default: the dataset's)",
-    )
-    add(
-        "-overwrite_plans_name",
-        default="EASUNetPlans",
-        metavar="NAME",
-        help="name of the plans file, for -p (default: %(default)s)",
-    )
+    memory = "memory that a training may take, in GB; decides patch and batch (default: %(default)s)"
+    add("-gpu_memory_target", type=float, default=8, metavar="GB", help=memory)
+    preprocessor = "nnU-Net's preprocessor (default: %(default)s)"
+    add("-preprocessor_name", default="DefaultPreprocessor", metavar="CLASS", help=preprocessor)
+    spacing = "spacing of 3d_fullres, in the images' axis order z y x (default: the dataset's)"
+    add("-overwrite_target_spacing", type=float, nargs=3, metavar="MM", help=spacing)
+    name = "name of the plans file, for -p (default: %(default)s)"
+    add("-overwrite_plans_name", default="EASUNetPlans", metavar="NAME", help=name)
     # its own
-    add(
-        "-c", nargs="+", metavar="CONFIGURATION", help="configurations to preprocess (default: 2d 3d_fullres 3d_lowres)"
-    )
-    add(
-        "-np",
-        type=int,
-        nargs="+",
-        metavar="N",
-        help="processes for preprocessing, one number or one per configuration (default: 8 for 2d, 4 for "
-        "3d_fullres, 8 for 3d_lowres)",
-    )
+    which = "configurations to preprocess (default: 2d 3d_fullres 3d_lowres)"
+    add("-c", nargs="+", metavar="CONFIGURATION", help=which)
+    processes = "processes for preprocessing, one number or one per configuration (default: 8, for 3d_fullres 4)"
+    add("-np", type=int, nargs="+", metavar="N", help=processes)
     add("-npfp", type=int, default=8, metavar="N", help="processes for the fingerprint (default: %(default)s)")
     add("--verify_dataset_integrity", action="store_true", help="check the dataset first, once is enough")
     add("--clean", action="store_true", help="extract the fingerprint anew, after a change of the dataset")

@@ -16,32 +16,14 @@ def add_parser(subparsers: argparse._SubParsersAction) -> None:
     # the flags of plan_and_preprocess for the plan
     add = parser.add_argument
     add("-d", type=int, nargs="+", required=True, metavar="ID", help="ids of the datasets, e.g. 4")
-    add(
-        "-gpu_memory_target",
-        type=float,
-        default=8,
-        metavar="GB",
-        help="memory that a training may take, in GB; decides patch and batch (default: %(default)s)",
-    )
-    add(
-        "-preprocessor_name",
-        default="DefaultPreprocessor",
-        metavar="CLASS",
-        help="nnU-Net's preprocessor (default: %(default)s)",
-    )
-    add(
-        "-overwrite_target_spacing",
-        type=float,
-        nargs=3,
-        metavar="MM",
-        help="spacing of 3d_fullres, in the images' axis order z y x (default: the dataset's)",
-    )
-    add(
-        "-overwrite_plans_name",
-        default="EASUNetPlans",
-        metavar="NAME",
-        help="name of the plans file, for -p (default: %(default)s)",
-    )
+    memory = "memory that a training may take, in GB; decides patch and batch (default: %(default)s)"
+    add("-gpu_memory_target", type=float, default=8, metavar="GB", help=memory)
+    preprocessor = "nnU-Net's preprocessor (default: %(default)s)"
+    add("-preprocessor_name", default="DefaultPreprocessor", metavar="CLASS", help=preprocessor)
+    spacing = "spacing of 3d_fullres, in the images' axis order z y x (default: the dataset's)"
+    add("-overwrite_target_spacing", type=float, nargs=3, metavar="MM", help=spacing)
+    name = "name of the plans file, for -p (default: %(default)s)"
+    add("-overwrite_plans_name", default="EASUNetPlans", metavar="NAME", help=name)
 
 
 def run(args: argparse.Namespace) -> int:

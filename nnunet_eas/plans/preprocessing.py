@@ -145,18 +145,11 @@ def preprocess(
 ) -> None:
     """Preprocesses a dataset, except for configurations that reuse the data of other plans.
 
-    nnU-Net's own preprocessing would delete the folder of those data and write it anew.
-
-    Args:
-        dataset_id: Id of the dataset.
-        plans: Content of its plans file.
-        configurations: Configurations to preprocess; those that the plans lack are skipped, as in nnU-Net.
-        num_processes: One number for all configurations, or one for each. None: nnU-Net's defaults.
-        verbose: As in nnU-Net.
-        show_progress_bar: As in nnU-Net.
+    nnU-Net's own preprocessing would delete the folder of those data and write it anew. `plans` is the content of the
+    plans file; the other arguments are those of `plan_and_preprocess`.
 
     Raises:
-        ValueError: `num_processes` has another length.
+        ValueError: `num_processes` has another length than `configurations`.
     """
     processes = list(num_processes or [PROCESSES.get(name, 4) for name in configurations])
     if len(processes) == 1:

@@ -29,36 +29,20 @@ class Stage(NamedTuple):
 
 @dataclass(frozen=True)
 class ConfigurationSummary:
-    """One configuration of a plan.
+    """One configuration of a plan; lengths in voxels, `spacing` in mm, in the plan's axis order."""
 
-    Attributes:
-        network: Name of the network's class.
-        patch_size: Voxels.
-        spacing: mm, in the plan's axis order.
-        batch_size: Samples per step.
-        stages: Full resolution first.
-        dilations: Rates of the EAS module, None for another network.
-        input_channels: Channels of the images and, in a cascade's second stage, classes of the first stage.
-        num_outputs: Channels of the prediction.
-        parameters: Their number.
-        flops: Of the forward pass of one patch; a multiplication with its addition counts as two.
-        memory: Counted bytes of a training step, eager, half precision.
-        steps_per_pass: Steps in which a training sees as many voxels as its images have.
-        steps_per_epoch: nnU-Net's.
-    """
-
-    network: str
+    network: str  # name of the class
     patch_size: tuple[int, ...]
     spacing: tuple[float, ...]
     batch_size: int
-    stages: tuple[Stage, ...]
-    dilations: list[list[int]] | None
-    input_channels: int
+    stages: tuple[Stage, ...]  # full resolution first
+    dilations: list[list[int]] | None  # rates of the EAS module; None for another network
+    input_channels: int  # of the images and, in a cascade's second stage, one for each class of the first stage
     num_outputs: int
     parameters: int
-    flops: int
-    memory: StepMemory
-    steps_per_pass: int
+    flops: int  # of the forward pass of one patch; a multiplication with its addition counts as two
+    memory: StepMemory  # of a training step, eager, half precision
+    steps_per_pass: int  # steps in which a training sees as many voxels as its images have
     steps_per_epoch: int = STEPS_PER_EPOCH
 
     @property
