@@ -70,7 +70,7 @@ def bottleneck(configuration):
 
 
 def deep_supervision_shapes(configuration):
-    """Of the targets that nnU-Net's loader makes; no target for the coarsest map."""
+    """Shapes of the targets that nnU-Net's loader makes; there is none for the coarsest map."""
     scales = 1 / np.cumprod(np.vstack(configuration.pool_op_kernel_sizes), axis=0)[:-1]
     return [tuple(round(edge * s) for edge, s in zip(configuration.patch_size, scale)) for scale in scales]
 

@@ -50,7 +50,7 @@ def data(folders, configuration="2d"):
 
 
 def lines(capsys):
-    """What the planner said of the data of each configuration."""
+    """The printed decision on the data of each configuration."""
     printed = capsys.readouterr().out.splitlines()
     return {name: line[len(name) + 2 :] for name in THEIRS for line in printed if line.startswith(f"{name}: ")}
 
@@ -226,7 +226,7 @@ def test_no_preprocessing_where_none_is_wanted(blobs):
 
 @pytest.fixture
 def handed_to_nnunet(monkeypatch):
-    """What is handed to nnU-Net's preprocessing, which deletes the folder that it writes to."""
+    """Configurations given to nnU-Net's preprocessing, which deletes the folder that it writes to."""
     handed_over = []
     monkeypatch.setattr(
         preprocessing, "preprocess_dataset", lambda _, plans, names, *rest: handed_over.append((plans, names))
