@@ -57,20 +57,22 @@ def write_json(path: Path, content: Mapping[str, Any] | list[Any], indent: int |
     write_text(path, json.dumps(content, indent=indent, allow_nan=False) + "\n")
 
 
-def read_json(path: Path, what: str) -> Any:
+def read_json(path: Path, what: str, remedy: str | None = None) -> Any:
     """Reads JSON.
 
     Args:
         path: The file.
         what: The file's part in the command, named by the error: "-djfile", "plans".
+        remedy: The last sentence of the error; None for a general one.
 
     Raises:
         FileNotFoundError: There is no such file.
         ValueError: It is not JSON.
     """
     if not path.is_file():
-        raise FileNotFoundError(f"{what} must be a file, got {path}. Correct the path.")
+        raise FileNotFoundError(f"{what} must be a file, got {path}. {remedy or 'Correct the path.'}")
     try:
         return json.loads(path.read_text(encoding="utf-8"))
     except ValueError as error:
-        raise ValueError(f"{what} must be whole JSON, got {path} ({error}). Copy or write it anew.") from error
+        remedy = remedy or "Copy or write it anew."
+        raise ValueError(f"{what} must be whole JSON, got {path} ({error}). {remedy}") from error

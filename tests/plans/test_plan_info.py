@@ -11,9 +11,9 @@ from PIL import Image
 from torch import nn
 
 from nnunet_eas.cli import main as cli
-from nnunet_eas.plan_translation import translate_plans
-from nnunet_eas.planner.plan_and_preprocess import plan_experiment
-from nnunet_eas.planner.training_memory import training_step_memory
+from nnunet_eas.plans.preprocessing import plan_experiment
+from nnunet_eas.plans.training_memory import training_step_memory
+from nnunet_eas.plans.translation import translate_plans
 
 VOLUMES = {"shapes": [[14, 40, 56]], "spacings": [[3.0, 1.0, 0.8]], "cases": 100, "channels": 2}
 
@@ -203,11 +203,14 @@ def test_each_configuration_is_drawn_into_a_file(planned, tmp_path, capsys):
 @pytest.mark.parametrize(
     ("arguments", "message"),
     [
-        (["-d", "777"], "-d must be the id of one dataset in"),
-        (["-d", "901", "-p", "Nonsense"], "-p must name plans of Dataset901_Shapes, got Nonsense, which is not in"),
+        (["-d", "777"], "dataset_id (-d) must be the id of one dataset in"),
+        (
+            ["-d", "901", "-p", "Nonsense"],
+            "plans_name (-p) must name plans of Dataset901_Shapes, got Nonsense, which is not in",
+        ),
         (
             ["-d", "901", "-c", "2d", "3d_lowres"],
-            "-c must name configurations of EASUNetPlans, got 3d_lowres. It has 2d, 3d_fullres.",
+            "configurations (-c) must be those of EASUNetPlans, got 3d_lowres. It has 2d, 3d_fullres.",
         ),
     ],
 )

@@ -1,4 +1,4 @@
-"""From a planned U-Net to the EAS U-Net: pure functions, shared by trainers and planner."""
+"""Translation of a planned U-Net to the EAS U-Net: pure functions that the planner and the trainers share."""
 
 from __future__ import annotations
 
@@ -14,14 +14,14 @@ from nnunet_eas.network.eas_unet import ARCH_FORMAT, EASUNet
 NETWORK_CLASS_NAME = f"{EASUNet.__module__}.{EASUNet.__name__}"
 
 PLANS_FORMAT = 1
-"""What a plans file of our planner means as a whole. It grows when an older version would misread a newer file."""
+"""Format of EASUNetPlanner's plans files. It grows when an older version would misread a newer file."""
 
-# what a plan says of the network's shape; equal topologies give networks with the same weights
+# networks of equal topologies have weights of the same shapes
 TOPOLOGY = ("n_stages", "features_per_stage", "conv_op", "kernel_sizes", "strides")
 
 
 def refuse_later_plans(plans: Mapping[str, Any]) -> None:
-    """Raises where plans come from a version of nnunet-eas whose plans this one does not know.
+    """Refuses plans of a later version of nnunet-eas.
 
     Raises:
         ValueError: The plans' format is newer than `PLANS_FORMAT`.
@@ -35,21 +35,21 @@ def refuse_later_plans(plans: Mapping[str, Any]) -> None:
 
 
 def names_eas_unet(architecture: Mapping[str, Any]) -> bool:
-    """Whether a plan's `architecture` is already an EAS U-Net."""
+    """Tells whether a plan's `architecture` names an EAS U-Net."""
     return architecture["network_class_name"].rsplit(".", 1)[-1] == EASUNet.__name__
 
 
 def dilation_rates(edges: Sequence[int]) -> list[list[int]]:
-    """The EAS module's rates for a bottleneck map: 1/4, 1/2 and 3/4 of each edge.
+    """Dilation rates of the EAS module for a bottleneck map: 1/4, 1/2 and 3/4 of each edge.
 
-    In DeepLab's proportion: an edge of 24 gives 6, 12, 18. Along an axis of edge e a rate is at least 1 and at most
-    e - 1, so that the outer taps see the map and not only padding; an edge of 1 takes 1.
+    These are DeepLab's proportions: an edge of 24 gives 6, 12, 18. Along an axis of edge e a rate is at least 1 and at
+    most e - 1, so that the outer taps see the map and not only padding; an edge of 1 gives 1.
 
     Args:
         edges: The map's shape in voxels, one entry per axis.
 
     Returns:
-        One list per branch with one rate per axis, smallest first, equal branches once.
+        One list per branch with one rate per axis, smallest first; equal branches occur once.
     """
     # floor(q * e + 1/2) for q = n / 4, in integers
     branches = [[max(1, min((n * e + 2) // 4, e - 1)) for e in edges] for n in (1, 2, 3)]
@@ -57,7 +57,7 @@ def dilation_rates(edges: Sequence[int]) -> list[list[int]]:
 
 
 def bottleneck_edges(patch_size: Sequence[int], strides: Sequence[Sequence[int]]) -> list[int]:
-    """Shape in voxels of the map behind the last stage.
+    """Shape in voxels of the last stage's map.
 
     Raises:
         ValueError: The strides do not divide the patch.
@@ -72,21 +72,21 @@ def bottleneck_edges(patch_size: Sequence[int], strides: Sequence[Sequence[int]]
 
 
 def translate_architecture(configuration: Mapping[str, Any]) -> dict[str, Any]:
-    """The EAS U-Net of a planned configuration, in the form in which a plan names a network.
+    """Translates a planned U-Net to the EAS U-Net, in the form in which a plan records a network.
 
-    Takes over topology, blocks per stage, dropout and the depthwise activation. Residual plans get two blocks a stage,
-    as in the paper. The norm goes by the dimension alone (2-D batch norm, 3-D instance norm) and never by the batch
+    Topology, blocks per stage, dropout and the depthwise activation are kept. Residual plans get two blocks per stage,
+    as in the paper. The norm depends on the dimension alone (2-D batch norm, 3-D instance norm), never on the batch
     size, which users edit and DDP splits.
 
     Args:
         configuration: A configuration of a plans file with its inheritance resolved: `patch_size` in voxels and the
-            `architecture` of a U-Net (PlainConvUNet, ResidualEncoderUNet or alike). Not changed.
+            `architecture` of a U-Net (PlainConvUNet, ResidualEncoderUNet or similar). Not changed.
 
     Returns:
-        `network_class_name`, `arch_kwargs` with every choice written out, `_kw_requires_import`.
+        `network_class_name`, `arch_kwargs` with every argument written out, `_kw_requires_import`.
 
     Raises:
-        ValueError: The architecture is no U-Net with strides, or one that the EAS U-Net can't take on this patch.
+        ValueError: The architecture is not a U-Net with strides, or the strides do not fit the patch.
     """
     source = configuration["architecture"]
     kwargs = source["arch_kwargs"]
@@ -103,7 +103,7 @@ def translate_architecture(configuration: Mapping[str, Any]) -> dict[str, Any]:
         )
     for key in ("features_per_stage", "kernel_sizes", "strides"):
         if len(kwargs[key]) != n_stages:
-            raise ValueError(f"{key} must have n_stages = {n_stages} entries, got {len(kwargs[key])}. Mend the plan.")
+            raise ValueError(f"{key} must have n_stages = {n_stages} entries, got {len(kwargs[key])}. Fix the plan.")
     edges = bottleneck_edges(configuration["patch_size"], kwargs["strides"])
     is_residual = "n_conv_per_stage" not in kwargs
     return {
@@ -142,18 +142,18 @@ def translate_architecture(configuration: Mapping[str, Any]) -> dict[str, Any]:
 
 
 def translate_plans(plans: Mapping[str, Any], trained: Mapping[str, Any] | None = None) -> dict[str, Any]:
-    """A copy of the plans in which every configuration names an EAS U-Net.
+    """Copies plans and translates every configuration to an EAS U-Net.
 
-    A configuration that names one already stands as it is; only its patch is checked.
+    A configuration that already names an EAS U-Net is copied unchanged; only its patch is checked.
 
     Args:
         plans: The content of a plans file. Not changed.
-        trained: The plans that were saved beside a model of the same name, if there is one. Where a configuration has
-            the same patch and topology there, its recorded network is taken instead of a new translation: a resumed
-            run and the next fold then get the network of the folds before, whatever this version would translate to.
+        trained: The plans saved with a trained model of the same name; None where there is none. A configuration with
+            the same patch and topology there gets the network recorded there instead of a new translation, so that a
+            resumed training and the next fold get the network of the folds before, whatever this version translates to.
 
     Raises:
-        ValueError: A configuration can't be translated; the message begins with its name.
+        ValueError: A configuration cannot be translated; the message begins with the configuration's name.
     """
     refuse_later_plans(plans)
     planned = _resolved_configurations(plans)
@@ -174,7 +174,7 @@ def translate_plans(plans: Mapping[str, Any], trained: Mapping[str, Any] | None 
 
 
 def architecture_differences(a: Mapping[str, Any], b: Mapping[str, Any]) -> list[str]:
-    """What two plans' `architecture` entries differ in, one sentence each; empty where they build the same network."""
+    """Differences of two plans' `architecture` entries, one sentence each; empty where both build the same network."""
     if a["network_class_name"] != b["network_class_name"]:
         return [f"network {a['network_class_name']} there and {b['network_class_name']} here"]
     left, right = a["arch_kwargs"], b["arch_kwargs"]
@@ -186,7 +186,7 @@ def architecture_differences(a: Mapping[str, Any], b: Mapping[str, Any]) -> list
 
 
 def _resolved_configurations(plans: Mapping[str, Any]) -> dict[str, dict[str, Any]]:
-    # the host resolves `inherits_from` and reconstructs the architecture of plans from before it was recorded
+    # nnU-Net resolves `inherits_from` and reconstructs the architecture of plans that do not record it
     manager = PlansManager(deepcopy(dict(plans)))
     return {name: manager.get_configuration(name).configuration for name in plans["configurations"]}
 
@@ -201,5 +201,5 @@ def _same_shape(recorded: Mapping[str, Any], translated: Mapping[str, Any]) -> b
 
 
 def _plain(value: Any) -> Any:
-    """Tuples as lists: what a value looks like after a trip through JSON."""
+    """Converts tuples to lists, as JSON does."""
     return [_plain(v) for v in value] if isinstance(value, (list, tuple)) else value

@@ -10,7 +10,8 @@ from nnunetv2.experiment_planning.experiment_planners.network_topology import ge
 from nnunetv2.utilities.get_network_from_plans import get_network_from_plans
 
 from nnunet_eas.network.eas_unet import EASUNet
-from nnunet_eas.plan_translation import (
+from nnunet_eas.plans.training_memory import network_on_meta
+from nnunet_eas.plans.translation import (
     NETWORK_CLASS_NAME,
     architecture_differences,
     dilation_rates,
@@ -114,13 +115,13 @@ def test_topology_is_kept_and_every_argument_written_out(configuration):
     kept = set(source) - {"norm_op", "norm_op_kwargs"}
     assert {k: kwargs[k] for k in kept} == {k: source[k] for k in kept}
     assert translated["network_class_name"] == NETWORK_CLASS_NAME
-    given_by_the_host = {"self", "input_channels", "num_classes", "deep_supervision", "unknown"}
-    assert set(kwargs) == set(EASUNet.__init__.__annotations__) - given_by_the_host - {"return"}
+    given_by_nnunet = {"self", "input_channels", "num_classes", "deep_supervision", "unknown"}
+    assert set(kwargs) == set(EASUNet.__init__.__annotations__) - given_by_nnunet - {"return"}
     assert json.loads(json.dumps(translated)) == translated
 
 
 @pytest.mark.parametrize("configuration", [PAPER, SMALL, FLAT_3D])
-def test_the_host_builds_it_and_the_outputs_fit_its_loss(configuration):
+def test_nnunet_builds_it_and_the_outputs_fit_its_loss(configuration):
     import torch
 
     translated = translate_architecture(configuration)
@@ -156,7 +157,7 @@ def test_residual_plans_get_two_blocks_a_stage():
     shape=st.lists(st.integers(8, 160), min_size=2, max_size=3),
     spacing=st.lists(st.floats(0.3, 6), min_size=3, max_size=3),
 )
-def test_whatever_the_hosts_topology_rule_gives_can_be_translated(shape, spacing):
+def test_whatever_nnunets_topology_rule_gives_can_be_translated(shape, spacing):
     _, strides, kernels, patch, _ = get_pool_and_conv_props(spacing[: len(shape)], shape, 4, 999999)
     strides, kernels = [list(s) for s in strides], [list(k) for k in kernels]
     configuration = planned([int(p) for p in patch], strides, kernels)
@@ -167,7 +168,7 @@ def test_whatever_the_hosts_topology_rule_gives_can_be_translated(shape, spacing
     kwargs = translate_architecture(configuration)["arch_kwargs"]
     edges = [p // math.prod(s[a] for s in strides) for a, p in enumerate(patch)]
     assert all(rate < edge or rate == edge == 1 for branch in kwargs["dilations"] for rate, edge in zip(branch, edges))
-    build(translate_architecture(configuration))
+    network_on_meta(translate_architecture(configuration), 1, 3, deep_supervision=False)
 
 
 def test_nothing_given_is_changed():

@@ -7,8 +7,8 @@ import pytest
 from tiny_dataset import LABELS, case_identifiers, write_scans
 
 from nnunet_eas.cli import main as cli
-from nnunet_eas.planner import plan_and_preprocess as steps
-from nnunet_eas.planner.plan_and_preprocess import plan_experiment, preprocess
+from nnunet_eas.plans import preprocessing
+from nnunet_eas.plans.preprocessing import plan_experiment, preprocess
 
 pytestmark = pytest.mark.slow
 
@@ -17,7 +17,7 @@ CASES = case_identifiers()
 CASE = CASES[3]
 THEIRS = {"2d": "nnUNetPlans_2d", "3d_fullres": "nnUNetPlans_3d_fullres"}
 OURS = {"2d": "EASUNetPlans_2d", "3d_fullres": "EASUNetPlans_3d_fullres"}
-AS_THEY_LIE = "uses the preprocessed data of nnUNetPlans as they lie"
+REUSED = "the preprocessed data of nnUNetPlans are reused unchanged"
 
 
 @pytest.fixture(scope="session")
@@ -50,7 +50,7 @@ def data(folders, configuration="2d"):
 
 
 def lines(capsys):
-    """What the planner said of the data of each configuration."""
+    """The printed decision on the data of each configuration."""
     printed = capsys.readouterr().out.splitlines()
     return {name: line[len(name) + 2 :] for name in THEIRS for line in printed if line.startswith(f"{name}: ")}
 
@@ -63,15 +63,15 @@ def state(folder):
 def test_complete_data_are_used(blobs, capsys):
     assert used(plan_experiment(901)) == THEIRS
     assert used(blobs.plans()) == THEIRS
-    assert lines(capsys) == dict.fromkeys(THEIRS, AS_THEY_LIE)
+    assert lines(capsys) == dict.fromkeys(THEIRS, REUSED)
 
 
 def test_data_of_one_configuration_can_be_used_without_the_others(blobs, capsys):
     (data(blobs) / f"{CASE}.b2nd").unlink()
     assert used(plan_experiment(901)) == {"2d": OURS["2d"], "3d_fullres": THEIRS["3d_fullres"]}
     assert lines(capsys) == {
-        "2d": f"data of its own, those of nnUNetPlans can't be used: {CASE} is missing",
-        "3d_fullres": AS_THEY_LIE,
+        "2d": f"data of its own, those of nnUNetPlans cannot be used: {CASE} is missing",
+        "3d_fullres": REUSED,
     }
 
 
@@ -95,12 +95,12 @@ def empty(folder):
 
 DAMAGES = {
     "no data": (remove(".b2nd"), f"{CASE} is missing"),
-    "no segmentation": (remove("_seg.b2nd"), f"{CASE} can't be read"),
+    "no segmentation": (remove("_seg.b2nd"), f"{CASE} cannot be read"),
     "no properties": (remove(".pkl"), f"{CASE} is missing"),
     "no folder": (shutil.rmtree, "not preprocessed"),
     "an empty folder": (empty, "not preprocessed"),
     **{
-        f"{what} cut to {share:.0%}": (cut(ending, share), f"{CASE} can't be read")
+        f"{what} cut to {share:.0%}": (cut(ending, share), f"{CASE} cannot be read")
         for what, ending in (("data", ".b2nd"), ("segmentation", "_seg.b2nd"), ("properties", ".pkl"))
         for share in (0, 0.01, 0.5, 1)
     },
@@ -112,7 +112,7 @@ def test_damaged_data_are_not_used(blobs, capsys, damage):
     harm, reason = DAMAGES[damage]
     harm(data(blobs))
     assert used(plan_experiment(901)) == {"2d": OURS["2d"], "3d_fullres": THEIRS["3d_fullres"]}
-    assert lines(capsys)["2d"] == f"data of its own, those of nnUNetPlans can't be used: {reason}"
+    assert lines(capsys)["2d"] == f"data of its own, those of nnUNetPlans cannot be used: {reason}"
 
 
 def test_data_without_a_new_case_are_not_used(blobs):
@@ -225,58 +225,63 @@ def test_no_preprocessing_where_none_is_wanted(blobs):
 
 
 @pytest.fixture
-def preprocessed_by_the_host(monkeypatch):
-    """What is handed to nnU-Net's preprocessing, which deletes the folder that it writes to."""
+def handed_to_nnunet(monkeypatch):
+    """Configurations given to nnU-Net's preprocessing, which deletes the folder that it writes to."""
     handed_over = []
-    monkeypatch.setattr(steps, "preprocess_dataset", lambda _, plans, names, *rest: handed_over.append((plans, names)))
+    monkeypatch.setattr(
+        preprocessing, "preprocess_dataset", lambda _, plans, names, *rest: handed_over.append((plans, names))
+    )
     return handed_over
 
 
-def test_only_what_is_missing_is_handed_to_nnunet(blobs, preprocessed_by_the_host):
+def test_only_what_is_missing_is_handed_to_nnunet(blobs, handed_to_nnunet):
     shutil.rmtree(data(blobs))
     assert plan_and_preprocess() == 0
-    assert preprocessed_by_the_host == [("EASUNetPlans", ["2d", "3d_lowres"])]  # it passes over what the plans lack
+    assert handed_to_nnunet == [("EASUNetPlans", ["2d", "3d_lowres"])]  # it passes over what the plans lack
 
 
 @pytest.mark.parametrize("name", ["Mine", "nnUNetPlans2", "nnUNet"])
-def test_data_that_are_used_are_not_handed_over_whatever_the_plans_are_called(blobs, preprocessed_by_the_host, name):
+def test_data_that_are_used_are_not_handed_over_whatever_the_plans_are_called(blobs, handed_to_nnunet, name):
     assert plan_and_preprocess("-overwrite_plans_name", name, "-c", "2d", "3d_fullres") == 0
     assert used(blobs.plans(name)) == THEIRS
-    assert preprocessed_by_the_host == [(name, [])]
+    assert handed_to_nnunet == [(name, [])]
 
 
 def add_own_configuration(plans):
     plans["configurations"]["mine"] = {"inherits_from": "2d", "batch_size": 3}
 
 
-def test_a_configuration_that_inherits_data_of_its_own_is_preprocessed(blobs, preprocessed_by_the_host, edit_json):
+def test_a_configuration_that_inherits_data_of_its_own_is_preprocessed(blobs, handed_to_nnunet, edit_json):
     shutil.rmtree(data(blobs))
     plan_experiment(901)
     edit_json(blobs.plans_file(), add_own_configuration)
     preprocess(901, blobs.plans(), configurations=["mine"])
-    assert preprocessed_by_the_host == [("EASUNetPlans", ["mine"])]
+    assert handed_to_nnunet == [("EASUNetPlans", ["mine"])]
 
 
-def test_a_configuration_that_inherits_data_that_are_used_is_not(blobs, preprocessed_by_the_host, edit_json, capsys):
+def test_a_configuration_that_inherits_data_that_are_used_is_not(blobs, handed_to_nnunet, edit_json, capsys):
     plan_experiment(901)
     edit_json(blobs.plans_file(), add_own_configuration)
     capsys.readouterr()
     preprocess(901, blobs.plans(), configurations=["mine"])
-    assert preprocessed_by_the_host == [("EASUNetPlans", [])]
-    assert "mine: nothing to do, nnUNetPlans_2d is there" in capsys.readouterr().out
+    assert handed_to_nnunet == [("EASUNetPlans", [])]
+    assert "mine: nothing to do, the data nnUNetPlans_2d are reused" in capsys.readouterr().out
 
 
 @pytest.mark.parametrize("numbers", [["1"], ["2", "1"]])
-def test_processes_are_one_number_or_one_for_each_configuration(blobs, preprocessed_by_the_host, numbers):
+def test_processes_are_one_number_or_one_for_each_configuration(blobs, handed_to_nnunet, numbers):
     assert plan_and_preprocess("-c", "2d", "3d_fullres", "-np", *numbers) == 0
-    assert len(preprocessed_by_the_host) == 1
+    assert len(handed_to_nnunet) == 1
 
 
-def test_another_number_of_processes_is_refused(blobs, preprocessed_by_the_host, capsys):
+def test_another_number_of_processes_is_refused(blobs, handed_to_nnunet, capsys):
     assert plan_and_preprocess("-c", "2d", "3d_fullres", "-np", "1", "1", "1") == 1
     error = capsys.readouterr().err
-    assert error == "error: -np must hold one number, or one for each of 2d 3d_fullres, got 3 numbers. Give as many.\n"
-    assert not preprocessed_by_the_host
+    assert error == (
+        "error: num_processes (-np) must hold one number, or one for each of 2d 3d_fullres, got 3 numbers. "
+        "Give as many.\n"
+    )
+    assert not handed_to_nnunet
 
 
 def test_a_fingerprint_is_extracted_where_there_is_none(blobs):

@@ -1,27 +1,25 @@
-"""What a plan holds, in the numbers that people compare."""
+"""Summary of a planned configuration: its size, cost and memory in numbers."""
 
 from __future__ import annotations
 
 import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, NamedTuple
 
 import torch
-from nnunetv2.utilities.get_network_from_plans import get_network_from_plans
 from nnunetv2.utilities.label_handling.label_handling import determine_num_input_channels
 from nnunetv2.utilities.plans_handling.plans_handler import PlansManager
 from torch.utils.flop_counter import FlopCounterMode
 
-from nnunet_eas.planner.training_memory import StepMemory, training_step_memory
+from nnunet_eas.plans.training_memory import StepMemory, network_on_meta, training_step_memory
 
 STEPS_PER_EPOCH = 250  # nnU-Net's
 TRAINING_SHARE = 0.8  # of the cases, in nnU-Net's five folds
 
 
-@dataclass(frozen=True)
-class Stage:
-    """One resolution of the encoder: its map's shape in voxels, channels, kernel and the stride that leads to it."""
+class Stage(NamedTuple):
+    """One resolution of the encoder: shape in voxels, channels, kernel, and the stride that leads to it."""
 
     shape: tuple[int, ...]
     channels: int
@@ -31,35 +29,21 @@ class Stage:
 
 @dataclass(frozen=True)
 class ConfigurationSummary:
-    """One configuration of a plan.
+    """One configuration of a plan; lengths in voxels, `spacing` in mm, in the plan's axis order."""
 
-    Attributes:
-        network: The network class's name.
-        patch_size: Voxels.
-        spacing: mm, in the plan's axis order.
-        batch_size: Samples a step.
-        stages: Full resolution first.
-        dilations: The EAS module's rates, None for another network.
-        input_channels: Images' channels and, in a cascade's second stage, the first one's classes.
-        num_outputs: The network's.
-        parameters: Their number.
-        flops: Of the forward pass of one patch, two for a multiplication with its addition.
-        memory: Counted bytes of a training step, eager, half precision.
-        steps_per_pass: Steps in which a training sees as many voxels as its images have.
-    """
-
-    network: str
+    network: str  # name of the class
     patch_size: tuple[int, ...]
     spacing: tuple[float, ...]
     batch_size: int
-    stages: tuple[Stage, ...]
-    dilations: list[list[int]] | None
-    input_channels: int
+    stages: tuple[Stage, ...]  # full resolution first
+    dilations: list[list[int]] | None  # rates of the EAS module; None for another network
+    input_channels: int  # of the images and, in a cascade's second stage, one for each class of the first stage
     num_outputs: int
     parameters: int
-    flops: int
-    memory: StepMemory
-    steps_per_pass: int
+    flops: int  # of the forward pass of one patch; a multiplication with its addition counts as two
+    memory: StepMemory  # of a training step, eager, half precision
+    steps_per_pass: int  # steps in which a training sees as many voxels as its images have
+    steps_per_epoch: int = STEPS_PER_EPOCH
 
     @property
     def voxels_per_step(self) -> int:
@@ -68,33 +52,24 @@ class ConfigurationSummary:
 
 
 def summarise(plans: Mapping[str, Any], configuration: str, dataset_json: Mapping[str, Any]) -> ConfigurationSummary:
-    """Counts on the meta device: no weight is made.
+    """Counts a configuration's size, cost and memory on the meta device, without making a weight.
 
     Args:
-        plans: A plans file's content, of any U-Net that nnU-Net can plan.
-        configuration: One of its configurations.
-        dataset_json: The dataset's.
+        plans: Content of a plans file, of any U-Net that nnU-Net can plan.
+        configuration: Name of one of its configurations.
+        dataset_json: Content of the dataset's dataset.json.
     """
     manager = PlansManager(dict(plans))
     planned = manager.get_configuration(configuration)
     architecture = planned.configuration["architecture"]
-    kwargs = architecture["arch_kwargs"]
     labels = manager.get_label_manager(dict(dataset_json))
     patch_size = tuple(planned.patch_size)
     channels = determine_num_input_channels(manager, planned, dict(dataset_json))
     outputs = labels.num_segmentation_heads
 
-    with torch.device("meta"), torch.no_grad(), FlopCounterMode(display=False) as counter:
-        network = get_network_from_plans(
-            architecture["network_class_name"],
-            dict(kwargs),
-            architecture["_kw_requires_import"],
-            channels,
-            outputs,
-            allow_init=False,
-            deep_supervision=False,
-        )
-        network(torch.empty(1, channels, *patch_size))
+    network = network_on_meta(architecture, channels, outputs, deep_supervision=False)
+    with torch.no_grad(), FlopCounterMode(display=False) as counter:
+        network(torch.empty(1, channels, *patch_size, device="meta"))
     median = manager.original_median_shape_after_transp
     spacing_factor = [
         a / b for a, b in zip(manager.original_median_spacing_after_transp[-len(patch_size) :], planned.spacing)
@@ -105,8 +80,8 @@ def summarise(plans: Mapping[str, Any], configuration: str, dataset_json: Mappin
         patch_size=patch_size,
         spacing=tuple(planned.spacing),
         batch_size=planned.batch_size,
-        stages=tuple(_stages(patch_size, kwargs)),
-        dilations=kwargs.get("dilations"),
+        stages=tuple(_stages(patch_size, architecture["arch_kwargs"])),
+        dilations=architecture["arch_kwargs"].get("dilations"),
         input_channels=channels,
         num_outputs=outputs,
         parameters=sum(parameter.numel() for parameter in network.parameters()),

@@ -5,9 +5,9 @@ from matplotlib.patches import FancyArrowPatch
 from matplotlib.path import Path
 from PIL import Image
 
-from nnunet_eas.plan_translation import translate_architecture
-from nnunet_eas.planner.drawing import draw_network, network_figure
-from nnunet_eas.planner.network_description import describe_network
+from nnunet_eas.plans.drawing import draw_network, network_figure
+from nnunet_eas.plans.network_description import describe_network
+from nnunet_eas.plans.translation import translate_architecture
 
 
 def eas_unet(patch_size, strides, kernel_sizes=None, /, **changes):

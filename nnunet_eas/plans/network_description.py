@@ -1,4 +1,4 @@
-"""What an architecture figure of a plan's EAS U-Net says, in words and in the order of its stages."""
+"""Texts of the architecture figure of a plan's EAS U-Net, in the order of its stages."""
 
 from __future__ import annotations
 
@@ -8,27 +8,26 @@ from collections.abc import Mapping, Sequence
 from typing import Any, NamedTuple
 
 from nnunet_eas.network.eas_unet import EASUNet
-from nnunet_eas.plan_translation import bottleneck_edges, names_eas_unet
+from nnunet_eas.plans.translation import bottleneck_edges, names_eas_unet
 
 
 class Stage(NamedTuple):
-    """One resolution: the box's lines, and the kind of each of its blocks in order."""
+    """One resolution: lines of text, and the kind of each block in order."""
 
     lines: list[str]
     blocks: list[str]
 
 
 class EASModuleFacts(NamedTuple):
-    """The group at the encoder's end: its title, one entry of lines per dilated branch, where the pooled one joins."""
+    """The EAS module: title, lines per dilated branch, and whether the pooled branch is added behind the norm."""
 
     title: str
     dilated: list[list[str]]
-    dilated_block: str
     pooled_behind_norm: bool
 
 
 class Description(NamedTuple):
-    """What stands in the figure. Lists go by stage, full resolution first."""
+    """All texts of the figure; lists by stage, full resolution first."""
 
     input: list[str]
     first_block: str
@@ -46,11 +45,11 @@ class Description(NamedTuple):
 def describe_network(
     architecture: Mapping[str, Any], *, patch_size: Sequence[int], input_channels: int, num_outputs: int
 ) -> Description:
-    """The figure's texts. Arguments and errors as in `nnunet_eas.planner.drawing.draw_network`."""
+    """Describes a network; arguments and errors as in `nnunet_eas.plans.drawing.draw_network`."""
     if not names_eas_unet(architecture):
         raise ValueError(
             f"architecture must be an EAS U-Net, got {architecture['network_class_name']}. "
-            "Translate the plan first (nnunet_eas.plan_translation.translate_plans)."
+            "Translate the plan first (nnunet_eas.plans.translation.translate_plans)."
         )
     defaults = {name: p.default for name, p in inspect.signature(EASUNet).parameters.items()}
     kwargs = {**defaults, **architecture["arch_kwargs"]}
@@ -78,7 +77,7 @@ def describe_network(
     eas_module = _describe_eas_module(kwargs, features[-1], kernels[-1], sizes[-1]) if kwargs["eas_module"] else None
     decoder_blocks = _per_stage("n_conv_per_stage_decoder", kwargs["n_conv_per_stage_decoder"], n - 1)
     resize = [f"{'bilinear' if dim == 2 else 'trilinear'} resize,", "concatenate, 1x1"]
-    kinds = {first_block, kwargs["block"]} | ({eas_module.dilated_block} if eas_module else set())
+    kinds = {first_block, kwargs["block"]} | ({kwargs["dilated_block"]} if eas_module else set())
     outputs = _count(num_outputs, "channel")
     return Description(
         input=["input", _count(input_channels, "channel"), sizes[0]],
@@ -96,27 +95,21 @@ def describe_network(
 
 
 def _describe_eas_module(kwargs: Mapping[str, Any], features: int, kernel: Sequence[int], size: str) -> EASModuleFacts:
-    kind = kwargs["dilated_block"]
     rates = _per_axis("dilations", (1, 2, 3) if kwargs["dilations"] is None else kwargs["dilations"], len(kernel))
     return EASModuleFacts(
         title=f"EAS module: {size}, {_count(features, 'channel')}",
-        dilated=[[f"{_times(kernel)}, rate {_rate(rate)}", kind] for rate in rates],
-        dilated_block=kind,
+        dilated=[[f"{_times(kernel)}, rate {_rate(rate)}", kwargs["dilated_block"]] for rate in rates],
         pooled_behind_norm="InstanceNorm" in _class_name(kwargs["norm_op"]),  # as in EASModule
     )
 
 
 def _block_steps(kind: str, kwargs: Mapping[str, Any]) -> str:
-    def behind(*steps: str, nonlin: str) -> list[str]:
-        last = [_class_name(kwargs["norm_op"]), _class_name(kwargs[nonlin])]
-        return [*steps, *(last[::-1] if kwargs["nonlin_first"] else last)]
+    def norm_and(nonlin: str) -> list[str]:
+        steps = [_class_name(kwargs["norm_op"]), _class_name(kwargs[nonlin])]
+        return steps[::-1] if kwargs["nonlin_first"] else steps
 
-    dropout = _class_name(kwargs["dropout_op"])
-    if kind == "full":
-        steps = behind("convolution", dropout, nonlin="pointwise_nonlin")
-    else:
-        depthwise = behind("depthwise convolution", nonlin="nonlin")
-        steps = depthwise + behind("1x1", dropout, nonlin="pointwise_nonlin")
+    first = ["convolution"] if kind == "full" else ["depthwise convolution", *norm_and("nonlin"), "1x1"]
+    steps = [*first, _class_name(kwargs["dropout_op"]), *norm_and("pointwise_nonlin")]
     return f"{kind} block: " + " \N{RIGHTWARDS ARROW} ".join(step for step in steps if step)
 
 

@@ -28,7 +28,7 @@ class Folders:
     def write(self, shapes: list, spacings: list, *, regions_class_order: list[int] | None = None, **more: Any) -> None:
         """A fingerprint with its dataset.json; a second one takes the first one's place."""
         write_fingerprint(self.raw, self.preprocessed, self.name, shapes=shapes, spacings=spacings, **more)
-        # the host starts twelve processes to look for the cases, unless they are named
+        # nnU-Net starts twelve processes to look for the cases, unless they are named
         folder = self.raw / self.name
         cases = {
             label.name.removesuffix(".nii.gz"): {

@@ -9,7 +9,7 @@ import torch
 from nnunetv2.utilities.get_network_from_plans import get_network_from_plans
 from nnunetv2.utilities.plans_handling.plans_handler import PlansManager
 
-from nnunet_eas.plan_translation import translate_plans
+from nnunet_eas.plans.translation import translate_plans
 
 PLANS = json.loads((Path(__file__).parent / "plans_of_format_1.json").read_text(encoding="utf-8"))
 # of the names and shapes of all weights, as the version that wrote the plans built them

@@ -1,4 +1,4 @@
-"""nnU-Net's preprocessed data, used again where they are what a plan asks for."""
+"""Reuse of nnU-Net's preprocessed data where they are exactly those that a plan asks for."""
 
 from __future__ import annotations
 
@@ -13,68 +13,68 @@ from nnunetv2.preprocessing.resampling.default_resampling import compute_new_sha
 from nnunetv2.training.dataloading.nnunet_dataset import infer_dataset_class
 
 DEFAULT_PLANS = "nnUNetPlans"
-# what decides the content of preprocessed data; the first for all configurations, the second for each
-OF_PLANS = ("transpose_forward", "image_reader_writer", "foreground_intensity_properties_per_channel")
-OF_CONFIGURATION = (
+
+# entries that decide the content of preprocessed data: of the plans, and of each configuration
+KEYS_OF_PLANS = ("transpose_forward", "image_reader_writer", "foreground_intensity_properties_per_channel")
+KEYS_OF_CONFIGURATION = (
     *("preprocessor_name", "spacing", "normalization_schemes", "use_mask_for_norm"),
     *("resampling_fn_data", "resampling_fn_data_kwargs", "resampling_fn_seg", "resampling_fn_seg_kwargs"),
 )
 
 
-def adopt_preprocessed_data(
+def reuse_preprocessed_data(
     plans: dict[str, Any], folder: Path, case_identifiers: Sequence[str]
 ) -> Iterator[tuple[str, str]]:
-    """Points configurations at the data of nnUNetPlans, where those are complete and what preprocessing would give.
+    """Makes configurations use the data of nnUNetPlans, where those are complete and what preprocessing would give.
 
     Args:
-        plans: Its configurations' `data_identifier` may change.
-        folder: The dataset's in nnUNet_preprocessed.
+        plans: The new plans; the `data_identifier` of a configuration may change.
+        folder: The dataset's folder in nnUNet_preprocessed.
         case_identifiers: All training cases.
 
     Yields:
-        A configuration's name and what was decided, for a person.
+        The name of a configuration and the decision, as a text to print.
     """
     try:
         default = json.loads((folder / f"{DEFAULT_PLANS}.json").read_text(encoding="utf-8"))
     except (FileNotFoundError, json.JSONDecodeError):
         return
-    if plans["plans_name"] == DEFAULT_PLANS or any(plans.get(key) != default.get(key) for key in OF_PLANS):
+    if plans["plans_name"] == DEFAULT_PLANS or any(plans.get(key) != default.get(key) for key in KEYS_OF_PLANS):
         return
     for name, configuration in plans["configurations"].items():
         other = default["configurations"].get(name, {})
         if "data_identifier" not in configuration or "data_identifier" not in other:
             continue
-        differing = [key for key in OF_CONFIGURATION if configuration.get(key) != other.get(key)]
+        differing = [key for key in KEYS_OF_CONFIGURATION if configuration.get(key) != other.get(key)]
         if differing:
             yield name, f"data of its own, {DEFAULT_PLANS} differ in {', '.join(differing)}"
             continue
         fault = _first_fault(folder / other["data_identifier"], configuration, plans, case_identifiers)
         if fault:
-            yield name, f"data of its own, those of {DEFAULT_PLANS} can't be used: {fault}"
+            yield name, f"data of its own, those of {DEFAULT_PLANS} cannot be used: {fault}"
             continue
         configuration["data_identifier"] = other["data_identifier"]
-        yield name, f"uses the preprocessed data of {DEFAULT_PLANS} as they lie"
+        yield name, f"the preprocessed data of {DEFAULT_PLANS} are reused unchanged"
 
 
 def _first_fault(
     folder: Path, configuration: Mapping[str, Any], plans: Mapping[str, Any], case_identifiers: Sequence[str]
 ) -> str | None:
-    """Why the data of a folder are not what the configuration asks for; None where they are."""
     if not folder.is_dir() or not any(folder.iterdir()):
         return "not preprocessed"
     dataset_class = infer_dataset_class(str(folder))
     present = set(dataset_class.get_identifiers(str(folder)))
-    more = sorted(present - set(case_identifiers))
-    if more:
-        return f"{more[0]} is no case of the dataset"
+    unknown = sorted(present - set(case_identifiers))
+    if unknown:
+        return f"{unknown[0]} is not a case of the dataset"
     dataset = dataset_class(str(folder))
     for identifier in case_identifiers:
         if identifier not in present or not (folder / f"{identifier}.pkl").is_file():
             return f"{identifier} is missing"
         try:
-            data, seg, _, properties = dataset.load_case(identifier)  # opened, not read
+            data, seg, _, properties = dataset.load_case(identifier)  # opens the files, reads no voxels
         except (OSError, RuntimeError, ValueError, EOFError, pickle.UnpicklingError):
-            return f"{identifier} can't be read"
+            return f"{identifier} cannot be read"
         expected = _resampled_shape(properties, configuration["spacing"], plans["transpose_forward"])
         if tuple(data.shape[1:]) != expected or tuple(seg.shape[1:]) != expected:
             return f"{identifier} has shape {tuple(data.shape[1:])} there, not {expected}"
@@ -85,9 +85,7 @@ def _resampled_shape(
     properties: Mapping[str, Any], target: Sequence[float], transpose_forward: Sequence[int]
 ) -> tuple[int, ...]:
     spacing = [properties["spacing"][axis] for axis in transpose_forward]
-    if len(target) < len(spacing):  # 2d leaves the slices where they are
+    if len(target) < len(spacing):  # 2d does not resample across slices
         target = [spacing[0], *target]
-    return tuple(
-        int(i)
-        for i in compute_new_shape(properties["shape_after_cropping_and_before_resampling"], spacing, np.array(target))
-    )
+    shape = properties["shape_after_cropping_and_before_resampling"]
+    return tuple(int(i) for i in compute_new_shape(shape, spacing, np.array(target)))

@@ -9,9 +9,8 @@ from torch.profiler import ProfilerActivity, profile, record_function
 from torch.utils._python_dispatch import TorchDispatchMode
 from torch.utils._pytree import tree_leaves
 
-from nnunet_eas.network import eager_cpu
-from nnunet_eas.plan_translation import translate_architecture
-from nnunet_eas.planner.training_memory import training_step_memory
+from nnunet_eas.plans.training_memory import training_step_memory
+from nnunet_eas.plans.translation import translate_architecture
 
 # patch, strides, kernels; all axes differ
 TOPOLOGIES = {
@@ -104,12 +103,6 @@ class CPUStep:
         self.optimizer.step()
 
 
-@pytest.fixture(autouse=True)
-def as_on_a_gpu(monkeypatch):
-    """What the planner plans for: on the CPU the network keeps less."""
-    monkeypatch.setattr(eager_cpu, "runs_on", lambda x: False)
-
-
 @pytest.fixture
 def architecture(plain_unet):
     """Builds (network, topology, features) as a plan records it."""
@@ -137,6 +130,15 @@ def test_activations_are_what_autograd_keeps_in_a_real_step_to_the_byte(architec
     counted = count(built, topology, has_regions=has_regions, precision=torch.float32)
     real = CPUStep(built, **case(topology, has_regions=has_regions))
     assert counted.activations == real.kept_by_autograd()
+
+
+@EVERY_NETWORK
+@EVERY_TOPOLOGY
+def test_another_patch_and_batch_of_the_topology_are_counted_to_the_byte_too(architecture, topology, network):
+    built = architecture(network, topology)
+    other = {"patch_size": [edge * (2 + axis) for axis, edge in enumerate(TOPOLOGIES[topology][0])], "batch_size": 3}
+    counted = count(built, topology, precision=torch.float32, **other)
+    assert counted.activations == CPUStep(built, **case(topology, **other)).kept_by_autograd()
 
 
 @EVERY_NETWORK
