@@ -16,7 +16,7 @@ import numpy as np
 import pytest
 import SimpleITK as sitk
 
-from dataset_conversion.scans import read_table
+from dataset_conversion.dicom.scans import read_table
 from nnunet_eas.cli.main import main
 from nnunet_eas.demo import figures, pipeline
 from nnunet_eas.demo.knees import write_knees
