@@ -1,4 +1,4 @@
-"""Whether files are checkpoints of nnU-Net's that belong together, without reading their weights."""
+"""Checks that files are checkpoints of nnU-Net that belong together, without reading their weights."""
 
 from __future__ import annotations
 
@@ -13,17 +13,12 @@ from nnunetv2.utilities.plans_handling.plans_handler import PlansManager
 from nnunet_eas.plan_translation import architecture_differences
 
 ENTRIES = ("network_weights", "init_args", "trainer_name")
-"""Of every checkpoint of nnU-Net's; its predictor needs them."""
+"""Entries of every checkpoint of nnU-Net's, which its predictor needs."""
 
 
 @dataclass(frozen=True)
 class CheckpointHeader:
-    """What trained a network.
-
-    Attributes:
-        trainer_name: The trainer's class.
-        configuration_name: 2d, 3d_fullres, ...
-    """
+    """Class name of the trainer, and the configuration (2d, 3d_fullres, ...) that it trained."""
 
     trainer_name: str
     configuration_name: str
@@ -32,12 +27,12 @@ class CheckpointHeader:
 def read_checkpoint_headers(files: Sequence[Path], plans: Mapping[str, Any]) -> CheckpointHeader:
     """The header that all files have.
 
-    Weights of another network can fit by shape (other dilation rates, say) and would load without a word. So the
-    network that each file says it was trained as is compared with the plans'.
+    Weights of another network can fit by shape (other dilation rates, say) and would load without a warning. So the
+    network that each file names is compared with the plans'.
 
     Args:
         files: One for each fold.
-        plans: Content of the plans.json beside them.
+        plans: Content of the plans.json beside the folds.
 
     Raises:
         ValueError: A file is damaged, not a checkpoint of nnU-Net's, or from another training than the first.
@@ -49,7 +44,7 @@ def read_checkpoint_headers(files: Sequence[Path], plans: Mapping[str, Any]) -> 
         if header != first:
             raise ValueError(
                 f"The folds must be of one training, got {header.trainer_name} {header.configuration_name} in {file} "
-                f"and {first.trainer_name} {first.configuration_name} in {files[0]}. Give -f those of one."
+                f"and {first.trainer_name} {first.configuration_name} in {files[0]}. Give folds (-f) of one of them."
             )
     return first
 
