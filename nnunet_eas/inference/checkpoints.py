@@ -3,9 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import torch
 from nnunetv2.utilities.plans_handling.plans_handler import PlansManager
@@ -16,8 +15,7 @@ ENTRIES = ("network_weights", "init_args", "trainer_name")
 """Entries of every checkpoint of nnU-Net's, which its predictor needs."""
 
 
-@dataclass(frozen=True)
-class CheckpointHeader:
+class CheckpointHeader(NamedTuple):
     """Class name of the trainer, and the configuration (2d, 3d_fullres, ...) that it trained."""
 
     trainer_name: str

@@ -40,12 +40,7 @@ def convert(network: nn.Module, input_channels: int, patch_size: Sequence[int]) 
     """The graph `image` (batch, channels, *patch) -> `logits` (batch, heads, *patch), with any batch.
 
     By way of ONNX: converted from PyTorch directly, instance norm ends up as a dozen slow operations where it goes
-    through `torch.export`; the other way, `torch.jit.trace`, is deprecated.
-
-    Args:
-        network: In evaluation mode, on the CPU.
-        input_channels: Channels of the image.
-        patch_size: Spatial shape in voxels.
+    through `torch.export`; the other way, `torch.jit.trace`, is deprecated. The arguments are `onnx_graph.convert`'s.
     """
     graph = onnx_graph.convert(network, input_channels, patch_size)
     return runtime().Core().read_model(graph.SerializeToString())

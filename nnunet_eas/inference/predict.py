@@ -17,7 +17,7 @@ from nnunet_eas.inference.batched_predictor import BatchedPredictor
 from nnunet_eas.inference.engines import Engine
 from nnunet_eas.inference.pipeline import predict_cases
 from nnunet_eas.inference.quiet import quiet
-from nnunet_eas.inference.scan_files import Scan, ScanFiles, scans_in, single_case
+from nnunet_eas.inference.scan_files import Scan, find_cases
 from nnunet_eas.inference.trained_model import TrainedModel, load_trained_model
 from nnunet_eas.network.kept_memory import keep_freed_memory
 from nnunet_eas.support.errors import PartialSuccess
@@ -116,15 +116,24 @@ def predict(
             f"Predict with {previous} first, and give its masks."
         )
     with tempfile.TemporaryDirectory(prefix="nnunet_eas_") as work:
-        cases, faults = _cases(scans, previous_stage, model, Path(work))
+        ending, channels = model.dataset_json["file_ending"], len(model.channel_names)
+        cases, faults = find_cases(scans, previous_stage, Path(work), file_ending=ending, channels=channels)
         cases, faults = cases[part_id::num_parts], dict(list(faults.items())[part_id::num_parts])
         folder = Path(work, "masks") if output is None else Path(output)
         folder.mkdir(parents=True, exist_ok=True)
-        ending = model.dataset_json["file_ending"]
         if continue_prediction:
             endings = [ending, ".npz"] if save_probabilities else [ending]
             cases = [case for case in cases if not all((folder / f"{case.identifier}{e}").is_file() for e in endings)]
-        predictor = _predictor(model, torch.device(device), batch, step_size, mirroring, sum_on_device, verbose)
+        predictor = _predictor(
+            model,
+            torch.device(device),
+            sum_on_device=sum_on_device,
+            patches_at_once=batch,
+            tile_step_size=step_size,
+            use_mirroring=mirroring,
+            verbose=verbose,
+            verbose_preprocessing=verbose,
+        )
         if output is not None:
             _describe(folder, model, arguments)
         outcomes = predict_cases(
@@ -151,7 +160,7 @@ def predict(
 
 def _check(
     *,
-    output: str | Path | None,
+    output: Any,
     device: str,
     engine: str,
     step_size: float,
@@ -179,40 +188,16 @@ def _check(
         )
 
 
-def _cases(
-    scans: Scan | Sequence[Scan], previous_stage: Scan | None, model: TrainedModel, work: Path
-) -> tuple[list[ScanFiles], dict[str, str]]:
-    """The cases to predict, and the faults of those that can't be."""
-    ending, channels = model.dataset_json["file_ending"], len(model.channel_names)
-    if isinstance(scans, (str, Path)) and Path(scans).is_dir():
-        masks = None if previous_stage is None else Path(previous_stage)  # type: ignore[arg-type]  # refuses an image
-        return scans_in(Path(scans), file_ending=ending, channels=channels, previous_stage=masks)
-    case = single_case(scans, file_ending=ending, channels=channels, previous_stage=previous_stage, work=work)
-    return [case], {}
-
-
-def _predictor(
-    model: TrainedModel,
-    device: torch.device,
-    batch: int | None,
-    step_size: float,
-    mirroring: bool,
-    sum_on_device: bool,
-    verbose: bool,
-) -> BatchedPredictor:
+def _predictor(model: TrainedModel, device: torch.device, *, sum_on_device: bool, **options: Any) -> BatchedPredictor:
     """nnU-Net's predictor, still without an engine."""
     if device.type == "cpu":
         keep_freed_memory()
     with quiet():  # nnU-Net says on every CPU that it is no GPU
         predictor = BatchedPredictor(
-            patches_at_once=batch,
-            tile_step_size=step_size,
-            use_mirroring=mirroring,
             perform_everything_on_device=sum_on_device and device.type == "cuda",
             device=device,
-            verbose=verbose,
-            verbose_preprocessing=verbose,
             allow_tqdm=False,
+            **options,
         )
     predictor.manual_initialization(
         model.networks[0],
@@ -228,14 +213,19 @@ def _predictor(
 
 def _describe(folder: Path, model: TrainedModel, arguments: dict[str, Any]) -> None:
     """Writes beside the masks, as nnU-Net does, what postprocessing and ensembling need, and the arguments."""
-    for name, content in (
-        ("predict_from_raw_data_args", arguments),
-        ("dataset", model.dataset_json),
-        ("plans", model.plans_manager.plans),
-    ):
-        write_text(folder / f"{name}.json", json.dumps(content, indent=4, default=_as_text))
+    contents = {
+        "predict_from_raw_data_args": {key: _plain(value) for key, value in arguments.items()},
+        "dataset": model.dataset_json,
+        "plans": model.plans_manager.plans,
+    }
+    for name, content in contents.items():
+        write_text(folder / f"{name}.json", json.dumps(content, indent=4))
 
 
-def _as_text(value: Any) -> str:
-    """A path; the class of what is no JSON otherwise, images say."""
-    return str(value) if isinstance(value, Path) else type(value).__name__
+def _plain(value: Any) -> Any:
+    """An argument as JSON can hold it, an image by its class."""
+    if isinstance(value, (list, tuple)):
+        return [_plain(one) for one in value]
+    if isinstance(value, Path):
+        return str(value)
+    return value if isinstance(value, (str, int, float, type(None))) else type(value).__name__

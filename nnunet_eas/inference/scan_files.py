@@ -27,20 +27,48 @@ class ScanFiles:
     previous_stage: Path | None = None
 
 
-def scans_in(
-    folder: Path, *, file_ending: str, channels: int, previous_stage: Path | None = None
+def find_cases(
+    scans: Scan | Sequence[Scan], previous_stage: Scan | None, work: Path, *, file_ending: str, channels: int
 ) -> tuple[list[ScanFiles], dict[str, str]]:
-    """The complete cases of a folder in the order of their names, and the faults of the others.
+    """The complete cases in the order of their names, and the faults of the others.
 
     Args:
-        folder: Searched without its subfolders.
+        scans: A folder, searched without its subfolders; or one case's file or image, or a list of one a channel.
+        previous_stage: Masks of a cascade's first stage, CASE.nii.gz: their folder, or one case's file or image.
+        work: An existing folder. Images are written there, because nnU-Net's readers take files.
         file_ending: As in dataset.json.
-        channels: How many files each case must have.
-        previous_stage: Folder with the masks of a cascade's first stage, CASE.nii.gz.
+        channels: How many images each case must have.
 
     Raises:
-        FileNotFoundError: There is no scan in the folder.
+        FileNotFoundError: A file does not exist, or the folder holds no scan.
+        ValueError: A single case has too few or too many channels.
     """
+    if isinstance(scans, (str, Path)) and Path(scans).is_dir():
+        return _cases_in(Path(scans), previous_stage, file_ending, channels)
+    one_a_channel = [scans] if isinstance(scans, (str, Path, sitk.Image)) else list(scans)
+    if len(one_a_channel) != channels:
+        raise ValueError(
+            f"scans (-i) must have one image for each of the model's {channels} channels, got {len(one_a_channel)}. "
+            "Give a list of them, or a folder."
+        )
+    ending = ".nii" if file_ending == ".nii.gz" else file_ending  # not packed: it is read once
+    images = tuple(_as_file(one, work / f"scan_{n:04d}{ending}") for n, one in enumerate(one_a_channel))
+    name = images[0].name
+    identifier = (name.removesuffix(file_ending) if name.endswith(file_ending) else images[0].stem).removesuffix(
+        "_0000"
+    )
+    mask = None if previous_stage is None else _as_file(previous_stage, work / f"previous_stage{ending}")
+    if mask is not None and mask.is_dir():
+        mask = mask / f"{identifier}{file_ending}"
+    for file in (*images, mask or images[0]):
+        if not file.is_file():
+            raise FileNotFoundError(f"scans (-i) must be a folder, files or images, got {file}. Correct the path.")
+    return [ScanFiles(identifier, images, mask)], {}
+
+
+def _cases_in(
+    folder: Path, previous_stage: Scan | None, file_ending: str, channels: int
+) -> tuple[list[ScanFiles], dict[str, str]]:
     pattern = re.compile(rf"(?P<case>.+)_(?P<channel>\d{{4}}){re.escape(file_ending)}")
     found: dict[str, dict[int, Path]] = {}
     for path in sorted(folder.iterdir()):
@@ -53,10 +81,9 @@ def scans_in(
         )
     cases, faults = [], {}
     for identifier, files in found.items():
-        mask = previous_stage / f"{identifier}{file_ending}" if previous_stage else None
+        mask = None if previous_stage is None else Path(previous_stage) / f"{identifier}{file_ending}"  # type: ignore[arg-type]
         if sorted(files) != list(range(channels)):
-            got = ", ".join(f"{channel:04d}" for channel in sorted(files))
-            wanted = ", ".join(f"{channel:04d}" for channel in range(channels))
+            got, wanted = (", ".join(f"{n:04d}" for n in numbers) for numbers in (sorted(files), range(channels)))
             faults[identifier] = f"its channels must be {wanted}, got {got}. Add or rename files."
         elif mask is not None and not mask.is_file():
             faults[identifier] = f"its mask of the previous stage must exist, got no {mask}."
@@ -65,47 +92,8 @@ def scans_in(
     return cases, faults
 
 
-def single_case(
-    scans: Scan | Sequence[Scan], *, file_ending: str, channels: int, previous_stage: Scan | None, work: Path
-) -> ScanFiles:
-    """One case of files or of images in memory.
-
-    Args:
-        scans: One for each channel.
-        file_ending: As in dataset.json.
-        channels: How many there must be.
-        previous_stage: The mask of a cascade's first stage, or a folder with it.
-        work: An existing folder. Images are written there, because nnU-Net's readers take files.
-
-    Raises:
-        FileNotFoundError: A file does not exist.
-        ValueError: There are too few or too many channels.
-    """
-    one_a_channel = [scans] if isinstance(scans, (str, Path, sitk.Image)) else list(scans)
-    if len(one_a_channel) != channels:
-        raise ValueError(
-            f"scans (-i) must have one image for each of the model's {channels} channels, got {len(one_a_channel)}. "
-            "Give a list of them, or a folder."
-        )
-    ending = ".nii" if file_ending == ".nii.gz" else file_ending  # not packed: it is read once
-    images = tuple(_as_file(one, work / f"scan_{n:04d}{ending}") for n, one in enumerate(one_a_channel))
-    identifier = "scan" if isinstance(one_a_channel[0], sitk.Image) else _identifier(images[0], file_ending)
-    mask = None if previous_stage is None else _as_file(previous_stage, work / f"previous_stage{ending}")
-    if mask is not None and mask.is_dir():
-        mask = mask / f"{identifier}{file_ending}"
-    for file in (*images, mask or images[0]):
-        if not file.is_file():
-            raise FileNotFoundError(f"scans (-i) must be a folder, files or images, got {file}. Correct the path.")
-    return ScanFiles(identifier, images, mask)
-
-
 def _as_file(scan: Scan, name: Path) -> Path:
     if not isinstance(scan, sitk.Image):
         return Path(scan)
     sitk.WriteImage(scan, str(name))
     return name
-
-
-def _identifier(file: Path, file_ending: str) -> str:
-    name = file.name.removesuffix(file_ending) if file.name.endswith(file_ending) else file.stem
-    return name.removesuffix("_0000")

@@ -73,13 +73,7 @@ class TrainedModel:
 
 
 def model_folder(dataset: str, configuration: str, trainer: str, plans: str) -> Path:
-    """The folder of a trained model in nnUNet_results.
-
-    Args:
-        dataset: The dataset's name or id.
-        configuration: 2d, 3d_fullres, ...
-        trainer: The trainer's class name.
-        plans: The plans' name.
+    """The folder of a trained model in nnUNet_results; the dataset by its name or id.
 
     Raises:
         RuntimeError: nnUNet_results is not set.
