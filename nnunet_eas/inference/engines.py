@@ -81,7 +81,7 @@ def _has_openvino() -> bool:
 
 
 def _torch_forward(network: nn.Module, device: torch.device) -> Forward:
-    """The network on the device; the one place to prepare a network for prediction, by folding its batch norms say."""
+    """The network on the device: the one place where a network is prepared for prediction."""
     return network.to(device).eval()
 
 

@@ -13,13 +13,13 @@ import SimpleITK as sitk
 import torch
 from tqdm import tqdm
 
+from nnunet_eas.cpu import keep_freed_memory
 from nnunet_eas.inference.batched_predictor import BatchedPredictor
 from nnunet_eas.inference.engines import Engine
 from nnunet_eas.inference.pipeline import predict_cases
 from nnunet_eas.inference.quiet import quiet
 from nnunet_eas.inference.scan_files import Scan, find_cases
 from nnunet_eas.inference.trained_model import TrainedModel, load_trained_model
-from nnunet_eas.network.kept_memory import keep_freed_memory
 from nnunet_eas.support.errors import PartialSuccess
 from nnunet_eas.support.files import write_text
 
