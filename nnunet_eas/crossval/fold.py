@@ -30,7 +30,7 @@ class Model(NamedTuple):
 
 @dataclass(frozen=True)
 class Fold:
-    """A training.
+    """A training of a model.
 
     Attributes:
         dataset: The dataset's name, DatasetXXX_NAME.

@@ -14,7 +14,7 @@ from nnunet_eas.crossval.best import Best, read_best
 from nnunet_eas.crossval.dataset import find_dataset
 from nnunet_eas.crossval.fold import Model
 from nnunet_eas.inference.engines import Engine
-from nnunet_eas.inference.predict import Prediction, predict
+from nnunet_eas.inference.predict import Prediction, predict, without_faults
 from nnunet_eas.inference.scan_files import Scan
 from nnunet_eas.support.errors import PartialSuccess
 from nnunet_eas.support.files import read_json
@@ -87,7 +87,7 @@ def predict_best(
             for name, reason in partial.faults.items():
                 faults.setdefault(name, reason)  # a cascade's second stage only misses what its first one left out
             if not partial.result:
-                raise PartialSuccess(str(partial), [], faults) from partial
+                without_faults([], faults)
         return folder
 
     if output is not None:
@@ -109,13 +109,7 @@ def predict_best(
                 predictions.append(Prediction(name, file=Path(output, mask.name)))
         if output is not None:
             os.replace(dataset_json, Path(output, dataset_json.name))
-    if faults:
-        raise PartialSuccess(
-            f"scans (-i) must be sound, got faulty ones: {', '.join(faults)}. Fix the named faults and predict again.",
-            predictions,
-            faults,
-        )
-    return predictions
+    return without_faults(predictions, faults)
 
 
 def _previous_stage(model: Path, configuration: str) -> str | None:

@@ -52,7 +52,7 @@ def _read(file: Path, plans: Mapping[str, Any]) -> CheckpointHeader:
     try:
         # mapped, not read: the weights come with nnU-Net's own loading
         checkpoint = torch.load(file, map_location="cpu", weights_only=False, mmap=True)
-    except Exception as error:  # whatever unpickling a file of unknown origin ends in
+    except Exception as error:  # a file of unknown origin may raise anything
         reason = next(iter(str(error).splitlines()), "") or type(error).__name__
         raise ValueError(f"The checkpoint must be a whole one of nnU-Net's, got {file} ({reason}). {advice}") from error
     lacking = [name for name in ENTRIES if not isinstance(checkpoint, dict) or name not in checkpoint]

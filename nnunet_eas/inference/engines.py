@@ -1,4 +1,4 @@
-"""What runs a trained network: PyTorch, or OpenVINO on a CPU."""
+"""Engines that run a trained network: PyTorch, or OpenVINO on a CPU."""
 
 from __future__ import annotations
 
@@ -40,7 +40,7 @@ def forwards_of(
     Args:
         model: The folds' networks.
         device: Where patches and logits are.
-        engine: What runs the networks.
+        engine: "auto" or the name of one.
         images: The number of patches and mirrored views that are to be predicted.
 
     Raises:

@@ -20,7 +20,7 @@ if TYPE_CHECKING:
 
 SUFFIX = ".onnx"
 NEEDS = ("onnx", "onnxscript", "onnxruntime")
-OPSET = 18  # what PyTorch's exporter writes without converting; every runtime of the last years reads it
+OPSET = 18  # PyTorch's exporter writes it without converting; every runtime of the last years reads it
 LARGEST = 2**31 - 2**20  # bytes: protobuf's limit, less room for what is not weights
 
 

@@ -149,13 +149,18 @@ def predict(
                 predictions.append(Prediction(identifier, mask=sitk.ReadImage(str(file))))
             else:
                 predictions.append(Prediction(identifier, file=file))
-    if faults:
-        raise PartialSuccess(
-            f"scans (-i) must be sound, got faulty ones: {', '.join(faults)}. Fix the named faults and predict again.",
-            predictions,
-            faults,
-        )
-    return predictions
+    return without_faults(predictions, faults)
+
+
+def without_faults(predictions: list[Prediction], faults: dict[str, str]) -> list[Prediction]:
+    """The predictions, where no scan was faulty; raises `PartialSuccess` otherwise."""
+    if not faults:
+        return predictions
+    raise PartialSuccess(
+        f"scans (-i) must be sound, got faulty ones: {', '.join(faults)}. Fix the named faults and predict again.",
+        predictions,
+        faults,
+    )
 
 
 def _check(
