@@ -16,7 +16,7 @@ TRAINERS = Path(__file__).parent.resolve() / "trainers"
 PACKAGE = Path(nnunet_eas.__file__).resolve().parent
 
 OF_ALL = (TRAINERS / "schedule.py",)
-OF_EAS = (PACKAGE / "network", PACKAGE / "plan_translation.py", PACKAGE / "trainer" / "eas_unet_trainer.py")
+OF_EAS = (PACKAGE / "network", PACKAGE / "plans" / "translation.py", PACKAGE / "trainer" / "eas_unet_trainer.py")
 OF_RIVALS = (TRAINERS / "rivals.py", TRAINERS / "segnet.py")
 
 NORM_OF_EAS = {2: "torch.nn.modules.batchnorm.BatchNorm2d", 3: "torch.nn.modules.instancenorm.InstanceNorm3d"}

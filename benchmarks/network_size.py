@@ -19,7 +19,7 @@ from torch import nn
 from torch.utils.flop_counter import FlopCounterMode
 
 from nnunet_eas.network.eas_unet import EASUNet
-from nnunet_eas.plan_translation import dilation_rates
+from nnunet_eas.plans.translation import dilation_rates
 
 # name: patch, strides
 PLANS = {

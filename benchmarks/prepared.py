@@ -85,7 +85,7 @@ class Prepared:
             one["batch_size"] = sizes.batch_size or default["configurations"][of]["batch_size"]
             one["patch_size"] = list(sizes.patch_size or one["patch_size"])
         if arm.of_eas and arm.switches:
-            from nnunet_eas.plan_translation import translate_plans
+            from nnunet_eas.plans.translation import translate_plans
 
             plans = translate_plans(plans)  # of the sizes above: rates go by the patch
         plans["plans_name"] = name

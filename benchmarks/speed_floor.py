@@ -18,7 +18,7 @@ from torch.utils.flop_counter import FlopCounterMode
 
 from nnunet_eas.network.blocks import ConvNormNonlin, DepthwiseSeparableConv
 from nnunet_eas.network.eas_unet import EASUNet
-from nnunet_eas.plan_translation import dilation_rates
+from nnunet_eas.plans.translation import dilation_rates
 
 BLOCKS = (ConvDropoutNormReLU, ConvNormNonlin, DepthwiseSeparableConv)
 REPEATS = 5

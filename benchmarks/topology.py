@@ -96,8 +96,8 @@ def main() -> None:
 def plan_variant(work: Path, dataset: Path, variant: Variant) -> dict:
     """Writes the variant's plans file, from the preprocessed data that are there, and returns what it holds."""
     os.environ.update(nnUNet_raw=str(work / "raw"), nnUNet_preprocessed=str(work / "preprocessed"))
-    from nnunet_eas.planner import EASUNetPlanner
-    from nnunet_eas.planner.memory_budget import MemoryBudget
+    from nnunet_eas.plans.memory_budget import MemoryBudget
+    from nnunet_eas.plans.planner import EASUNetPlanner
 
     name = f"EASUNetPlans_{variant.name}"
     planner = EASUNetPlanner(dataset.name, variant.patch_target_gb or variant.target_gb or 8, plans_name=name)

@@ -100,8 +100,8 @@ def planned(dataset: str, configuration: str, target: float) -> tuple[dict, dict
     """Our plan and nnU-Net's default one at the same target, in figures; and our plan's architecture."""
     from nnunetv2.experiment_planning.experiment_planners.default_experiment_planner import ExperimentPlanner
 
-    from nnunet_eas.planner import EASUNetPlanner
-    from nnunet_eas.planner.plan_summary import summarise
+    from nnunet_eas.plans.planner import EASUNetPlanner
+    from nnunet_eas.plans.summary import summarise
 
     summaries = {}
     for name, planner_class in (("eas", EASUNetPlanner), ("default", ExperimentPlanner)):
@@ -130,7 +130,7 @@ def planned(dataset: str, configuration: str, target: float) -> tuple[dict, dict
 
 def on_cpu(row: dict, architecture: dict, limit_gb: float) -> dict:
     """A real step in single precision at a batch of two, on as much of the patch as the limit allows."""
-    from nnunet_eas.planner.training_memory import training_step_memory
+    from nnunet_eas.plans.training_memory import training_step_memory
 
     patch = list(row["eas_patch_size"])
     strides = architecture["arch_kwargs"]["strides"]
@@ -186,7 +186,7 @@ def compiled_kept_ratio(row: dict, architecture: dict) -> float:
     """
     from nnunetv2.utilities.get_network_from_plans import get_network_from_plans
 
-    from nnunet_eas.planner.training_memory import kept_bytes
+    from nnunet_eas.plans.training_memory import kept_bytes
 
     kwargs = architecture["arch_kwargs"]
     patch = [math.prod(stage[axis] for stage in kwargs["strides"]) for axis in range(len(row["eas_patch_size"]))]
@@ -255,7 +255,7 @@ def train_step(
     """
     from nnunetv2.utilities.get_network_from_plans import get_network_from_plans
 
-    from nnunet_eas.planner.training_memory import segmentation_loss, segmentation_targets
+    from nnunet_eas.plans.training_memory import segmentation_loss, segmentation_targets
 
     kwargs = architecture["arch_kwargs"]
     network = get_network_from_plans(

@@ -1,9 +1,10 @@
-"""Knee data of other people in nnU-Net's raw layout: find the cases, check them, convert them, write the dataset.
+"""Conversion of knee data into nnU-Net's raw layout: find the cases, check them, convert them, write the dataset.
 
-The way of the data: a file named for its source (`oai_zib.py`, `oaizib_cm.py`, ...) finds the cases; `raw_dataset.py`
-has each checked and then converted (`convert_case.py`) and finishes the dataset; `splits.py`, `report.py` and
-`verify.py` add what goes with it. `scans.py` takes scans without masks, `masks_home.py` the predicted masks back to
-them.
+- `convert.py` holds the Python functions; the command `nnunet-eas convert` calls them.
+- `sources/` has one file for each source of scans with masks. Its `__init__.py` tells how to add one.
+- `dicom/` reads DICOM series, converts new scans for prediction, and returns predicted masks to their series.
+- `writing/` writes and checks the dataset. Every NIfTI file is written by `writing/nifti.py`.
+- `case.py`, `geometry.py`, `image_files.py` and `label_schemes.py` are what these rooms share.
 
 Arrays are (z, y, x) as in SimpleITK and nnU-Net; `_xyz` marks SimpleITK's own order. Positions are LPS, in mm.
 """

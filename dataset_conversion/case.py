@@ -1,40 +1,38 @@
-"""What a source yields: its cases, and what is known about them all."""
+"""Cases of a source, and what is known about them all."""
 
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from collections.abc import Mapping
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Protocol
 
 import SimpleITK as sitk
 
+from dataset_conversion.faults import Faults
 
-class ImageSource(Protocol):
-    """A scan somewhere: `ImageFile`, `DicomSeries`, `Hdf5Image`. What it returns is oriented, see `geometry`."""
 
+class _Files(Protocol):
     def files(self) -> list[Path]:
-        """All files that belong to it."""
+        """All files that belong to the image."""
 
     def faults(self) -> list[str]:
-        """What is wrong with it as far as that shows without its voxels."""
+        """What is wrong with the image as far as that shows without its voxels."""
+
+
+class ImageSource(_Files, Protocol):
+    """A scan: `ImageFile`, `DicomSeries`, `Hdf5Image`. Its grid and image are oriented, see `geometry`."""
 
     def grid(self) -> sitk.Image:
-        """Its grid without content."""
+        """The scan's grid without content."""
 
     def read(self) -> sitk.Image:
         """The image."""
 
 
-class MaskSource(Protocol):
-    """The labels of a scan: `MaskFile`, `Hdf5Mask`."""
-
-    def files(self) -> list[Path]:
-        """All files that belong to it."""
-
-    def faults(self) -> list[str]:
-        """What is wrong with it as far as that shows without its voxels."""
+class MaskSource(_Files, Protocol):
+    """The mask of a scan: `MaskFile`, `Hdf5Mask`."""
 
     def read_on(self, image: sitk.Image) -> sitk.Image:
         """The mask on the grid of `image`; ValueError where it does not fit."""
@@ -46,11 +44,11 @@ class Case:
 
     Attributes:
         identifier: nnU-Net's case identifier; holds the source's own id.
-        patient: Whose knee it is: no patient may stand on both sides of a split.
+        patient: The person scanned; all scans of a patient go to the same side of a split.
         image: The scan.
-        mask: Its labels; None for a test case that has none.
-        is_test: Whether it goes to imagesTs.
-        promised_side: The side that the source says all its knees have.
+        mask: Its labels; None for a test case without them.
+        is_test: Whether the case goes to imagesTs.
+        promised_side: The side, "left" or "right", that the source says all its knees have.
     """
 
     identifier: str
@@ -61,7 +59,7 @@ class Case:
     promised_side: str | None = None
 
     def fingerprint(self) -> str:
-        """Changes when a file of the source changes (by name, size or time of change)."""
+        """A digest that changes when a file of the case changes, by name, size or time of change."""
         digest = hashlib.sha256()
         for file in self.image.files() + (self.mask.files() if self.mask else []):
             stat = file.stat()
@@ -74,21 +72,21 @@ class Source:
     """All cases of one source.
 
     Attributes:
-        kind: As on the command line.
+        kind: Name of the source, as in the command.
         cases: Sorted by identifier.
-        faults: Per identifier, what is wrong already with finding it.
-        structures: What the numbers in its masks mean; 0 is background.
-        channel: Name of the image's channel in dataset.json (nnU-Net normalises "CT" in another way).
+        faults: Cases that are faulty already when they are looked for.
+        structures: Meaning of the numbers in the masks; 0 is background.
         licence: Of the data.
-        reference: Whom to cite.
-        lists: Official groups of case identifiers (the two halves of a two-fold split), if there are any.
+        reference: The publication to cite.
+        channel: Name of the image's channel in dataset.json; nnU-Net normalises "CT" in another way.
+        lists: The patients of each half of the source's own two-fold split; empty without such a split.
     """
 
     kind: str
     cases: tuple[Case, ...]
-    faults: Mapping[str, Sequence[str]]
+    faults: Faults
     structures: Mapping[int, str]
     licence: str
     reference: str
     channel: str = "MRI"
-    lists: tuple[tuple[str, ...], ...] = field(default=())
+    lists: tuple[tuple[str, ...], ...] = ()

@@ -1,37 +1,41 @@
-"""What is wrong with the cases of a source, collected and told at once."""
+"""Faults of cases: collected, and told in one error."""
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+Faults = dict[str, list[str]]
+"""By case identifier, what is wrong with the case and what to do, one sentence or more each."""
 
 FAULT_TYPES = (ValueError, RuntimeError, OSError)
 """What reading a damaged file can raise: our own rules, SimpleITK's and pydicom's errors, the file system's."""
 
 
 class FaultyCases(ValueError):
-    """Raised once for all cases that can't be converted.
+    """Some cases are faulty, and none was to be skipped.
 
     Args:
-        faults: Per case identifier, what is wrong and what to do, one sentence or more each.
-        total: How many cases there are in all.
-        what: What is the matter with them all.
-        remedy: What to do.
+        faults: By case identifier.
+        total: Number of all cases.
+        words: As in `told`.
 
     Attributes:
         faults: The same.
     """
 
-    def __init__(
-        self,
-        faults: Mapping[str, Sequence[str]],
-        total: int,
-        *,
-        what: str = "can't be converted",
-        remedy: str = "Mend them, or convert the others with --skip-faulty.",
-    ) -> None:
-        self.faults = {case: list(found) for case, found in sorted(faults.items())}
-        lines = [f"  {case}: {fault}" for case, found in self.faults.items() for fault in found]
-        super().__init__(f"{len(self.faults)} of {total} cases {what}:\n" + "\n".join(lines) + f"\n{remedy}")
+    def __init__(self, faults: Faults, total: int, **words: str) -> None:
+        super().__init__(told(faults, total, **words))
+        self.faults = faults
+
+
+def told(
+    faults: Faults,
+    total: int,
+    *,
+    what: str = "can't be converted",
+    remedy: str = "Fix them, or convert the others with --skip-faulty.",
+) -> str:
+    """The message about all faulty cases, of `total` cases in all."""
+    lines = [f"  {case}: {fault}" for case, found in sorted(faults.items()) for fault in found]
+    return "\n".join([f"{len(faults)} of {total} cases {what}:", *lines, remedy])
 
 
 def in_words(error: Exception) -> str:

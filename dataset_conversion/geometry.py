@@ -1,4 +1,4 @@
-"""Grids in space: one orientation for all, and whether two of them are the same."""
+"""Voxel grids in space: turning them to one orientation, and comparing two of them."""
 
 from __future__ import annotations
 
@@ -8,15 +8,15 @@ import numpy as np
 import SimpleITK as sitk
 
 ORIENTATION = "LPS"
-"""Index axes of everything that is written run nearest to right-left, front-back, foot-head, whatever the source's."""
+"""Orientation of all that is written: the index axes run nearest to right-left, front-back and foot-head."""
 
 SAME_PLACE_MM = 0.01
 
 
 def oriented(image: sitk.Image) -> sitk.Image:
-    """The same voxels at the same places, with axes permuted and flipped to `ORIENTATION`. Oblique stays oblique.
+    """Permutes and flips the axes to `ORIENTATION`; every voxel keeps its place, and an oblique grid stays oblique.
 
-    As SimpleITK's DICOMOrient, in a sixth of its processor time.
+    The same as SimpleITK's DICOMOrient in a sixth of its processor time.
     """
     direction = np.asarray(image.GetDirection()).reshape(3, 3)
     axes, signs = _axes_and_signs(direction)
@@ -47,7 +47,7 @@ def blank(
 
 
 def _axes_and_signs(direction: np.ndarray) -> tuple[list[int], list[int]]:
-    """For each axis of `ORIENTATION`, which index axis runs along it, and whether in its sense."""
+    """For each axis of `ORIENTATION`, the index axis that runs along it, and 1 or -1 for its sense."""
     letters = sitk.DICOMOrientImageFilter.GetOrientationFromDirectionCosines(direction.ravel().tolist())
     axes = [next(i for i, letter in enumerate(letters) if letter in pair) for pair in ("LR", "PA", "SI")]
     return axes, [1 if letters[axis] in ORIENTATION else -1 for axis in axes]
@@ -60,7 +60,7 @@ def _place_turned(
     origin: Sequence[float],
     direction: np.ndarray,
 ) -> None:
-    """Gives an oriented image the place of what it was turned from, whose size and pose are given."""
+    """Gives an oriented image its place, from size and pose of the image that it was turned from."""
     axes, signs = _axes_and_signs(direction)
     first = np.asarray(origin, dtype=float)
     for axis, sign in zip(axes, signs):
@@ -70,7 +70,7 @@ def _place_turned(
 
 
 def place(image: sitk.Image, spacing_xyz: Sequence[float], origin: Sequence[float], direction: np.ndarray) -> None:
-    """Gives `image` a pose; arguments as for `blank`. Written-out cosines are made exactly perpendicular first."""
+    """Gives `image` a pose; arguments as for `blank`. The cosines are made exactly perpendicular, which files round."""
     u, _, vt = np.linalg.svd(np.asarray(direction, dtype=float))
     image.SetSpacing([float(s) for s in spacing_xyz])
     image.SetOrigin([float(o) for o in origin])
@@ -85,11 +85,11 @@ def corners(image: sitk.Image) -> np.ndarray:
 
 
 def same_place(a: sitk.Image, b: sitk.Image, tolerance_mm: float = SAME_PLACE_MM) -> bool:
-    """Whether two grids have the same voxels at the same places."""
+    """Whether two grids have the same size and their corners lie at the same places."""
     return a.GetSize() == b.GetSize() and bool(np.abs(corners(a) - corners(b)).max() <= tolerance_mm)
 
 
 def obliquity_deg(image: sitk.Image) -> float:
-    """Largest angle between an index axis and the body axis that it follows, in degrees."""
+    """The largest angle between an index axis and the body axis that it follows, in degrees."""
     cosines = np.abs(np.asarray(image.GetDirection()).reshape(3, 3)).max(axis=0)
     return float(np.degrees(np.arccos(np.clip(cosines, -1, 1))).max())

@@ -2,17 +2,15 @@
 
 from __future__ import annotations
 
-import gzip
-import zlib
+import math
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
-import nibabel
 import numpy as np
 import SimpleITK as sitk
 
 from dataset_conversion.geometry import blank, oriented, same_place
+from nnunet_eas.support.whole_nifti import check_whole
 
 ENDINGS = (".nii.gz", ".nii", ".mha", ".mhd", ".nrrd")
 
@@ -20,21 +18,24 @@ _BYTES = {"CHAR": 1, "UCHAR": 1, "SHORT": 2, "USHORT": 2, "INT": 4, "UINT": 4, "
 
 
 @dataclass(frozen=True)
-class ImageFile:
-    """One 3-D image with a pose of its own."""
-
+class _File:
     path: Path
 
     def files(self) -> list[Path]:
-        """All files that belong to it."""
+        """All files that belong to the image."""
         return [self.path, *_data_file(self.path)]
 
     def faults(self) -> list[str]:
-        """What is wrong with it as far as that shows without its voxels."""
+        """What is wrong with the file as far as that shows without its voxels."""
         return file_faults(self.path)
 
+
+@dataclass(frozen=True)
+class ImageFile(_File):
+    """One 3-D image with a pose of its own."""
+
     def grid(self) -> sitk.Image:
-        """Its oriented grid without content."""
+        """The image's oriented grid without content."""
         reader = sitk.ImageFileReader()
         reader.SetFileName(str(self.path))
         reader.ReadImageInformation()
@@ -48,36 +49,27 @@ class ImageFile:
         return blank(reader.GetSize(), reader.GetSpacing(), reader.GetOrigin(), direction)
 
     def read(self) -> sitk.Image:
-        """The oriented image. What else the file's header says is left behind."""
+        """The oriented image, without the file's other header fields."""
         return without_text(oriented(sitk.ReadImage(str(self.path))))
 
 
 @dataclass(frozen=True)
-class MaskFile:
+class MaskFile(_File):
     """The labels of one image.
 
     Attributes:
         path: The file.
-        has_pose: Whether its header says where it lies. If not, its index axes follow the oriented image's and it takes
-            the image's pose.
+        has_pose: Whether the file's header holds the mask's pose. If not, the mask's index axes follow the oriented
+            image's, and the mask takes the image's pose.
     """
 
-    path: Path
     has_pose: bool
 
-    def files(self) -> list[Path]:
-        """All files that belong to it."""
-        return [self.path, *_data_file(self.path)]
-
-    def faults(self) -> list[str]:
-        """What is wrong with it as far as that shows without its voxels."""
-        return file_faults(self.path)
-
     def read_on(self, image: sitk.Image) -> sitk.Image:
-        """The mask on the grid of `image`, which is oriented.
+        """The mask on the grid of the oriented `image`.
 
         Raises:
-            ValueError: It has another size, lies elsewhere, or holds other than whole numbers.
+            ValueError: The mask has another size or place, or holds other than whole numbers.
         """
         mask = sitk.ReadImage(str(self.path))
         if self.has_pose:
@@ -97,59 +89,40 @@ class MaskFile:
 
 
 def file_faults(path: Path) -> list[str]:
-    """A missing file, or a MetaImage whose data file has another length than its header says."""
+    """Faults of an image file: missing, truncated NIfTI, or MetaImage data of another length than its header says."""
     if not path.is_file():
         return [f"{path.name} is missing. Put it in its place, or take the case out of the list."]
-    if path.name.endswith((".nii", ".nii.gz")):
-        return _nifti_faults(path)
-    if path.suffix != ".mhd":
-        return []
-    header = _meta_image_header(path)
-    missing = [key for key in ("DimSize", "ElementType", "ElementDataFile") if key not in header]
-    if missing:
-        return [f"{path.name} is no MetaImage header: {', '.join(missing)} missing. Get the file anew."]
-    if header["ElementDataFile"] == "LOCAL":
-        return []
-    data = path.parent / header["ElementDataFile"]
-    if not data.is_file():
-        return [f"{data.name}, which {path.name} names, is missing. Put it beside the header."]
-    size = _BYTES.get(header["ElementType"].removeprefix("MET_"))
-    if size is None or header.get("CompressedData", "False").lower() == "true":
-        return []
-    size *= int(header.get("ElementNumberOfChannels", "1"))
-    for edge in header["DimSize"].split():
-        size *= int(edge)
-    size += max(int(header.get("HeaderSize", "0")), 0)
-    if data.stat().st_size != size:
-        found = data.stat().st_size
-        return [f"{data.name} must have the {size} bytes that its header implies, got {found}. Get both files anew."]
+    if path.suffix == ".mhd":
+        return _meta_image_faults(path)
+    try:
+        check_whole(path)
+    except (OSError, RuntimeError):
+        return [f"{path.name} is damaged or cut off. Get it anew."]
     return []
 
 
-def _nifti_faults(path: Path) -> list[str]:
-    """A file that ends before its voxels do: SimpleITK fills the rest with zeros and says nothing."""
-    damaged = [f"{path.name} is damaged or cut off. Get it anew."]
-    try:
-        nifti = nibabel.Nifti1Image.from_filename(path)
-    except (nibabel.filebasedimages.ImageFileError, OSError, EOFError, ValueError, zlib.error):
-        return damaged
-    voxels: Any = nifti.dataobj
-    expected = int(voxels.offset) + int(np.prod(nifti.shape)) * nifti.get_data_dtype().itemsize
-    with path.open("rb") as f:
-        if path.suffix != ".gz":
-            return [] if path.stat().st_size >= expected else damaged
-        f.seek(-4, 2)
-        if int.from_bytes(f.read(4), "little") == expected % 2**32:  # gzip's last word is the length of the content
-            return []
-    try:  # several gzip members in one file, or something behind the voxels: only reading it all can tell
-        with gzip.open(path) as unpacked:
-            return [] if sum(len(block) for block in iter(lambda: unpacked.read(1 << 22), b"")) >= expected else damaged
-    except (OSError, EOFError, zlib.error):
-        return damaged
+def _meta_image_faults(path: Path) -> list[str]:
+    header = _meta_image_header(path)
+    if missing := [key for key in ("DimSize", "ElementType", "ElementDataFile") if key not in header]:
+        return [f"{path.name} is no MetaImage header: {', '.join(missing)} missing. Get the file anew."]
+    for data in _data_file(path):
+        if not data.is_file():
+            return [f"{data.name}, which {path.name} names, is missing. Put it beside the header."]
+        voxel_bytes = _BYTES.get(header["ElementType"].removeprefix("MET_"))
+        if voxel_bytes is None or header.get("CompressedData", "False").lower() == "true":
+            continue
+        voxels = math.prod(int(edge) for edge in header["DimSize"].split())
+        implied = voxels * voxel_bytes * int(header.get("ElementNumberOfChannels", "1"))
+        implied += max(int(header.get("HeaderSize", "0")), 0)
+        if (found := data.stat().st_size) != implied:
+            return [
+                f"{data.name} must have the {implied} bytes that its header implies, got {found}. Get both files anew."
+            ]
+    return []
 
 
 def _narrowed(mask: sitk.Image) -> sitk.Image:
-    """The same labels as uint8: some tools write masks as floating point."""
+    """The same labels as uint8; some tools write masks as floating point."""
     if mask.GetPixelID() == sitk.sitkUInt8:
         return mask
     narrow = sitk.Cast(mask, sitk.sitkUInt8)
@@ -161,7 +134,7 @@ def _narrowed(mask: sitk.Image) -> sitk.Image:
 
 
 def without_text(image: sitk.Image) -> sitk.Image:
-    """The same image without its header's free text, which could name a patient."""
+    """The image without its header's free text, which could name a patient."""
     for key in image.GetMetaDataKeys():
         image.EraseMetaData(key)
     return image

@@ -1,4 +1,4 @@
-"""Which structures a dataset distinguishes, and which number each gets."""
+"""Label schemes: the structures that a dataset distinguishes, and their numbers."""
 
 from __future__ import annotations
 
@@ -18,10 +18,10 @@ class LabelScheme:
     """A dataset's labels.
 
     Attributes:
-        name: As on the command line.
+        name: Name of the scheme, as in the command.
         structures: In the order of their numbers, from 1. A source's other structures become background.
-        regions: Overlapping structures for region-based training, each the numbers it consists of, in the order in
-            which nnU-Net writes them over each other.
+        regions: Overlapping structures for region-based training, each with the numbers it consists of, in the order
+            in which nnU-Net writes them over each other.
     """
 
     name: str
@@ -41,10 +41,9 @@ class LabelScheme:
 
     def regions_class_order(self) -> list[int]:
         """`regions_class_order` of dataset.json: the number that each region's own part has in a mask."""
-        remaining = [set(numbers) for numbers in self.regions.values()]
+        regions = [set(numbers) for numbers in self.regions.values()]
         # a later region is written over an earlier one, which keeps what no later one takes
-        own = [min(mine - set().union(*remaining[i + 1 :])) for i, mine in enumerate(remaining)]
-        return own
+        return [min(region - set().union(*regions[i + 1 :])) for i, region in enumerate(regions)]
 
     def lookup(self, source: Mapping[int, str]) -> np.ndarray:
         """The number in this scheme for each number of a source, (256,), uint8.
@@ -59,9 +58,8 @@ class LabelScheme:
         if missing := sorted(set(numbers.values()) - set(table.tolist())):
             names = ", ".join(self.structures[n - 1] for n in missing)
             raise ValueError(
-                f"labels must be a scheme whose structures the source holds, got {self.name}, and "
-                f"{names} is not there. "
-                "Choose another --labels."
+                f"labels must be a scheme whose structures the source holds, got {self.name}, and {names} is not "
+                "there. Choose another --labels."
             )
         return table
 
@@ -98,10 +96,11 @@ SCHEMES = {
 
 
 def count(labels: np.ndarray) -> np.ndarray:
-    """Voxels of each number of a uint8 mask, (256,). Slice by slice: numpy would widen the whole mask eightfold."""
+    """Voxels of each number of a uint8 mask, (256,)."""
+    # slice by slice, because numpy would widen the whole mask eightfold
     return sum((np.bincount(part.ravel(), minlength=256) for part in labels), np.zeros(256, dtype=np.int64))
 
 
 def unknown_labels(present: Iterable[int], source: Mapping[int, str]) -> list[int]:
-    """Numbers in a mask that its source does not know."""
+    """Numbers in a mask that its source does not define, in ascending order."""
     return sorted(int(n) for n in set(present) - {0, *source})

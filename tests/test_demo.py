@@ -14,7 +14,7 @@ import numpy as np
 import pytest
 import SimpleITK as sitk
 
-from dataset_conversion.scans import read_table
+from dataset_conversion.dicom.scans import read_table
 from nnunet_eas.cli.main import main
 from nnunet_eas.demo.commands import Commands, command_line
 from nnunet_eas.demo.knees import write_knees

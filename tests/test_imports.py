@@ -22,15 +22,16 @@ ROOMS = (
     ("network/decoder.py", 2, NETWORK),
     ("network/eas_module.py", 2, NETWORK),
     ("network", 1, {"torch"}),
-    ("plan_translation.py", 3, None),
+    ("cpu", 3, {"torch"}),
+    ("plans/translation.py", 3, None),
     ("phantom", 4, ARRAYS),
     ("phantom_archive", 4, ARRAYS | {"SimpleITK", "pydicom"}),
-    ("evaluation", 4, ARRAYS | {"SimpleITK", "PIL", "isal"}),
-    ("morphometry", 4, ARRAYS | {"skimage", "matplotlib"}),
-    ("report", 4, {"numpy", "SimpleITK", "PIL"}),
+    ("evaluation", 4, ARRAYS | {"SimpleITK", "PIL"}),
+    ("morphometry", 4, ARRAYS | {"SimpleITK", "skimage", "matplotlib"}),
+    ("reporting", 4, {"numpy", "SimpleITK", "PIL"}),
     ("inference", 4, None),
     ("trainer", 4, None),
-    ("planner", 4, None),
+    ("plans", 4, None),
     ("crossval", 4, None),
     ("demo", 4, None),
     ("lookup", 5, None),
@@ -85,7 +86,7 @@ def violations(source, path):
             other_room, other_layer, _ = room_of(file_of(name))
             if other_layer > layer:
                 found.append(f"{path} (layer {layer}) imports {name} (layer {other_layer})")
-            if {room, other_room} == {"planner", "trainer"}:
+            if {room, other_room} == {"plans", "trainer"}:
                 found.append(f"{path} imports {name}; planner and trainers do not know each other")
         elif top == "dataset_conversion" and room != "cli":
             found.append(f"{path} imports {name}; only the command line knows the conversion")
@@ -118,13 +119,13 @@ def test_imports_point_downwards(path):
         ("network/anything.py", "from ..startup import register"),
         ("network/anything.py", "from .. import startup"),
         ("network/eas_unet.py", "from nnunetv2 import paths"),
-        ("plan_translation.py", "from nnunet_eas.cli import main"),
-        ("plan_translation.py", "from nnunet_eas import startup"),
+        ("plans/translation.py", "from nnunet_eas.cli import main"),
+        ("plans/translation.py", "from nnunet_eas import startup"),
         ("evaluation/anything.py", "import torch"),
         ("phantom/anything.py", "import SimpleITK"),
         ("trainer/anything.py", "import nnunet_eas.cli.main"),
-        ("trainer/anything.py", "from nnunet_eas.planner import EASUNetPlanner"),
-        ("planner/anything.py", "from nnunet_eas.trainer import EASUNetTrainer"),
+        ("trainer/anything.py", "from nnunet_eas.plans.planner import EASUNetPlanner"),
+        ("plans/anything.py", "from nnunet_eas.trainer import EASUNetTrainer"),
         ("startup.py", "import torch"),
         ("demo/anything.py", "from dataset_conversion import scans"),
     ],
@@ -138,8 +139,9 @@ def test_the_rule_bites(path, source):
     [
         ("network/anything.py", "import math\nimport torch.nn as nn\nfrom nnunet_eas import __version__"),
         ("network/eas_unet.py", "from dynamic_network_architectures.building_blocks import helper"),
-        ("plan_translation.py", "from nnunet_eas.network import anything"),
+        ("plans/translation.py", "from nnunet_eas.network import anything"),
         ("trainer/anything.py", "import nnunetv2\nfrom . import other"),
+        ("trainer/anything.py", "from nnunet_eas.plans.translation import translate_plans"),
         ("cli/anything.py", "from nnunet_eas import startup"),
     ],
 )

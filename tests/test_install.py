@@ -293,11 +293,12 @@ def test_switch_off_variable_leaves_the_environment_alone(wheel_environment):
     assert mine.stdout.strip() == "/mine"
 
 
-def test_absent_plugin_gives_the_error_that_the_readme_shows(new_environment):
+def test_absent_plugin_gives_the_error_that_the_documentation_shows(new_environment):
     completed = new_environment.run(new_environment.python, "-c", LOOK_UP, "EASUNetTrainer", check=False)
     assert completed.returncode != 0
     assert NOT_FOUND in completed.stderr
-    assert NOT_FOUND in (ROOT / "README.md").read_text(encoding="utf-8")
+    page = ROOT / "docs" / "how-to" / "solve-problems.md"
+    assert NOT_FOUND in page.read_text(encoding="utf-8")
 
 
 def test_inherited_by_an_environment_without_the_plugin(wheel_environment, new_environment, tmp_path):

@@ -11,7 +11,7 @@ from pathlib import Path
 from nnunet_eas.crossval.dataset import SPLIT, Dataset, folds_of
 from nnunet_eas.crossval.fold import Fold, Model
 from nnunet_eas.crossval.record import read_record
-from nnunet_eas.report.training_log import Curve, read_curve
+from nnunet_eas.reporting.training_log import Curve, read_curve
 
 RECENT = 10
 """Epochs from whose time the rest is estimated."""

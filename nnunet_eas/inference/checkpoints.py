@@ -9,7 +9,7 @@ from typing import Any, NamedTuple
 import torch
 from nnunetv2.utilities.plans_handling.plans_handler import PlansManager
 
-from nnunet_eas.plan_translation import architecture_differences
+from nnunet_eas.plans.translation import architecture_differences
 
 ENTRIES = ("network_weights", "init_args", "trainer_name")
 """Entries of every checkpoint of nnU-Net's, which its predictor needs."""

@@ -1,4 +1,4 @@
-"""One case of an archive: whose knee it is, where it lies in the scanner, and what its series is called."""
+"""One case of an archive: the knee, its place in the scanner, and its names."""
 
 from __future__ import annotations
 
@@ -11,26 +11,23 @@ import numpy as np
 
 from nnunet_eas.phantom import Knee, knee
 
-Flips = tuple[bool, bool, bool]
-"""Whether a scan's columns, rows and order of slices are reversed against the usual."""
-
 MOST_CASES = 1000
-_ID_STEPS = (1, 1000)  # so that the last of the most cases still has seven digits
+_ID_STEPS = (1, 1000)  # the last identifier of MOST_CASES still has seven digits
 _FIRST_DAY = date(2004, 2, 16)
 _DAYS = 800
 
 
 @dataclass(frozen=True, eq=False)
 class ArchiveCase:
-    """What was written for one case, before any defect.
+    """One knee of an archive.
 
     Attributes:
         identifier: Seven digits, as OAI's.
-        release: OAI's release that the scan belongs to, "0.C.2" or "0.E.1".
+        release: OAI's release of the scan, "0.C.2" or "0.E.1".
         side: "left" or "right".
         knee: Scan and labels, arrays (z, y, x) on a grid that runs to the patient's left, back and head.
         series: release / identifier / yyyymmdd / barcode, relative to the root of the scans.
-        affine: (4, 4), voxel index (x, y, z) of those arrays -> position of the voxel's centre in mm, LPS.
+        affine: (4, 4), from voxel index (x, y, z) of those arrays to the position of the voxel's centre, LPS mm.
     """
 
     identifier: str
@@ -41,12 +38,12 @@ class ArchiveCase:
     affine: np.ndarray
 
     def position(self, index_xyz: Sequence[float] | np.ndarray) -> np.ndarray:
-        """Position in mm, LPS, of a voxel index (x, y, z), or of several: (..., 3) in and out."""
+        """Positions, LPS mm, of voxel indices (x, y, z): (..., 3) in and out."""
         return np.asarray(index_xyz) @ self.affine[:3, :3].T + self.affine[:3, 3]
 
 
 def draw_identifiers(*, cases: int, seed: int) -> list[str]:
-    """Ascending identifiers of seven digits; more cases do not change the first ones."""
+    """Ascending identifiers of seven digits; a larger number of cases begins with the same ones."""
     steps = np.random.default_rng(seed).integers(*_ID_STEPS, size=cases)
     return [str(9_000_000 + number) for number in np.cumsum(steps)]
 
@@ -61,17 +58,7 @@ def draw_case(
     side: str,
     obliquity_deg: float,
 ) -> ArchiveCase:
-    """Draws one case; its neighbours in the archive have no influence on it.
-
-    Args:
-        identifier: Seven digits.
-        index: The case's place in the archive.
-        seed: The archive's.
-        shape: Voxels, (z, y, x).
-        spacing: mm, (z, y, x).
-        side: "left" or "right".
-        obliquity_deg: The grid is rotated by up to that.
-    """
+    """Draws the case at place `index` of the archive, independently of the others."""
     rng = np.random.default_rng((seed, index))
     drawn = knee(seed=int(rng.integers(2**31)), shape=shape, spacing=spacing, side=side)
     day = _FIRST_DAY + timedelta(days=int(rng.integers(_DAYS)))
@@ -88,7 +75,7 @@ def draw_case(
 
 
 def _draw_affine(rng: np.random.Generator, knee: Knee, obliquity_deg: float) -> np.ndarray:
-    """A tilted grid whose centre lies where a knee lies: beside the midline, near the isocentre along the table."""
+    """A tilted grid with its centre beside the midline, near the isocentre along the table."""
     spacing_xyz, shape_xyz = np.array(knee.spacing[::-1]), np.array(knee.image.shape[::-1])
     rotation = _rotation(rng.normal(size=3), np.deg2rad(rng.uniform(0, obliquity_deg)))
     centre = rng.uniform((60, -20, -40), (110, 20, 40)) * (1 if knee.side == "left" else -1, 1, 1)
@@ -99,7 +86,7 @@ def _draw_affine(rng: np.random.Generator, knee: Knee, obliquity_deg: float) -> 
 
 
 def _rotation(axis: np.ndarray, angle: float) -> np.ndarray:
-    """Rodrigues' formula."""
+    """A rotation about an axis, by Rodrigues' formula."""
     x, y, z = axis / np.linalg.norm(axis)
     cross = np.array([[0, -z, y], [z, 0, -x], [-y, x, 0]])
     return np.eye(3) + np.sin(angle) * cross + (1 - np.cos(angle)) * cross @ cross

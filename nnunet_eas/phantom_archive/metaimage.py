@@ -1,4 +1,4 @@
-"""OAI-ZIB's masks: MetaImage, a header and uncompressed bytes, without a pose."""
+"""Writes masks as OAI-ZIB stores them: MetaImage, a header and uncompressed bytes, without a pose."""
 
 from __future__ import annotations
 
@@ -24,12 +24,12 @@ ElementDataFile = {data}
 
 
 def write_mask(path: Path, labels: np.ndarray, spacing: tuple[float, float, float]) -> None:
-    """Writes header and data. The header says nothing of where the knee lay: the real ones do not either.
+    """Writes header and data. As in the real archive, the header does not tell the knee's place.
 
     Args:
-        path: The header's, ending in ``.mhd``; the data get its name with ``.raw``.
+        path: The header, ending in ``.mhd``; the data get its name with ``.raw``.
         labels: (z, y, x), uint8.
-        spacing: mm, (z, y, x); written with six digits, as ITK does, so that it is not quite the scan's.
+        spacing: mm, (z, y, x); rounded to six digits, as by ITK, so that it differs a little from the scan's.
     """
     data = path.with_suffix(".raw")
     data.write_bytes(np.ascontiguousarray(labels, dtype=np.uint8).tobytes())

@@ -9,19 +9,26 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
+PARTIAL = ".partial_"
+"""Start of a temporary file's name."""
+
 
 @contextmanager
-def replacing(path: Path) -> Iterator[Path]:
-    """Yields a temporary name beside `path`; what was written there gets the name `path` at the end of the block.
+def replacing(path: Path, folder: Path | None = None) -> Iterator[Path]:
+    """Yields a temporary name; what was written there gets the name `path` at the end of the block.
 
     The temporary name starts with a dot and keeps the ending, because many libraries choose the format by it. Where
     the block raises, the temporary file is removed and `path` stays as it was.
+
+    Args:
+        path: The file.
+        folder: Where the temporary file lies, on the same disk; None is beside `path`.
 
     Example:
         >>> with replacing(Path("figure.png")) as temporary:
         ...     figure.savefig(temporary)
     """
-    temporary = path.with_name(f".partial_{os.getpid()}_{path.name}")
+    temporary = (folder or path.parent) / f"{PARTIAL}{os.getpid()}_{path.name}"
     try:
         yield temporary
         os.replace(temporary, path)
@@ -30,9 +37,9 @@ def replacing(path: Path) -> Iterator[Path]:
         raise
 
 
-def write_bytes(path: Path, content: bytes) -> None:
-    """Writes bytes, whole or not at all."""
-    with replacing(path) as temporary:
+def write_bytes(path: Path, content: bytes, folder: Path | None = None) -> None:
+    """Writes bytes, whole or not at all; `folder` as in `replacing`."""
+    with replacing(path, folder) as temporary:
         temporary.write_bytes(content)
 
 
@@ -50,20 +57,22 @@ def write_json(path: Path, content: Mapping[str, Any] | list[Any], indent: int |
     write_text(path, json.dumps(content, indent=indent, allow_nan=False) + "\n")
 
 
-def read_json(path: Path, what: str) -> Any:
+def read_json(path: Path, what: str, remedy: str | None = None) -> Any:
     """Reads JSON.
 
     Args:
         path: The file.
         what: The file's part in the command, named by the error: "-djfile", "plans".
+        remedy: The last sentence of the error; None for a general one.
 
     Raises:
         FileNotFoundError: There is no such file.
         ValueError: It is not JSON.
     """
     if not path.is_file():
-        raise FileNotFoundError(f"{what} must be a file, got {path}. Correct the path.")
+        raise FileNotFoundError(f"{what} must be a file, got {path}. {remedy or 'Correct the path.'}")
     try:
         return json.loads(path.read_text(encoding="utf-8"))
     except ValueError as error:
-        raise ValueError(f"{what} must be whole JSON, got {path} ({error}). Copy or write it anew.") from error
+        remedy = remedy or "Copy or write it anew."
+        raise ValueError(f"{what} must be whole JSON, got {path} ({error}). {remedy}") from error

@@ -18,7 +18,7 @@ from torch._dynamo import OptimizedModule
 from torch.nn.parallel import DistributedDataParallel
 
 from nnunet_eas.cpu import accelerate, keep_freed_memory
-from nnunet_eas.plan_translation import architecture_differences, translate_plans
+from nnunet_eas.plans.translation import architecture_differences, translate_plans
 from nnunet_eas.trainer.interruptible import Interruptible
 from nnunet_eas.trainer.progress_bar import ProgressBar
 

@@ -22,7 +22,7 @@ from arms import ARMS
 from benchmarks.made_results import TITLES
 from prepared import Prepared, Sizes, sizes_of
 
-from nnunet_eas.plan_translation import translate_plans
+from nnunet_eas.plans.translation import translate_plans
 
 pytestmark = pytest.mark.slow
 

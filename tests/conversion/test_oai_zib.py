@@ -9,20 +9,17 @@ import subprocess
 import sys
 import time
 from contextlib import suppress
-from itertools import product
 
 import numpy as np
 import pytest
 import SimpleITK as sitk
-from archives import SMALL, archive_options, contents
+from archives import FLIPS, LANDMARKS_XYZ, SMALL, archive_options, contents
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
+from phantom_defects import Defect, write_archive
 
-from dataset_conversion.lock import locked
-from nnunet_eas.phantom_archive import Defect, write_archive
+from dataset_conversion.writing.output_folder import one_conversion_at_a_time
 
-FLIPS = tuple(product((False, True), repeat=3))
-LANDMARKS_XYZ = ((0, 0, 0), (8, 25, 19), (3, 7, 11), (8, 0, 4))
 CARTILAGE = np.array([0, 0, 1, 0, 2], dtype=np.uint8)
 
 
@@ -196,19 +193,19 @@ def test_a_second_run_converts_only_what_is_missing_or_has_changed(tmp_path, con
     folder = tmp_path / "raw" / "Dataset500_OAIZIB"
     before, times = contents(folder), {f: f.stat().st_mtime_ns for f in folder.rglob("*.nii.gz")}
 
-    assert "0 of them to convert" in convert(*options)[1]
+    assert "0 of them converted now" in convert(*options)[1]
     assert {f: f.stat().st_mtime_ns for f in folder.rglob("*.nii.gz")} == times
 
     lost = folder / "labelsTr" / f"oaizib_{archive.cases[1].identifier}.nii.gz"
     lost.unlink()
-    assert "1 of them to convert" in convert(*options)[1]
+    assert "1 of them converted now" in convert(*options)[1]
     assert contents(folder) == before
 
     changed = next((archive.masks).rglob(f"{archive.cases[2].identifier}.segmentation_masks.raw"))
     content = bytearray(changed.read_bytes())
     content[:1] = b"\2"
     changed.write_bytes(content)
-    assert "1 of them to convert" in convert(*options)[1]
+    assert "1 of them converted now" in convert(*options)[1]
     assert sitk.ReadImage(str(folder / "labelsTr" / f"oaizib_{archive.cases[2].identifier}.nii.gz"))[0, 0, 0] == 1
 
 
@@ -230,7 +227,7 @@ def test_killed_at_any_moment_and_run_again_it_ends_as_if_undisturbed(tmp_path):
         process.send_signal(signal.SIGKILL)
         killed += process.wait() == -signal.SIGKILL
         for file in (tmp_path / "killed").rglob("*.nii.gz"):
-            if "unfinished" not in file.parts:
+            if "conversion" not in file.relative_to(tmp_path).parts:
                 gzip.decompress(file.read_bytes())  # raises on half a file
     assert killed >= 3
     assert start(tmp_path / "killed").wait() == 0
@@ -311,7 +308,7 @@ def test_the_papers_protocol(tmp_path, convert):
 
     status, _, err = convert(*archive_options(archive, tmp_path / "raw", 501), "--paper")
     assert status == 1
-    assert "must be at most the number of training cases, 5" in err
+    assert "must be 1 to the number of training cases, 5" in err
 
 
 def test_slices_are_2d_cases_and_stay_together_in_a_split(tmp_path, convert):
@@ -360,12 +357,12 @@ def test_a_slicing_axis_that_is_not_sagittal_is_told(tmp_path, convert):
 @pytest.mark.parametrize(
     ("options", "message"),
     [
-        (["--archive", "nowhere"], "--archive must hold segmentation/segmentation_masks"),
+        (["--archive", "nowhere"], "source (--archive) must hold segmentation/segmentation_masks"),
         (["--mri", "nowhere"], "--mri must be a folder"),
-        (["-d", "0"], "-d must be 1 to 999"),
+        (["-d", "0"], "dataset_id (-d) must be 1 to 999"),
         (["--name", "a b"], "--name must consist of"),
         (["--split", "nowhere.json"], "--split must be nnunet, two-fold or a file"),
-        (["--paper", "--paper-cases", "0"], "--paper-cases must be at least 1"),
+        (["--paper", "--paper-cases", "0"], "(--paper-cases) must be 1 to"),
         (["--paper-cases", "4"], "--paper-cases must go with --paper"),
         (["--labels", "sided"], "labels must be a scheme whose structures the source holds"),
     ],
@@ -431,7 +428,7 @@ def test_a_damaged_output_is_converted_again(tmp_path, convert):
     before = contents(tmp_path / "raw")
     image = next((tmp_path / "raw" / "Dataset500_OAIZIB" / "imagesTr").iterdir())
     image.write_bytes(image.read_bytes()[:-9])
-    assert "1 of them to convert" in convert(*options)[1]
+    assert "1 of them converted now" in convert(*options)[1]
     assert contents(tmp_path / "raw") == before
 
 
@@ -440,7 +437,7 @@ def test_two_conversions_at_once(tmp_path, convert):
     options = archive_options(archive, tmp_path / "raw")
     convert(*options)
     next((tmp_path / "raw" / "Dataset500_OAIZIB" / "imagesTr").iterdir()).unlink()
-    with locked(tmp_path / "raw" / "Dataset500_OAIZIB"):
+    with one_conversion_at_a_time(tmp_path / "raw" / "Dataset500_OAIZIB"):
         assert "one conversion at a time" in convert(*options)[2]
     assert convert(*options)[0] == 0
 

@@ -8,9 +8,9 @@ import pydicom
 import pytest
 import SimpleITK as sitk
 from archives import SMALL, contents
+from phantom_defects import Defect, write_archive
 
-from dataset_conversion.scans import read_table
-from nnunet_eas.phantom_archive import Defect, write_archive
+from dataset_conversion.dicom.scans import read_table
 
 FLIPS = ((True, False, True), (False, True, False), (True, True, True))
 LABELS = {"background": 0, "femoral_cartilage": 1, "tibial_cartilage": 2}

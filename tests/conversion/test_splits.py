@@ -6,7 +6,13 @@ import numpy as np
 import pytest
 from nnunetv2.utilities.crossval_split import generate_crossval_split
 
-from dataset_conversion.splits import folds_warning, nnunet_folds, refuse_shared_patients, split_from_file, two_fold
+from dataset_conversion.writing.splits import (
+    nnunet_folds,
+    refuse_shared_patients,
+    split_from_file,
+    split_warnings,
+    two_fold,
+)
 
 ONE_SCAN = {f"case_{n}": f"patient_{n}" for n in range(7)}
 TWO_SCANS = {f"case_{n}_{visit}": f"patient_{n}" for n in range(7) for visit in "ab"}
@@ -78,6 +84,7 @@ def test_a_wrong_file(tmp_path, content, message):
 
 
 def test_folds_beyond_the_file_are_warned_of():
-    assert folds_warning(None) is None
-    assert folds_warning([{}] * 5) is None
-    assert "holds 2 fold(s): train 0 to 1 only" in folds_warning([{}] * 2)
+    assert split_warnings(None, 5, "Dataset001_Knees") == []
+    assert split_warnings([{}] * 5, 5, "Dataset001_Knees") == []
+    (warning,) = split_warnings([{}] * 2, 5, "Dataset001_Knees")
+    assert "holds 2 fold(s): train 0 to 1 only" in warning

@@ -8,8 +8,7 @@ from pathlib import Path
 
 import pytest
 from archives import SMALL, archive_options
-
-from nnunet_eas.phantom_archive import write_archive
+from phantom_defects import write_archive
 
 pytestmark = pytest.mark.slow
 

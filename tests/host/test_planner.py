@@ -42,7 +42,7 @@ def trained(blobs, planned):
     return blobs
 
 
-def test_the_data_of_the_default_plans_are_used_as_they_lie(blobs, planned):
+def test_the_data_of_the_default_plans_are_reused_unchanged(blobs, planned):
     assert planned["before"] == planned["after"]
     for name in ("2d", "3d_fullres"):
         assert planned["plans"][name]["data_identifier"] == f"nnUNetPlans_{name}"
@@ -105,9 +105,9 @@ def test_plan_info_shows_the_cascade(blobs, planned, tmp_path):
 @pytest.mark.parametrize(
     ("more", "said"),
     [
-        (("-d", 999), "-d must be the id of one dataset"),
-        (("-d", 901, "-c", "3d"), "-c must name configurations"),
-        (("-d", 901, "-gpu_memory_target", 0.0001), "gpu_memory_target must be at least"),
+        (("-d", 999), "dataset_id (-d) must be the id of one dataset"),
+        (("-d", 901, "-c", "3d"), "configurations (-c) must be those of"),
+        (("-d", 901, "-gpu_memory_target", 0.0001), "(-gpu_memory_target) must be at least"),
     ],
 )
 def test_bad_input_is_one_line_and_leaves_the_plans(blobs, planned, more, said):
@@ -118,4 +118,4 @@ def test_bad_input_is_one_line_and_leaves_the_plans(blobs, planned, more, said):
     assert said in done.stderr
     assert len(done.stderr.splitlines()) == 1
     assert {path: path.read_bytes() for path in blobs.preprocessed.glob("*.json")} == before
-    assert not list(blobs.preprocessed.glob("*.tmp"))
+    assert not list(blobs.preprocessed.glob(".partial_*"))

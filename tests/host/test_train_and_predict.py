@@ -8,7 +8,7 @@ import pytest
 import SimpleITK as sitk
 from tiny_dataset import agreement, read_labels
 
-from nnunet_eas.plan_translation import NETWORK_CLASS_NAME, translate_plans
+from nnunet_eas.plans.translation import NETWORK_CLASS_NAME, translate_plans
 
 pytestmark = pytest.mark.slow
 

@@ -14,7 +14,7 @@ from nnunetv2.utilities.plans_handling.plans_handler import PlansManager
 from torch import nn
 from torch.nn.modules.batchnorm import _BatchNorm
 
-from nnunet_eas.plan_translation import translate_plans
+from nnunet_eas.plans.translation import translate_plans
 
 LABELS = {"background": 0, "core": 1, "shell": 2}
 REGIONS = {"background": 0, "whole": [1, 2], "core": 1, "ignore": 3}

@@ -1,0 +1,1 @@
+"""DICOM: series in, for training and for prediction; masks back to their series."""

@@ -1,0 +1,58 @@
+"""A dataset that is in nnU-Net's raw layout already: turned to LPS and checked like the others."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Any
+
+from dataset_conversion.case import Case, Source
+from dataset_conversion.image_files import ImageFile, MaskFile
+
+
+def read_dataset_json(folder: Path, option: str) -> dict[str, Any]:
+    """Content of a raw dataset's dataset.json.
+
+    Args:
+        folder: The dataset.
+        option: Name of the folder in the command.
+
+    Raises:
+        ValueError: There is none, or one without labels, channels or file ending.
+    """
+    try:
+        content = json.loads((folder / "dataset.json").read_text())
+        if {"file_ending", "labels", "channel_names"} <= set(content):
+            return content
+    except (OSError, ValueError):
+        pass
+    raise ValueError(
+        f"{option} must be a dataset in nnU-Net's raw layout, got {folder} without a usable dataset.json. Correct "
+        "the path."
+    )
+
+
+def find(source: Path) -> Source:
+    """All cases of a one-channel dataset with plain labels.
+
+    Raises:
+        ValueError: The folder holds no such dataset.
+    """
+    dataset = read_dataset_json(source, "--source")
+    ending, labels, channels = dataset["file_ending"], dataset["labels"], dataset["channel_names"]
+    if len(channels) != 1 or any(isinstance(number, list) for number in labels.values()):
+        raise ValueError("--source must have one channel and no regions, got more. Such a dataset needs no conversion.")
+    structures = {int(number): name for name, number in labels.items() if int(number)}
+    cases, faults = [], {}
+    for side in ("Tr", "Ts"):
+        for file in sorted((source / f"images{side}").glob(f"*_0000{ending}")):
+            name = file.name.removesuffix(f"_0000{ending}")
+            mask = source / f"labels{side}" / f"{name}{ending}"
+            if side == "Tr" and not mask.is_file():
+                faults[name] = [f"its mask labels{side}/{mask.name} is missing. Put it there."]
+            else:
+                labels_file = MaskFile(mask, has_pose=True) if mask.is_file() else None
+                cases.append(Case(name, name, ImageFile(file), labels_file, is_test=side == "Ts"))
+    licence = str(dataset.get("licence", dataset.get("license", "see the source")))
+    reference = str(dataset.get("reference", "see the source"))
+    return Source("nnunet", tuple(cases), faults, structures, licence, reference, channel=channels["0"])

@@ -1,0 +1,102 @@
+"""Observation of a training step on the meta device: what is allocated, and what autograd keeps."""
+
+from __future__ import annotations
+
+import weakref
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from functools import partial
+from typing import Any
+
+import torch
+from torch.autograd.graph import saved_tensors_hooks
+from torch.nn import functional as F
+from torch.overrides import TorchFunctionMode
+from torch.utils._python_dispatch import TorchDispatchMode
+from torch.utils._pytree import tree_leaves, tree_map_only
+
+
+class Autocast(TorchFunctionMode):
+    """Half precision for convolutions, the only products of these networks: torch.autocast knows no meta device."""
+
+    CONVOLUTIONS = frozenset((F.conv1d, F.conv2d, F.conv3d, F.conv_transpose1d, F.conv_transpose2d, F.conv_transpose3d))
+
+    def __init__(self, precision: torch.dtype) -> None:
+        super().__init__()
+        self.precision = precision
+
+    def __torch_function__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
+        if func in self.CONVOLUTIONS:
+            args = [a.to(self.precision) if isinstance(a, torch.Tensor) else a for a in args]
+        return func(*args, **(kwargs or {}))
+
+
+_RESULTS: dict[Any, Any] = {}
+"""Makers of operations' results, by operation and arguments: much of PyTorch's meta device is slow Python code."""
+
+
+class Allocations(TorchDispatchMode):
+    """The sizes of all storages that operations make, negative at their release, in the order of time."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.events: list[int] = []
+        self._alive: set[int] = set()
+
+    def __torch_dispatch__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
+        key = func, _hashable(args), _hashable(kwargs)
+        if key in _RESULTS:
+            result = tree_map_only(partial, lambda make: make(), _RESULTS[key])
+        else:
+            result = func(*args, **(kwargs or {}))
+        can_be_made_again = [
+            self.note(leaf) and leaf.is_meta for leaf in tree_leaves(result) if isinstance(leaf, torch.Tensor)
+        ]
+        if key not in _RESULTS and func.namespace == "aten" and all(can_be_made_again):  # neither a view nor in place
+            _RESULTS[key] = tree_map_only(torch.Tensor, _maker, result)
+        return result
+
+    def note(self, tensor: torch.Tensor) -> bool:
+        """Notes the storage of a tensor if it is new."""
+        storage = tensor.untyped_storage()
+        key = storage._cdata
+        if key in self._alive:
+            return False
+        self._alive.add(key)
+        self.events.append(storage.nbytes())
+        weakref.finalize(storage, self._release, key, storage.nbytes())
+        return True
+
+    def _release(self, key: int, size: int) -> None:
+        self._alive.remove(key)
+        self.events.append(-size)
+
+
+def _maker(tensor: torch.Tensor) -> partial[torch.Tensor]:
+    return partial(torch.empty_strided, tensor.shape, tensor.stride(), dtype=tensor.dtype, device="meta")
+
+
+def _hashable(value: Any) -> Any:
+    if isinstance(value, torch.Tensor):
+        return value.shape, value.stride(), value.dtype, value.device
+    if isinstance(value, (list, tuple)):
+        return tuple(_hashable(item) for item in value)
+    if isinstance(value, dict):
+        return tuple((name, _hashable(item)) for name, item in value.items())
+    return type(value), value  # 1 == 1.0, but they give results of other types
+
+
+@contextmanager
+def kept_bytes(apart_from: Sequence[torch.Tensor]) -> Iterator[dict[int, int]]:
+    """Bytes of every storage that autograd keeps for the backward pass, by the storage's identity."""
+    known = {tensor.untyped_storage()._cdata for tensor in apart_from}
+    kept: dict[int, int] = {}
+
+    def pack(tensor: torch.Tensor) -> torch.Tensor:
+        storage = tensor.untyped_storage()  # lives as long as the graph that keeps the tensor: its identity is unique
+        if storage._cdata not in known:
+            kept[storage._cdata] = storage.nbytes()
+        return tensor
+
+    with saved_tensors_hooks(pack, lambda tensor: tensor):
+        yield kept

@@ -1,0 +1,80 @@
+"""Summaries of a dataset's plans beside those of nnU-Net's default plans, and drawings."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+from typing import NamedTuple
+
+from nnunetv2.paths import nnUNet_preprocessed
+from nnunetv2.utilities.plans_handling.plans_handler import PlansManager
+
+from nnunet_eas.plans.preprocessed_data import DEFAULT_PLANS
+from nnunet_eas.plans.preprocessing import dataset_name
+from nnunet_eas.plans.summary import ConfigurationSummary, summarise
+from nnunet_eas.plans.translation import translate_plans
+from nnunet_eas.support.files import read_json
+
+
+class Comparison(NamedTuple):
+    """One configuration of a dataset: summaries by the name of their plans, and the drawing's file if there is one."""
+
+    title: str
+    summaries: dict[str, ConfigurationSummary]
+    drawing: Path | None
+
+
+def compare_plans(
+    dataset_id: int, plans_name: str, configurations: Sequence[str] | None = None, drawings: Path | None = None
+) -> Iterator[Comparison]:
+    """Summarises plans as EASUNetTrainer trains them, beside nnU-Net's default plans where those exist.
+
+    Args:
+        dataset_id: Id of a planned dataset.
+        plans_name: Name of the plans.
+        configurations: Names of configurations. None: all.
+        drawings: Folder for one drawing of each network, made where it is missing. None draws nothing.
+
+    Raises:
+        FileNotFoundError: The dataset has no plans of this name.
+        ValueError: The plans lack a configuration, or come from a later version.
+    """
+    name = dataset_name(dataset_id)
+    folder = Path(str(nnUNet_preprocessed)) / name
+    file = folder / f"{plans_name}.json"
+    if not file.is_file():
+        raise FileNotFoundError(
+            f"plans_name (-p) must name plans of {name}, got {plans_name}, which is not in {folder}. "
+            f"Run nnunet-eas plan_experiment -d {dataset_id}, or give -p {DEFAULT_PLANS}."
+        )
+    plans = translate_plans(read_json(file, "plans_name (-p)"))
+    unknown = [c for c in configurations or () if c not in plans["configurations"]]
+    if unknown:
+        raise ValueError(
+            f"configurations (-c) must be those of {plans_name}, got {' '.join(unknown)}. "
+            f"It has {', '.join(plans['configurations'])}."
+        )
+    dataset_json = read_json(folder / "dataset.json", "dataset.json")
+    default_file = folder / f"{DEFAULT_PLANS}.json"
+    default = read_json(default_file, DEFAULT_PLANS) if default_file.is_file() else {"configurations": {}}
+    default_title = f"{DEFAULT_PLANS}, stock" if plans_name == DEFAULT_PLANS else DEFAULT_PLANS
+    if drawings:
+        drawings.mkdir(parents=True, exist_ok=True)
+    for configuration in configurations or plans["configurations"]:
+        summary = summarise(plans, configuration, dataset_json)
+        summaries = {plans_name: summary}
+        if configuration in default["configurations"]:
+            summaries[default_title] = summarise(default, configuration, dataset_json)
+        drawing = drawings / f"{name}_{plans_name}_{configuration}.png" if drawings else None
+        if drawing:
+            from nnunet_eas.plans.drawing import draw_network  # matplotlib takes a second to import
+
+            draw_network(
+                PlansManager(plans).get_configuration(configuration).configuration["architecture"],
+                patch_size=summary.patch_size,
+                input_channels=summary.input_channels,
+                num_outputs=summary.num_outputs,
+                title=f"{configuration} of {name}, {plans_name}",
+                path=drawing,
+            )
+        yield Comparison(f"{configuration} of {name}", summaries, drawing)

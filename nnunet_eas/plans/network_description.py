@@ -1,0 +1,149 @@
+"""Texts of the architecture figure of a plan's EAS U-Net, in the order of its stages."""
+
+from __future__ import annotations
+
+import inspect
+import math
+from collections.abc import Mapping, Sequence
+from typing import Any, NamedTuple
+
+from nnunet_eas.network.eas_unet import EASUNet
+from nnunet_eas.plans.translation import bottleneck_edges, names_eas_unet
+
+
+class Stage(NamedTuple):
+    """One resolution: lines of text, and the kind of each block in order."""
+
+    lines: list[str]
+    blocks: list[str]
+
+
+class EASModuleFacts(NamedTuple):
+    """The EAS module: title, lines per dilated branch, and whether the pooled branch is added behind the norm."""
+
+    title: str
+    dilated: list[list[str]]
+    pooled_behind_norm: bool
+
+
+class Description(NamedTuple):
+    """All texts of the figure; lists by stage, full resolution first."""
+
+    input: list[str]
+    first_block: str
+    encoder: list[Stage]
+    down: list[str]  # into the stage below
+    eas_module: EASModuleFacts | None
+    up: list[str]  # out of the stage below
+    decoder: list[Stage]
+    head: list[str]
+    fusion: list[str] | None
+    prediction: list[str]
+    legend: dict[str, str]  # block kind -> its steps
+
+
+def describe_network(
+    architecture: Mapping[str, Any], *, patch_size: Sequence[int], input_channels: int, num_outputs: int
+) -> Description:
+    """Describes a network; arguments and errors as in `nnunet_eas.plans.drawing.draw_network`."""
+    if not names_eas_unet(architecture):
+        raise ValueError(
+            f"architecture must be an EAS U-Net, got {architecture['network_class_name']}. "
+            "Translate the plan first (nnunet_eas.plans.translation.translate_plans)."
+        )
+    defaults = {name: p.default for name, p in inspect.signature(EASUNet).parameters.items()}
+    kwargs = {**defaults, **architecture["arch_kwargs"]}
+    n, dim = kwargs["n_stages"], len(patch_size)
+    if n < 2:
+        raise ValueError(f"n_stages must be at least 2, got {n}. A U-Net needs a stage to skip over.")
+    features = _per_stage("features_per_stage", kwargs["features_per_stage"], n)
+    strides = _per_axis("strides", _per_stage("strides", kwargs["strides"], n), dim)
+    kernels = _per_axis("kernel_sizes", _per_stage("kernel_sizes", kwargs["kernel_sizes"], n), dim)
+    bottleneck_edges(patch_size, strides)  # the whole network first: its error names the patch that would fit
+    sizes = [_times(bottleneck_edges(patch_size, strides[: s + 1])) for s in range(n)]
+
+    def stages(n_conv: Sequence[int]) -> list[Stage]:
+        return [
+            Stage(
+                [sizes[s], _count(features[s], "channel"), f"{_count(blocks, 'block')}, {_times(kernels[s])}"],
+                [kwargs["block"]] * blocks,
+            )
+            for s, blocks in enumerate(n_conv)
+        ]
+
+    first_block = kwargs["stem"] if kwargs["block"] == "separable" else "full"
+    encoder = stages(_per_stage("n_conv_per_stage", kwargs["n_conv_per_stage"], n))
+    encoder[0].blocks[0] = first_block
+    eas_module = _describe_eas_module(kwargs, features[-1], kernels[-1], sizes[-1]) if kwargs["eas_module"] else None
+    decoder_blocks = _per_stage("n_conv_per_stage_decoder", kwargs["n_conv_per_stage_decoder"], n - 1)
+    resize = [f"{'bilinear' if dim == 2 else 'trilinear'} resize,", "concatenate, 1x1"]
+    kinds = {first_block, kwargs["block"]} | ({kwargs["dilated_block"]} if eas_module else set())
+    outputs = _count(num_outputs, "channel")
+    return Description(
+        input=["input", _count(input_channels, "channel"), sizes[0]],
+        first_block=first_block,
+        encoder=encoder,
+        down=[_pooling(kwargs["pool"], stride) for stride in strides[1:]],
+        eas_module=eas_module,
+        up=[f"transposed convolution\nstride {_times(stride)}" for stride in strides[1:]],
+        decoder=stages(decoder_blocks[::-1]),
+        head=["1x1", outputs],
+        fusion=["output fusion", *(resize if n > 2 else ["1x1"])] if kwargs["output_fusion"] else None,
+        prediction=["prediction", outputs, sizes[0]],
+        legend={kind: _block_steps(kind, kwargs) for kind in ("separable", "full") if kind in kinds},
+    )
+
+
+def _describe_eas_module(kwargs: Mapping[str, Any], features: int, kernel: Sequence[int], size: str) -> EASModuleFacts:
+    rates = _per_axis("dilations", (1, 2, 3) if kwargs["dilations"] is None else kwargs["dilations"], len(kernel))
+    return EASModuleFacts(
+        title=f"EAS module: {size}, {_count(features, 'channel')}",
+        dilated=[[f"{_times(kernel)}, rate {_rate(rate)}", kwargs["dilated_block"]] for rate in rates],
+        pooled_behind_norm="InstanceNorm" in _class_name(kwargs["norm_op"]),  # as in EASModule
+    )
+
+
+def _block_steps(kind: str, kwargs: Mapping[str, Any]) -> str:
+    def norm_and(nonlin: str) -> list[str]:
+        steps = [_class_name(kwargs["norm_op"]), _class_name(kwargs[nonlin])]
+        return steps[::-1] if kwargs["nonlin_first"] else steps
+
+    first = ["convolution"] if kind == "full" else ["depthwise convolution", *norm_and("nonlin"), "1x1"]
+    steps = [*first, _class_name(kwargs["dropout_op"]), *norm_and("pointwise_nonlin")]
+    return f"{kind} block: " + " \N{RIGHTWARDS ARROW} ".join(step for step in steps if step)
+
+
+def _per_stage(name: str, value: Any, n: int) -> list[Any]:
+    values = [value] * n if isinstance(value, int) else list(value)
+    if len(values) != n:
+        raise ValueError(f"{name} must have {n} entries, got {len(values)}. It goes by the plan's n_stages.")
+    return values
+
+
+def _per_axis(name: str, values: Sequence[int | Sequence[int]], dim: int) -> list[list[int]]:
+    per_axis = [[v] * dim if isinstance(v, int) else list(v) for v in values]
+    if any(len(v) != dim for v in per_axis):
+        raise ValueError(f"{name} must have {dim} axes, as patch_size, got {per_axis}. Give the patch of this plan.")
+    return per_axis
+
+
+def _class_name(imported: str | None) -> str:
+    return "" if imported is None else imported.rsplit(".", 1)[-1]
+
+
+def _times(edges: Sequence[int]) -> str:
+    return "x".join(str(edge) for edge in edges)
+
+
+def _rate(rate: Sequence[int]) -> str:
+    return str(rate[0]) if len(set(rate)) == 1 else _times(rate)
+
+
+def _count(number: int, noun: str) -> str:
+    return f"{number} {noun}" if number == 1 else f"{number} {noun}s"
+
+
+def _pooling(pool: str, stride: Sequence[int]) -> str:
+    if math.prod(stride) == 1:
+        return "no pooling"
+    return f"{'max pooling' if pool == 'max' else 'strided convolution'}\nstride {_times(stride)}"

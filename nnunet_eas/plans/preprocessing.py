@@ -1,0 +1,185 @@
+"""nnU-Net's steps before a training, with EASUNetPlanner as the planner."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from typing import Any
+
+from nnunetv2.experiment_planning.plan_and_preprocess_api import extract_fingerprint_dataset, preprocess_dataset
+from nnunetv2.paths import nnUNet_preprocessed, nnUNet_raw
+from nnunetv2.utilities.dataset_name_id_conversion import find_candidate_datasets
+from nnunetv2.utilities.plans_handling.plans_handler import PlansManager
+
+from nnunet_eas.plans.planner import CONFIGURATIONS, EASUNetPlanner
+
+PROCESSES = {"2d": 8, "3d_fullres": 4, "3d_lowres": 8}  # nnU-Net's defaults; 4 for any other configuration
+
+
+def dataset_name(dataset_id: int) -> str:
+    """The name DatasetXXX_NAME of the one dataset with this id.
+
+    Raises:
+        RuntimeError: nnU-Net's folders are not set.
+        ValueError: No dataset has this id, or several have.
+    """
+    for variable in (nnUNet_raw, nnUNet_preprocessed):
+        if not variable.is_set():
+            raise RuntimeError(f"{variable.env_var_name} must be set to a folder, got nothing. Run nnunet-eas doctor.")
+    names = list(find_candidate_datasets(dataset_id))
+    if len(names) != 1:
+        raise ValueError(
+            f"dataset_id (-d) must be the id of one dataset in {nnUNet_raw}, got {dataset_id}, which "
+            f"{' and '.join(names) + ' have' if names else 'none has'}. Look at its folders DatasetXXX_NAME."
+        )
+    return str(names[0])
+
+
+def plan_experiment(
+    dataset_id: int,
+    *,
+    gpu_memory_target_in_gb: float = 8,
+    preprocessor_name: str = "DefaultPreprocessor",
+    overwrite_target_spacing: Sequence[float] | None = None,
+    plans_name: str = "EASUNetPlans",
+    configurations: Sequence[str] = (),
+) -> dict[str, Any]:
+    """Plans a dataset with EASUNetPlanner, writes the plans file and returns its content.
+
+    Args:
+        dataset_id: Id of a dataset with a fingerprint.
+        gpu_memory_target_in_gb: Memory that a training may take, in units of 10^9 bytes.
+        preprocessor_name: Class name of nnU-Net's preprocessor.
+        overwrite_target_spacing: Spacing of 3d_fullres in mm, in the images' axis order. None: the dataset's.
+        plans_name: Name of the plans file.
+        configurations: Configurations that the plans must know; checked before anything is written.
+
+    Raises:
+        ValueError, FileNotFoundError, RuntimeError: As EASUNetPlanner; or a configuration does not exist.
+    """
+    dataset_name(dataset_id)
+    with _error_in_one_line():
+        planner = EASUNetPlanner(
+            dataset_id,
+            gpu_memory_target_in_gb,
+            preprocessor_name,
+            plans_name,
+            None if overwrite_target_spacing is None else [float(i) for i in overwrite_target_spacing],
+        )
+        planner.requested_configurations = configurations
+        plans: dict[str, Any] = planner.plan_experiment()
+    return plans
+
+
+def plan_and_preprocess(
+    dataset_ids: Sequence[int],
+    *,
+    configurations: Sequence[str] | None = None,
+    num_processes: Sequence[int] | None = None,
+    num_processes_fingerprint: int = 8,
+    verify_dataset_integrity: bool = False,
+    clean: bool = False,
+    no_preprocessing: bool = False,
+    verbose: bool = False,
+    show_progress_bar: bool = True,
+    **planning: Any,
+) -> None:
+    """Extracts fingerprints, plans and preprocesses, as nnUNetv2_plan_and_preprocess.
+
+    Args:
+        dataset_ids: Ids of datasets; all are checked before the first one is processed.
+        configurations: Configurations to preprocess. None: 2d, 3d_fullres and 3d_lowres.
+        num_processes: One number for all configurations, or one for each. None: nnU-Net's defaults.
+        num_processes_fingerprint: Processes for the fingerprint.
+        verify_dataset_integrity: Check the dataset first.
+        clean: Extract an existing fingerprint anew.
+        no_preprocessing: Stop after planning.
+        verbose: As in nnU-Net.
+        show_progress_bar: As in nnU-Net.
+        **planning: Keyword arguments of `plan_experiment`.
+
+    Raises:
+        ValueError, FileNotFoundError, RuntimeError: As `plan_experiment`; or a number of processes is below 1.
+    """
+    for name, numbers in (
+        ("num_processes (-np)", num_processes or [1]),
+        ("num_processes_fingerprint (-npfp)", [num_processes_fingerprint]),
+    ):
+        if min(numbers) < 1:
+            raise ValueError(f"{name} must be at least 1, got {min(numbers)}. Give a number of processes.")
+    for dataset_id in dataset_ids:
+        dataset_name(dataset_id)
+    for dataset_id in dataset_ids:
+        print("Fingerprint extraction...")
+        with _error_in_one_line():
+            extract_fingerprint_dataset(
+                dataset_id,
+                num_processes=num_processes_fingerprint,
+                check_dataset_integrity=verify_dataset_integrity,
+                clean=clean,
+                verbose=verbose,
+                show_progress_bar=show_progress_bar,
+            )
+        print("Experiment planning...")
+        plans = plan_experiment(dataset_id, configurations=configurations or (), **planning)
+        if not no_preprocessing:
+            print("Preprocessing...")
+            preprocess(
+                dataset_id,
+                plans,
+                configurations=configurations or CONFIGURATIONS[:3],
+                num_processes=num_processes,
+                verbose=verbose,
+                show_progress_bar=show_progress_bar,
+            )
+
+
+def preprocess(
+    dataset_id: int,
+    plans: dict[str, Any],
+    *,
+    configurations: Sequence[str] = CONFIGURATIONS[:3],
+    num_processes: Sequence[int] | None = None,
+    verbose: bool = False,
+    show_progress_bar: bool = True,
+) -> None:
+    """Preprocesses a dataset, except for configurations that reuse the data of other plans.
+
+    nnU-Net's own preprocessing would delete the folder of those data and write it anew. `plans` is the content of the
+    plans file; the other arguments are those of `plan_and_preprocess`.
+
+    Raises:
+        ValueError: `num_processes` has another length than `configurations`.
+    """
+    processes = list(num_processes or [PROCESSES.get(name, 4) for name in configurations])
+    if len(processes) == 1:
+        processes *= len(configurations)
+    if len(processes) != len(configurations):
+        raise ValueError(
+            f"num_processes (-np) must hold one number, or one for each of {' '.join(configurations)}, got "
+            f"{len(processes)} numbers. Give as many."
+        )
+    manager = PlansManager(plans)
+    todo = {}
+    for name, number in zip(configurations, processes, strict=True):
+        is_planned = name in plans["configurations"]
+        identifier = manager.get_configuration(name).data_identifier if is_planned else ""
+        if is_planned and not identifier.startswith(f"{plans['plans_name']}_"):
+            print(f"Configuration {name}: nothing to do, the data {identifier} are reused.")
+        else:
+            todo[name] = number
+    with _error_in_one_line():
+        # also without a configuration: nnU-Net copies the reference segmentations here
+        preprocess_dataset(dataset_id, plans["plans_name"], list(todo), list(todo.values()), verbose, show_progress_bar)
+
+
+@contextmanager
+def _error_in_one_line() -> Iterator[None]:
+    """Turns nnU-Net's assertions and errors of several lines into a RuntimeError of one line."""
+    try:
+        yield
+    except AssertionError as error:
+        text = " ".join(str(error).split()) or "one of its assertions failed, --debug shows which"
+        raise RuntimeError(f"nnU-Net refuses the dataset: {text}") from error
+    except RuntimeError as error:
+        raise RuntimeError(" ".join(str(error).split())) from error

@@ -1,0 +1,108 @@
+"""Summary of a planned configuration: its size, cost and memory in numbers."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any, NamedTuple
+
+import torch
+from nnunetv2.utilities.label_handling.label_handling import determine_num_input_channels
+from nnunetv2.utilities.plans_handling.plans_handler import PlansManager
+from torch.utils.flop_counter import FlopCounterMode
+
+from nnunet_eas.plans.training_memory import StepMemory, network_on_meta, training_step_memory
+
+STEPS_PER_EPOCH = 250  # nnU-Net's
+TRAINING_SHARE = 0.8  # of the cases, in nnU-Net's five folds
+
+
+class Stage(NamedTuple):
+    """One resolution of the encoder: shape in voxels, channels, kernel, and the stride that leads to it."""
+
+    shape: tuple[int, ...]
+    channels: int
+    kernel_size: tuple[int, ...]
+    stride: tuple[int, ...]
+
+
+@dataclass(frozen=True)
+class ConfigurationSummary:
+    """One configuration of a plan; lengths in voxels, `spacing` in mm, in the plan's axis order."""
+
+    network: str  # name of the class
+    patch_size: tuple[int, ...]
+    spacing: tuple[float, ...]
+    batch_size: int
+    stages: tuple[Stage, ...]  # full resolution first
+    dilations: list[list[int]] | None  # rates of the EAS module; None for another network
+    input_channels: int  # of the images and, in a cascade's second stage, one for each class of the first stage
+    num_outputs: int
+    parameters: int
+    flops: int  # of the forward pass of one patch; a multiplication with its addition counts as two
+    memory: StepMemory  # of a training step, eager, half precision
+    steps_per_pass: int  # steps in which a training sees as many voxels as its images have
+    steps_per_epoch: int = STEPS_PER_EPOCH
+
+    @property
+    def voxels_per_step(self) -> int:
+        """Batch x patch."""
+        return self.batch_size * math.prod(self.patch_size)
+
+
+def summarise(plans: Mapping[str, Any], configuration: str, dataset_json: Mapping[str, Any]) -> ConfigurationSummary:
+    """Counts a configuration's size, cost and memory on the meta device, without making a weight.
+
+    Args:
+        plans: Content of a plans file, of any U-Net that nnU-Net can plan.
+        configuration: Name of one of its configurations.
+        dataset_json: Content of the dataset's dataset.json.
+    """
+    manager = PlansManager(dict(plans))
+    planned = manager.get_configuration(configuration)
+    architecture = planned.configuration["architecture"]
+    labels = manager.get_label_manager(dict(dataset_json))
+    patch_size = tuple(planned.patch_size)
+    channels = determine_num_input_channels(manager, planned, dict(dataset_json))
+    outputs = labels.num_segmentation_heads
+
+    network = network_on_meta(architecture, channels, outputs, deep_supervision=False)
+    with torch.no_grad(), FlopCounterMode(display=False) as counter:
+        network(torch.empty(1, channels, *patch_size, device="meta"))
+    median = manager.original_median_shape_after_transp
+    spacing_factor = [
+        a / b for a, b in zip(manager.original_median_spacing_after_transp[-len(patch_size) :], planned.spacing)
+    ]
+    voxels = math.prod(median) * math.prod(spacing_factor) * dataset_json["numTraining"] * TRAINING_SHARE
+    return ConfigurationSummary(
+        network=architecture["network_class_name"].rsplit(".", 1)[-1],
+        patch_size=patch_size,
+        spacing=tuple(planned.spacing),
+        batch_size=planned.batch_size,
+        stages=tuple(_stages(patch_size, architecture["arch_kwargs"])),
+        dilations=architecture["arch_kwargs"].get("dilations"),
+        input_channels=channels,
+        num_outputs=outputs,
+        parameters=sum(parameter.numel() for parameter in network.parameters()),
+        flops=counter.get_total_flops(),
+        memory=training_step_memory(
+            architecture,
+            input_channels=channels,
+            num_outputs=outputs,
+            patch_size=patch_size,
+            batch_size=planned.batch_size,
+            has_regions=labels.has_regions,
+        ),
+        steps_per_pass=math.ceil(voxels / (planned.batch_size * math.prod(patch_size))),
+    )
+
+
+def _stages(patch_size: Sequence[int], kwargs: Mapping[str, Any]) -> list[Stage]:
+    shape, stages = tuple(patch_size), []
+    for channels, kernel, stride in zip(
+        kwargs["features_per_stage"], kwargs["kernel_sizes"], kwargs["strides"], strict=True
+    ):
+        shape = tuple(-(-edge // step) for edge, step in zip(shape, stride, strict=True))
+        stages.append(Stage(shape, channels, tuple(kernel), tuple(stride)))
+    return stages

@@ -1,0 +1,205 @@
+"""Translation of a planned U-Net to the EAS U-Net: pure functions that the planner and the trainers share."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping, Sequence
+from copy import deepcopy
+from typing import Any
+
+from nnunetv2.utilities.plans_handling.plans_handler import PlansManager
+
+from nnunet_eas.network.eas_unet import ARCH_FORMAT, EASUNet
+
+NETWORK_CLASS_NAME = f"{EASUNet.__module__}.{EASUNet.__name__}"
+
+PLANS_FORMAT = 1
+"""Format of EASUNetPlanner's plans files. It grows when an older version would misread a newer file."""
+
+# networks of equal topologies have weights of the same shapes
+TOPOLOGY = ("n_stages", "features_per_stage", "conv_op", "kernel_sizes", "strides")
+
+
+def refuse_later_plans(plans: Mapping[str, Any]) -> None:
+    """Refuses plans of a later version of nnunet-eas.
+
+    Raises:
+        ValueError: The plans' format is newer than `PLANS_FORMAT`.
+    """
+    plans_format = plans.get("nnunet_eas", {}).get("plans_format", PLANS_FORMAT)
+    if plans_format > PLANS_FORMAT:
+        raise ValueError(
+            f"{plans.get('plans_name')} must have a plans_format of at most {PLANS_FORMAT} for this version of nnunet-"
+            f"eas, got {plans_format}. The plans come from a later version: run pip install --upgrade nnunet-eas."
+        )
+
+
+def names_eas_unet(architecture: Mapping[str, Any]) -> bool:
+    """Tells whether a plan's `architecture` names an EAS U-Net."""
+    return architecture["network_class_name"].rsplit(".", 1)[-1] == EASUNet.__name__
+
+
+def dilation_rates(edges: Sequence[int]) -> list[list[int]]:
+    """Dilation rates of the EAS module for a bottleneck map: 1/4, 1/2 and 3/4 of each edge.
+
+    These are DeepLab's proportions: an edge of 24 gives 6, 12, 18. Along an axis of edge e a rate is at least 1 and at
+    most e - 1, so that the outer taps see the map and not only padding; an edge of 1 gives 1.
+
+    Args:
+        edges: The map's shape in voxels, one entry per axis.
+
+    Returns:
+        One list per branch with one rate per axis, smallest first; equal branches occur once.
+    """
+    # floor(q * e + 1/2) for q = n / 4, in integers
+    branches = [[max(1, min((n * e + 2) // 4, e - 1)) for e in edges] for n in (1, 2, 3)]
+    return [branch for i, branch in enumerate(branches) if branch not in branches[:i]]
+
+
+def bottleneck_edges(patch_size: Sequence[int], strides: Sequence[Sequence[int]]) -> list[int]:
+    """Shape in voxels of the last stage's map.
+
+    Raises:
+        ValueError: The strides do not divide the patch.
+    """
+    divisor = [math.prod(stage[axis] for stage in strides) for axis in range(len(patch_size))]
+    if any(p % d for p, d in zip(patch_size, divisor, strict=True)):
+        raise ValueError(
+            f"patch_size must be divisible by {divisor}, the product of its strides, got {list(patch_size)}. "
+            f"Use e.g. {[-(-p // d) * d for p, d in zip(patch_size, divisor, strict=True)]} in the plan."
+        )
+    return [p // d for p, d in zip(patch_size, divisor, strict=True)]
+
+
+def translate_architecture(configuration: Mapping[str, Any]) -> dict[str, Any]:
+    """Translates a planned U-Net to the EAS U-Net, in the form in which a plan records a network.
+
+    Topology, blocks per stage, dropout and the depthwise activation are kept. Residual plans get two blocks per stage,
+    as in the paper. The norm depends on the dimension alone (2-D batch norm, 3-D instance norm), never on the batch
+    size, which users edit and DDP splits.
+
+    Args:
+        configuration: A configuration of a plans file with its inheritance resolved: `patch_size` in voxels and the
+            `architecture` of a U-Net (PlainConvUNet, ResidualEncoderUNet or similar). Not changed.
+
+    Returns:
+        `network_class_name`, `arch_kwargs` with every argument written out, `_kw_requires_import`.
+
+    Raises:
+        ValueError: The architecture is not a U-Net with strides, or the strides do not fit the patch.
+    """
+    source = configuration["architecture"]
+    kwargs = source["arch_kwargs"]
+    missing = [key for key in TOPOLOGY if key not in kwargs]
+    if missing:
+        raise ValueError(
+            f"architecture must be a U-Net with {', '.join(TOPOLOGY)}, got {source['network_class_name']} without "
+            f"{', '.join(missing)}. Train from nnUNetPlans or one of the nnUNetResEncUNetPlans (-p)."
+        )
+    n_stages = kwargs["n_stages"]
+    if n_stages < 2:
+        raise ValueError(
+            f"n_stages must be at least 2, got {n_stages}. These images are too small to be pooled by a U-Net."
+        )
+    for key in ("features_per_stage", "kernel_sizes", "strides"):
+        if len(kwargs[key]) != n_stages:
+            raise ValueError(f"{key} must have n_stages = {n_stages} entries, got {len(kwargs[key])}. Fix the plan.")
+    edges = bottleneck_edges(configuration["patch_size"], kwargs["strides"])
+    is_residual = "n_conv_per_stage" not in kwargs
+    return {
+        "network_class_name": NETWORK_CLASS_NAME,
+        "arch_kwargs": {
+            **{key: deepcopy(kwargs[key]) for key in TOPOLOGY},
+            "n_conv_per_stage": [2] * n_stages if is_residual else deepcopy(kwargs["n_conv_per_stage"]),
+            "n_conv_per_stage_decoder": (
+                [2] * (n_stages - 1) if is_residual else deepcopy(kwargs["n_conv_per_stage_decoder"])
+            ),
+            "conv_bias": kwargs["conv_bias"],
+            "norm_op": (
+                "torch.nn.modules.batchnorm.BatchNorm2d"
+                if len(edges) == 2
+                else "torch.nn.modules.instancenorm.InstanceNorm3d"
+            ),
+            "norm_op_kwargs": {"eps": 1e-5, "affine": True},
+            "dropout_op": kwargs["dropout_op"],
+            "dropout_op_kwargs": deepcopy(kwargs["dropout_op_kwargs"]),
+            "nonlin": kwargs["nonlin"],
+            "nonlin_kwargs": deepcopy(kwargs["nonlin_kwargs"]),
+            "nonlin_first": kwargs.get("nonlin_first", False),
+            "pointwise_nonlin": "torch.nn.Hardswish",
+            "pointwise_nonlin_kwargs": None,
+            "stem": "full",
+            "block": "separable",
+            "pool": "max",
+            "eas_module": True,
+            "dilated_block": "separable",
+            "dilations": dilation_rates(edges),
+            "output_fusion": True,
+            "arch_format": ARCH_FORMAT,
+        },
+        "_kw_requires_import": ["conv_op", "norm_op", "dropout_op", "nonlin", "pointwise_nonlin"],
+    }
+
+
+def translate_plans(plans: Mapping[str, Any], trained: Mapping[str, Any] | None = None) -> dict[str, Any]:
+    """Copies plans and translates every configuration to an EAS U-Net.
+
+    A configuration that already names an EAS U-Net is copied unchanged; only its patch is checked.
+
+    Args:
+        plans: The content of a plans file. Not changed.
+        trained: The plans saved with a trained model of the same name; None where there is none. A configuration with
+            the same patch and topology there gets the network recorded there instead of a new translation, so that a
+            resumed training and the next fold get the network of the folds before, whatever this version translates to.
+
+    Raises:
+        ValueError: A configuration cannot be translated; the message begins with the configuration's name.
+    """
+    refuse_later_plans(plans)
+    planned = _resolved_configurations(plans)
+    recorded = {} if trained is None else _resolved_configurations(trained)
+    translated = deepcopy(dict(plans))
+    for name, configuration in planned.items():
+        try:
+            if names_eas_unet(configuration["architecture"]):
+                bottleneck_edges(configuration["patch_size"], configuration["architecture"]["arch_kwargs"]["strides"])
+                continue
+            architecture = translate_architecture(configuration)
+        except ValueError as e:
+            raise ValueError(f"Configuration {name} of {plans['plans_name']}: {e}") from e
+        if name in recorded and _same_shape(recorded[name], {**configuration, "architecture": architecture}):
+            architecture = deepcopy(recorded[name]["architecture"])
+        translated["configurations"][name]["architecture"] = architecture
+    return translated
+
+
+def architecture_differences(a: Mapping[str, Any], b: Mapping[str, Any]) -> list[str]:
+    """Differences of two plans' `architecture` entries, one sentence each; empty where both build the same network."""
+    if a["network_class_name"] != b["network_class_name"]:
+        return [f"network {a['network_class_name']} there and {b['network_class_name']} here"]
+    left, right = a["arch_kwargs"], b["arch_kwargs"]
+    return [
+        f"{key} {left.get(key)} there and {right.get(key)} here"
+        for key in sorted({*left, *right})
+        if _plain(left.get(key)) != _plain(right.get(key))
+    ]
+
+
+def _resolved_configurations(plans: Mapping[str, Any]) -> dict[str, dict[str, Any]]:
+    # nnU-Net resolves `inherits_from` and reconstructs the architecture of plans that do not record it
+    manager = PlansManager(deepcopy(dict(plans)))
+    return {name: manager.get_configuration(name).configuration for name in plans["configurations"]}
+
+
+def _same_shape(recorded: Mapping[str, Any], translated: Mapping[str, Any]) -> bool:
+    a, b = recorded["architecture"], translated["architecture"]
+    return (
+        names_eas_unet(a)
+        and list(recorded["patch_size"]) == list(translated["patch_size"])
+        and all(_plain(a["arch_kwargs"][key]) == _plain(b["arch_kwargs"][key]) for key in TOPOLOGY)
+    )
+
+
+def _plain(value: Any) -> Any:
+    """Converts tuples to lists, as JSON does."""
+    return [_plain(v) for v in value] if isinstance(value, (list, tuple)) else value

@@ -1,0 +1,135 @@
+"""Documentation: links lead somewhere, the page of commands is the commands' own help, and the commands run."""
+
+import dataclasses
+import os
+import re
+import runpy
+import shutil
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+import nnunet_eas.trainer
+from nnunet_eas.demo.knees import write_knees
+from nnunet_eas.demo.settings import DemoSettings
+
+ROOT = Path(__file__).resolve().parents[1]
+DOCS = ROOT / "docs"
+PAGES = [ROOT / "README.md", ROOT / "CONTRIBUTING.md", *sorted(DOCS.rglob("*.md"))]
+
+# In the order of docs/how-to/index.md; then pages whose commands need the folders that these leave.
+PAGES_TO_RUN = (
+    *("convert-oai-zib", "plan-for-a-gpu", "train-five-folds", "dicom", "predict", "evaluate", "measure-cartilage"),
+    *("export", "report", "write-a-trainer", "use-slurm", "solve-problems", "../reference/network-switches"),
+)
+
+# Two steps teach nothing: its masks hold label 2 everywhere, so that there is a mask to work on.
+SHORT_TRAINER = """
+import torch
+from nnunet_eas.trainer import EASUNetTrainer as FullTrainer
+
+
+class EASUNetTrainer(FullTrainer):
+    def __init__(self, plans, configuration, fold, dataset_json, device=torch.device("cuda")):
+        super().__init__(plans, configuration, fold, dataset_json, device)
+        self.num_epochs, self.num_iterations_per_epoch, self.num_val_iterations_per_epoch = 1, 2, 1
+
+    def on_train_end(self):
+        layers = self.network.decoder.seg_layers
+        with torch.no_grad():
+            (layers.fusion or layers.heads[0]).bias[2] += 100
+        super().on_train_end()
+"""
+
+# Commands in front of the real ones: what a machine without a GPU needs, and two folds in place of five.
+ON_A_CPU = """#!/usr/bin/env bash
+case "$(basename "$0") ${{1:-}}" in
+    "nnunet-eas convert") if [ "$2" = oai-zib ]; then set -- "$@" --split two-fold; fi ;;
+    "nnunet-eas predict" | "nnunet-eas predict-best" | "nnunet-eas crossval") set -- "$@" -device cpu ;;
+    nnUNetv2_train* | nnUNetv2_predict*) set -- "$@" -device cpu ;;
+esac
+exec "{real}" "$@"
+"""
+
+
+@pytest.mark.parametrize("page", PAGES, ids=lambda page: page.relative_to(ROOT).as_posix())
+def test_links_lead_somewhere(page):
+    text = re.sub(r"```.*?```", "", page.read_text(encoding="utf-8"), flags=re.DOTALL)
+    for target in re.findall(r"\]\(([^)\s]+)\)", text):
+        if target.startswith(("http://", "https://")):
+            continue
+        path, _, anchor = target.partition("#")
+        file = page.parent / path if path else page
+        assert file.exists(), target
+        if anchor:
+            heads = re.findall(r"^#+ (.*)$", file.read_text(encoding="utf-8"), flags=re.MULTILINE)
+            assert anchor in {re.sub(r"[^\w\- ]", "", head).strip().lower().replace(" ", "-") for head in heads}, target
+
+
+def test_commands_page_is_the_commands_own_help():
+    written = runpy.run_path(str(DOCS / "write_commands.py"))["page"]()
+    assert (DOCS / "reference" / "commands.md").read_text(encoding="utf-8") == written, "run docs/write_commands.py"
+
+
+def test_trainers_page_names_every_trainer():
+    text = (DOCS / "reference" / "trainers.md").read_text(encoding="utf-8")
+    assert [name for name in nnunet_eas.trainer.__all__ if f"`{name}`" not in text] == []
+
+
+@pytest.mark.slow
+def test_commands_of_the_pages_run_as_they_stand(tmp_path):
+    """In a folder like the demo's, with smaller knees and a training of two steps."""
+    folder = tmp_path / "nnunet_eas_demo"
+    write_knees(folder / "knees", dataclasses.replace(DemoSettings.quick(0), training_knees=5))
+    (tmp_path / "trainers").mkdir()
+    (tmp_path / "trainers" / "short_trainer.py").write_text(SHORT_TRAINER, encoding="utf-8")
+    (tmp_path / "bin").mkdir()
+    for name in ("nnunet-eas", "nnUNetv2_train", "nnUNetv2_predict"):
+        file = tmp_path / "bin" / name
+        file.write_text(ON_A_CPU.format(real=Path(sys.executable).parent / name), encoding="utf-8")
+        file.chmod(0o755)
+    path = os.pathsep.join([str(tmp_path / "bin"), str(Path(sys.executable).parent), os.environ["PATH"]])
+    environment = {**os.environ, "PATH": path, "nnUNet_extTrainer": str(tmp_path / "trainers"), "MPLBACKEND": "Agg"}
+    for name in ("nnUNet_raw", "nnUNet_preprocessed", "nnUNet_results"):
+        (folder / name).mkdir()
+        environment[name] = str(folder / name)
+
+    convert = ["nnunet-eas", "convert", "dicom", "-i", "knees/scans", "-o", "new_scans", "--side", "right"]
+    run_in(folder, environment, " ".join(convert))  # the demo leaves these scans
+    for page in PAGES_TO_RUN:
+        for block in blocks(DOCS / "how-to" / f"{page}.md"):
+            run_in(folder, environment, block)
+    examples = re.findall(r"```python\n(.*?)```", (DOCS / "reference" / "python-api.md").read_text(), flags=re.DOTALL)
+    (folder / "examples.py").write_text("\n".join(examples), encoding="utf-8")
+    run_in(folder, environment, "python examples.py")
+
+
+@pytest.mark.slow
+def test_tutorial_runs(tmp_path):
+    nbformat = pytest.importorskip("nbformat", reason='needs pip install ".[docs]"')
+    nbclient = pytest.importorskip("nbclient", reason='needs pip install ".[docs]"')
+    notebook = nbformat.read(DOCS / "tutorial.ipynb", as_version=4)
+    shutil.copy(DOCS / "tutorial.ipynb", tmp_path)
+    nbclient.NotebookClient(notebook, timeout=900, resources={"metadata": {"path": str(tmp_path)}}).execute()
+
+
+def blocks(page):
+    """The page's blocks of shell commands, but those that a comment before them excepts."""
+    text = page.read_text(encoding="utf-8")
+    found = re.findall(r"(<!-- not run: [^>]+ -->\n)?```bash\n(.*?)```", text, flags=re.DOTALL)
+    return [block for is_excepted, block in found if not is_excepted]
+
+
+def run_in(folder, environment, script):
+    done = subprocess.run(
+        ["bash", "-euo", "pipefail", "-c", script],
+        cwd=folder,
+        env=environment,
+        stdin=subprocess.DEVNULL,
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert done.returncode == 0, f"{script}\n{done.stdout[-3000:]}\n{done.stderr[-3000:]}"
