@@ -2,8 +2,8 @@
 
     python predict_without_nnunet.py MODEL.onnx SCAN.nii.gz MASK.nii.gz        # several channels: several scans
 
-MODEL.onnx comes from `nnunet-eas export`. Where a scan has the plan's spacing the masks are nnU-Net's; elsewhere it
-resamples thick slices apart, which is left out here, as are normalisation by a mask and cascades.
+`nnunet-eas export` writes MODEL.onnx. Where a scan has the plan's spacing the masks are nnU-Net's. For other spacings
+nnU-Net resamples thick slices separately; this, normalisation by a mask, and cascades are left out here.
 """
 
 import itertools

@@ -12,8 +12,9 @@ def add_parser(subparsers: argparse._SubParsersAction) -> None:
         "export",
         help="write a trained model as an ONNX or OpenVINO file",
         description="Write a trained model of nnU-Net, of any trainer, as an ONNX or OpenVINO file: patches, any "
-        "number at once, to logits. Its metadata say all that preprocessing, the sliding window and the labels need: "
-        "neither nnU-Net nor PyTorch is needed to predict. It is compared with PyTorch before it gets its name.",
+        "number at once, to logits. The metadata in the file say all that preprocessing, the sliding window and the "
+        "labels need, so that prediction needs neither nnU-Net nor PyTorch. The file is compared with PyTorch before "
+        "it gets its name.",
     )
     parser.add_argument(
         "model", type=Path, metavar="MODEL", help="trained model's folder, TRAINER__PLANS__CONFIGURATION"
@@ -35,13 +36,17 @@ def add_parser(subparsers: argparse._SubParsersAction) -> None:
 
 def run(args: argparse.Namespace) -> int:
     """Export; 0."""
-    from nnunet_eas.inference.export import check_installed, export
-    from nnunet_eas.inference.trained_model import load_trained_model
+    from nnunet_eas.inference.export import export
 
-    check_installed(args.to)
-    model = load_trained_model(args.model, args.f, args.chk)
-    print(f"{model.name}, fold {', '.join(map(str, model.folds))}", flush=True)
-    exported = export(model, args.to, args.o, average=not args.apart, report=lambda line: print(line, flush=True))
+    exported = export(
+        args.model,
+        args.to,
+        args.o,
+        folds=args.f,
+        checkpoint=args.chk,
+        average=not args.apart,
+        say=lambda line: print(line, flush=True),
+    )
     for file in exported:
         print(f"written: {file.path}")
     return 0

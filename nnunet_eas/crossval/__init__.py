@@ -1,1 +1,1 @@
-"""All folds of a dataset's configurations, trained by nnU-Net's own command, and the best of them."""
+"""Training of all folds of a dataset's configurations by nnU-Net's own command, and the best of them."""

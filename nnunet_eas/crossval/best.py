@@ -1,44 +1,29 @@
-"""What nnU-Net's find_best_configuration chose, and prediction with it."""
+"""The best configuration or ensemble, as nnU-Net's find_best_configuration chooses it."""
 
 from __future__ import annotations
 
-import fcntl
-import json
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
-from nnunet_eas.crossval.fold import LOCK, Fold
-from nnunet_eas.crossval.training import call
+from nnunet_eas.crossval.fold import LOCK, Fold, Model
+from nnunet_eas.support.files import read_json
+from nnunet_eas.support.locks import locked
+from nnunet_eas.support.nnunet_commands import call
 
 FILE = "inference_information.json"
 
 
 @dataclass(frozen=True)
-class Model:
-    """A trained model, in nnU-Net's words."""
-
-    trainer: str
-    plans: str
-    configuration: str
-
-    @property
-    def name(self) -> str:
-        """Of its folder."""
-        return f"{self.trainer}__{self.plans}__{self.configuration}"
-
-
-@dataclass(frozen=True)
 class Best:
-    """What predicts best on the validation cases.
+    """The models that predict best on the validation cases.
 
     Attributes:
         models: One, or those of an ensemble.
-        folds: Of each of them.
+        folds: The folds of each model.
         dice: Mean over the structures on the validation cases, with postprocessing.
-        postprocessing: nnU-Net's file of it.
-        plans_file: The plans that it is applied with.
+        postprocessing: nnU-Net's file of the postprocessing.
+        plans_file: The plans with which the postprocessing is applied.
     """
 
     models: tuple[Model, ...]
@@ -49,7 +34,7 @@ class Best:
 
 
 def read_best(dataset: Path) -> Best:
-    """Reads it.
+    """Reads nnU-Net's choice.
 
     Args:
         dataset: The dataset's folder of results.
@@ -62,7 +47,7 @@ def read_best(dataset: Path) -> Best:
         raise FileNotFoundError(
             f"-d must be a dataset whose best configuration is known, got no {path}. Run nnunet-eas crossval."
         )
-    content: dict[str, Any] = json.loads(path.read_text(encoding="utf-8"))
+    content = read_json(path, FILE)
     chosen = content["best_model_or_ensemble"]
     best = Best(
         models=tuple(
@@ -72,8 +57,8 @@ def read_best(dataset: Path) -> Best:
         folds=tuple(content["folds"]),
         dice=chosen["result_on_crossval_post_pp"],
         # nnU-Net writes whole paths; its results may have moved since
-        postprocessing=_where_it_is(Path(chosen["postprocessing_file"]), dataset),
-        plans_file=_where_it_is(Path(chosen["some_plans_file"]), dataset),
+        postprocessing=_moved(Path(chosen["postprocessing_file"]), dataset),
+        plans_file=_moved(Path(chosen["some_plans_file"]), dataset),
     )
     missing = [str(file) for file in (best.postprocessing, best.plans_file) if not file.is_file()]
     if missing:
@@ -81,8 +66,8 @@ def read_best(dataset: Path) -> Best:
     return best
 
 
-def _where_it_is(file: Path, dataset: Path) -> Path:
-    """The file in the dataset's folder of today."""
+def _moved(file: Path, dataset: Path) -> Path:
+    """The file in the dataset's present folder."""
     if file.is_file() or dataset.name not in file.parts:
         return file
     below = file.parts[len(file.parts) - file.parts[::-1].index(dataset.name) :]
@@ -90,9 +75,9 @@ def _where_it_is(file: Path, dataset: Path) -> Path:
 
 
 def find_best(folds: Sequence[Fold]) -> Best:
-    """Runs nnU-Net's find_best_configuration, unless what it found is newer than these folds.
+    """Runs nnU-Net's find_best_configuration, unless its choice is newer than these folds.
 
-    Of several processes that come here at once one runs it, and the others wait: it writes where it likes.
+    Of several processes at a time one runs it, and the others wait, because it writes the same files in all of them.
 
     Args:
         folds: The trained ones: the same numbers of every configuration, of one trainer and plans.
@@ -101,8 +86,7 @@ def find_best(folds: Sequence[Fold]) -> Best:
         RuntimeError: nnU-Net ended with an error.
     """
     dataset = folds[0].results / folds[0].dataset
-    with (dataset / LOCK).open("a") as file:
-        fcntl.flock(file, fcntl.LOCK_EX)
+    with locked(dataset / LOCK, wait_s=-1):
         if not _is_known(dataset, folds):
             call(_command(folds), dataset / "crossval.txt")
     return read_best(dataset)
@@ -111,7 +95,7 @@ def find_best(folds: Sequence[Fold]) -> Best:
 def _is_known(dataset: Path, folds: Sequence[Fold]) -> bool:
     path = dataset / FILE
     try:
-        content = json.loads(path.read_text(encoding="utf-8"))
+        content = read_json(path, FILE)
         considered = {(one["trainer"], one["plans"], one["configuration"]) for one in content["considered_models"]}
     except (OSError, ValueError, KeyError, TypeError):
         return False

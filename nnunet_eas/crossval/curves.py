@@ -1,4 +1,4 @@
-"""The folds' training curves over each other, as a picture."""
+"""A picture of the folds' training curves."""
 
 from __future__ import annotations
 
@@ -8,15 +8,16 @@ from pathlib import Path
 from matplotlib.figure import Figure
 
 from nnunet_eas.crossval.status import Status
+from nnunet_eas.support.files import replacing
 
 CHARTS = (("train_loss", "training loss"), ("val_loss", "validation loss"), ("pseudo_dice", "pseudo Dice"))
 
 
 def draw(statuses: Sequence[Status], path: Path) -> None:
-    """A row for each model, a line for each fold that has ended an epoch.
+    """Draws a row of charts for each model, with a line for each fold that has ended an epoch.
 
     Raises:
-        ValueError: None has.
+        ValueError: No fold has.
     """
     models = list(dict.fromkeys(status.fold.model for status in statuses if status.curve))
     if not models:
@@ -34,6 +35,5 @@ def draw(statuses: Sequence[Status], path: Path) -> None:
             axes.grid(alpha=0.3)
         row[0].set_ylabel(model, fontsize=8)
         row[-1].legend(fontsize=8)
-    partial = path.with_name(f".partial_{path.stem}.png")
-    figure.savefig(partial, dpi=120)
-    partial.replace(path)
+    with replacing(path) as temporary:
+        figure.savefig(temporary, dpi=120, format="png")

@@ -1,31 +1,72 @@
-"""What a dataset's plan and split allow to train."""
+"""A dataset's folders, and the trainings that its plan and split allow."""
 
 from __future__ import annotations
 
-import json
 from collections.abc import Sequence
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from nnunet_eas.support.files import read_json
+
+SPLIT = "splits_final.json"
 FOLDS_OF_NNUNET = 5
-"""nnU-Net makes so many where there is no split file."""
+"""The number of folds that nnU-Net makes where there is no split file."""
 
 
-def folds_of(preprocessed: Path, wanted: Sequence[int] | None) -> list[int]:
-    """The folds to train: all that the split file holds, or those that are wanted of them.
+@dataclass(frozen=True)
+class Dataset:
+    """A dataset's folders.
+
+    Attributes:
+        name: DatasetXXX_NAME.
+        results_root: nnUNet_results.
+        preprocessed: The dataset's folder of preprocessed data; None where nnUNet_preprocessed is not set.
+    """
+
+    name: str
+    results_root: Path
+    preprocessed: Path | None
+
+    @property
+    def results(self) -> Path:
+        """The dataset's folder of results."""
+        return self.results_root / self.name
+
+
+def find_dataset(name_or_id: str, *, needs_preprocessed: bool = False) -> Dataset:
+    """A dataset's folders by nnU-Net's variables.
+
+    Raises:
+        RuntimeError: A variable is not set, or nnU-Net knows no such dataset.
+    """
+    from nnunetv2.paths import nnUNet_preprocessed, nnUNet_results
+    from nnunetv2.utilities.dataset_name_id_conversion import maybe_convert_to_dataset_name
+
+    for variable in (nnUNet_preprocessed, nnUNet_results) if needs_preprocessed else (nnUNet_results,):
+        if not variable.is_set():
+            raise RuntimeError(f"{variable.env_var_name} must be set to a folder, got nothing. Run nnunet-eas doctor.")
+    name = maybe_convert_to_dataset_name(name_or_id)
+    preprocessed = Path(str(nnUNet_preprocessed)) / name if nnUNet_preprocessed.is_set() else None
+    return Dataset(name, Path(str(nnUNet_results)), preprocessed)
+
+
+def folds_of(preprocessed: Path, wanted: Sequence[int] | None = None) -> list[int]:
+    """The folds to train: all of the split file, or those of it that are wanted.
 
     Args:
         preprocessed: The dataset's folder of preprocessed data.
-        wanted: Their numbers; None for all.
+        wanted: Numbers of folds; None for all.
 
     Raises:
-        ValueError: One is beyond the split file: nnU-Net would train it on a random split without a word's weight.
+        ValueError: A fold is beyond the split file: nnU-Net would train it on a random split, with no more than a line
+            in its log.
     """
-    splits = preprocessed / "splits_final.json"
-    n = len(json.loads(splits.read_text(encoding="utf-8"))) if splits.is_file() else FOLDS_OF_NNUNET
+    splits = preprocessed / SPLIT
+    n = len(read_json(splits, SPLIT)) if splits.is_file() else FOLDS_OF_NNUNET
     beyond = [fold for fold in wanted or () if not 0 <= fold < n]
     if beyond:
-        raise ValueError(f"--folds must be 0 to {n - 1}, the folds of {splits.name}, got {beyond}. Leave them out.")
+        raise ValueError(f"--folds must be 0 to {n - 1}, the folds of {SPLIT}, got {beyond}. Leave them out.")
     return sorted(set(wanted)) if wanted else list(range(n))
 
 
@@ -43,7 +84,7 @@ def stages_of(preprocessed: Path, plans_name: str, configurations: Sequence[str]
             f"-p must name plans in {preprocessed}, got {plans_name} (there: {there}). Run "
             "nnUNetv2_plan_and_preprocess or nnunet-eas plan_and_preprocess first."
         )
-    planned = json.loads(plans_file.read_text(encoding="utf-8"))["configurations"]
+    planned = read_json(plans_file, "plans")["configurations"]
     first: list[str] = []
     second: list[str] = []
     for name in dict.fromkeys(configurations):

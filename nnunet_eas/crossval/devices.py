@@ -1,4 +1,4 @@
-"""Which GPUs nobody computes on."""
+"""The devices of this machine that several trainings share."""
 
 from __future__ import annotations
 
@@ -8,10 +8,10 @@ import subprocess
 
 
 def free_gpus() -> list[int]:
-    """Their numbers, of those that CUDA_VISIBLE_DEVICES leaves this process; by nvidia-smi.
+    """The numbers of the GPUs on which nothing runs, by nvidia-smi, among those of CUDA_VISIBLE_DEVICES.
 
     Raises:
-        RuntimeError: There is none.
+        RuntimeError: No GPU is free.
     """
     if shutil.which("nvidia-smi") is None:
         raise RuntimeError("-device cuda needs a GPU, got no nvidia-smi. Use -device cpu, or name --gpus.")
@@ -23,6 +23,11 @@ def free_gpus() -> list[int]:
     if not free:
         raise RuntimeError(f"-device cuda needs a free GPU, got {len(gpus)}, all in use. Wait, or name --gpus.")
     return free
+
+
+def cores() -> int:
+    """The number of cores that this process may use."""
+    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
 
 
 def _ask(what: str) -> list[str]:

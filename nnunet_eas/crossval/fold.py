@@ -1,29 +1,43 @@
-"""One fold of one configuration: where nnU-Net keeps it, and what is there already."""
+"""One fold of one configuration: its folder, and what nnU-Net has written there already."""
 
 from __future__ import annotations
 
-import fcntl
-import os
-from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import AbstractContextManager
 from dataclasses import dataclass
 from pathlib import Path
+from typing import NamedTuple
+
+from nnunet_eas.support.locks import is_held, locked
 
 LOCK = "crossval.lock"
+LOG = "crossval_log.txt"
 TRAINABLE = ("latest", "best")
-"""Checkpoints that `nnUNetv2_train --c` goes on from."""
+"""Checkpoints from which `nnUNetv2_train --c` resumes."""
+
+
+class Model(NamedTuple):
+    """A trained model by the parts of its folder's name."""
+
+    trainer: str
+    plans: str
+    configuration: str
+
+    @property
+    def name(self) -> str:
+        """TRAINER__PLANS__CONFIGURATION, the folder's name."""
+        return "__".join(self)
 
 
 @dataclass(frozen=True)
 class Fold:
-    """A training.
+    """A training of a model.
 
     Attributes:
-        dataset: Its name, DatasetXXX_NAME.
+        dataset: The dataset's name, DatasetXXX_NAME.
         configuration: 2d, 3d_fullres, ...
         trainer: The trainer's class name.
         plans: The plans' name.
-        number: Of the split file.
+        number: Number in the split file.
         results: nnU-Net's results folder.
     """
 
@@ -37,11 +51,11 @@ class Fold:
     @property
     def model(self) -> str:
         """TRAINER__PLANS__CONFIGURATION."""
-        return f"{self.trainer}__{self.plans}__{self.configuration}"
+        return Model(self.trainer, self.plans, self.configuration).name
 
     @property
     def folder(self) -> Path:
-        """Where nnU-Net writes it."""
+        """The folder in which nnU-Net writes the fold."""
         return self.results / self.dataset / self.model / f"fold_{self.number}"
 
     def __str__(self) -> str:
@@ -58,44 +72,33 @@ class Fold:
             return False
         return not with_probabilities or any(validation.glob("*.npz"))
 
+    def has_final_checkpoint(self) -> bool:
+        """Whether all epochs are trained."""
+        return (self.folder / "checkpoint_final.pth").is_file()
+
+    def has_checkpoint(self) -> bool:
+        """Whether a training has begun that can be resumed."""
+        return any((self.folder / f"checkpoint_{which}.pth").is_file() for which in TRAINABLE)
+
     def command(self, device: str, *, with_probabilities: bool) -> list[str]:
-        """nnU-Net's, for what is missing: the training, its rest, or the validation alone."""
+        """nnU-Net's command for what is missing: the training, its rest, or the validation alone."""
         command = ["nnUNetv2_train", self.dataset, self.configuration, str(self.number)]
         command += ["-tr", self.trainer, "-p", self.plans, "-device", device]
         if with_probabilities:
             command.append("--npz")
-        if (self.folder / "checkpoint_final.pth").is_file():
+        if self.has_final_checkpoint():
             command.append("--val")
-        elif any((self.folder / f"checkpoint_{which}.pth").is_file() for which in TRAINABLE):
+        elif self.has_checkpoint():
             command.append("--c")
         return command
 
-    @contextmanager
-    def lock(self) -> Iterator[int | None]:
-        """Holds the fold for this process and those that inherit the descriptor; None where another one holds it.
+    def lock(self) -> AbstractContextManager[tuple[int, ...]]:
+        """Holds the fold for this process and those that inherit the descriptors; raises `Busy` where another one does.
 
-        The kernel frees it when the last of them ends, however it ends. It holds between the nodes of a cluster as far
-        as their file system's locks do.
+        The lock works between the nodes of a cluster as far as their file system's locks do.
         """
-        self.folder.mkdir(parents=True, exist_ok=True)
-        with (self.folder / LOCK).open("a") as file:
-            try:
-                fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
-            except BlockingIOError:
-                yield None
-            else:
-                yield file.fileno()
+        return locked(self.folder / LOCK)
 
     def is_in_use(self) -> bool:
-        """Whether a process holds it. Writes nothing."""
-        try:
-            descriptor = os.open(self.folder / LOCK, os.O_RDONLY)
-        except FileNotFoundError:
-            return False
-        try:
-            fcntl.flock(descriptor, fcntl.LOCK_SH | fcntl.LOCK_NB)
-        except BlockingIOError:
-            return True
-        finally:
-            os.close(descriptor)
-        return False
+        """Whether a process holds the fold. Writes nothing."""
+        return is_held(self.folder / LOCK)

@@ -1,4 +1,4 @@
-"""What crossval writes beside a fold, for whoever looks at it: nnunet-eas status."""
+"""The file that crossval writes beside a fold, for `nnunet-eas status`."""
 
 from __future__ import annotations
 
@@ -9,6 +9,8 @@ import time
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
 
+from nnunet_eas.support.files import write_json
+
 FILE = "crossval.json"
 
 
@@ -18,9 +20,9 @@ class Record:
 
     Attributes:
         node: The machine.
-        job: Slurm's number, or the process's.
+        job: Number of Slurm's job, or of the process.
         started: Seconds since 1970.
-        error: What it ended with; empty while it runs and where it was trained.
+        error: The error that ended the attempt; empty while it runs and where it was trained.
     """
 
     node: str = field(default_factory=lambda: socket.gethostname().split(".")[0])
@@ -29,14 +31,12 @@ class Record:
     error: str = ""
 
     def write(self, folder: Path) -> None:
-        """Whole or not at all."""
-        partial = folder / f"{FILE}.part"
-        partial.write_text(json.dumps(asdict(self)) + "\n", encoding="utf-8")
-        partial.replace(folder / FILE)
+        """Writes the record, whole or not at all."""
+        write_json(folder / FILE, asdict(self), indent=None)
 
 
 def read_record(folder: Path) -> Record | None:
-    """None where there is none, or none that can be read."""
+    """The folder's record; None where there is none, or none that can be read."""
     try:
         return Record(**json.loads((folder / FILE).read_text(encoding="utf-8")))
     except (OSError, ValueError, TypeError):

@@ -1,32 +1,33 @@
-"""How far the folds are, read from what nnU-Net and crossval leave beside them."""
+"""Progress of the folds, read from what nnU-Net and crossval write beside them."""
 
 from __future__ import annotations
 
 import json
 import math
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from nnunet_eas.crossval.fold import TRAINABLE, Fold
+from nnunet_eas.crossval.dataset import SPLIT, Dataset, folds_of
+from nnunet_eas.crossval.fold import Fold, Model
 from nnunet_eas.crossval.record import read_record
 from nnunet_eas.reporting.training_log import Curve, read_curve
 
 RECENT = 10
-"""Epochs by whose time the rest is estimated."""
+"""Epochs from whose time the rest is estimated."""
 
 
 @dataclass(frozen=True)
 class Status:
-    """Of a fold.
+    """Progress of a fold.
 
     Attributes:
-        fold: Which one.
-        state: "trained", "running", "validating", "failed", "cut" or "waiting".
-        curve: Its epochs, from the logs.
-        epochs: How many there will be; None before the training has said so.
-        node: Where it runs, or ran.
-        error: What its last attempt ended with.
+        fold: The fold.
+        state: "trained", "running", "validating", "failed", "interrupted" or "waiting".
+        curve: The finished epochs, from the logs.
+        epochs: Number of epochs of the whole training; None before the training has written it.
+        node: The machine on which it runs, or ran.
+        error: The error that ended the last attempt.
     """
 
     fold: Fold
@@ -36,6 +37,22 @@ class Status:
     node: str
     error: str
 
+    def __str__(self) -> str:
+        if self.state == "validating":
+            return f"{self.fold}: validating"
+        if not self.curve:
+            return f"{self.fold}: in its first epoch"
+        return (
+            f"{self.fold}: epoch {self.epochs_done}, pseudo Dice {self.pseudo_dice:.2f}, "
+            f"{self.epoch_seconds:.0f} s an epoch"
+        )
+
+    @property
+    def epochs_done(self) -> str:
+        """Finished epochs of all, 12/1000."""
+        done = str(len(self.curve)) if self.curve else "-"
+        return f"{done}/{self.epochs}" if self.epochs else done
+
     @property
     def epoch_seconds(self) -> float:
         """Median of the last epochs; NaN before the first has ended."""
@@ -44,44 +61,100 @@ class Status:
 
     @property
     def seconds_left(self) -> float:
-        """Of the epochs, without the validation behind them; NaN where it can't be known."""
+        """Time of the remaining epochs, without the validation; NaN where it can't be known."""
         if self.state != "running" or self.epochs is None:
             return math.nan
         return (self.epochs - len(self.curve)) * self.epoch_seconds
 
     @property
     def pseudo_dice(self) -> float:
-        """Of the last epoch."""
+        """Pseudo Dice of the last epoch."""
         return list(self.curve.values())[-1].pseudo_dice if self.curve else math.nan
 
 
 def status_of(fold: Fold) -> Status:
-    """Reads it; nothing needs to be there."""
+    """The progress of a fold, of which nothing needs to exist."""
     record = read_record(fold.folder)
-    curve = read_curve(fold.folder)
-    final = (fold.folder / "checkpoint_final.pth").is_file()
-    begun = final or any((fold.folder / f"checkpoint_{which}.pth").is_file() for which in TRAINABLE)
     if fold.is_trained():
         state = "trained"
     elif fold.is_in_use():
-        state = "validating" if final else "running"
+        state = "validating" if fold.has_final_checkpoint() else "running"
     elif record is not None and record.error:
         state = "failed"
     else:
-        state = "cut" if begun or record is not None else "waiting"
+        begun = record is not None or fold.has_checkpoint() or fold.has_final_checkpoint()
+        state = "interrupted" if begun else "waiting"
     return Status(
-        fold, state, curve, _epochs(fold.folder), record.node if record else "", record.error if record else ""
+        fold,
+        state,
+        curve=read_curve(fold.folder),
+        epochs=_epochs(fold.folder),
+        node=record.node if record else "",
+        error=record.error if record else "",
     )
 
 
-def models_of(dataset: Path) -> list[tuple[str, str, str]]:
-    """Trainer, plans and configuration of the models that have begun, from their folders' names."""
-    found = [tuple(path.name.split("__")) for path in sorted(dataset.glob("*__*__*")) if path.is_dir()]
-    return [(name[0], name[1], name[2]) for name in found if len(name) == 3]
+def statuses_of(
+    dataset: Dataset,
+    *,
+    configurations: Collection[str] | None = None,
+    trainer: str | None = None,
+    plans: str | None = None,
+    everything: bool = False,
+) -> tuple[list[Status], list[str]]:
+    """The progress of a dataset's folds, and sentences about what was left out.
+
+    Args:
+        dataset: Its folders.
+        configurations: Only these; None for all.
+        trainer: Only this trainer's models; None for those of the trainer that was last at work.
+        plans: Only models of these plans; None for all.
+        everything: Models of all trainers, and folds that the split file does not have.
+
+    Raises:
+        FileNotFoundError: No such model has been begun.
+    """
+    begun = {
+        model: max(fold.stat().st_mtime for fold in folds)
+        for model in models_of(dataset.results)
+        if (not configurations or model.configuration in configurations) and plans in (None, model.plans)
+        if (folds := list((dataset.results / model.name).glob("fold_*")))
+    }
+    left_out = []
+    if trainer is None and not everything and begun:
+        trainer = max(begun, key=lambda model: begun[model]).trainer
+        if others := sorted({model.trainer for model in begun} - {trainer}):
+            left_out.append(f"not shown: the models of {', '.join(others)}; give -tr or --all")
+    models = [model for model in begun if trainer in (None, model.trainer)]
+    if not models:
+        raise FileNotFoundError(f"-d must be a dataset with trainings, got none in {dataset.results}. Train first.")
+    statuses = []
+    for model in models:
+        folder = dataset.results / model.name
+        numbers = {int(path.name[5:]) for path in folder.glob("fold_*") if path.name[5:].isdecimal()}
+        if dataset.preprocessed is not None and dataset.preprocessed.is_dir():
+            of_split = set(folds_of(dataset.preprocessed))
+            beyond = sorted(numbers - of_split)
+            numbers = numbers | of_split if everything else of_split
+            if beyond and not everything:
+                left_out.append(
+                    f"not shown: fold {', '.join(map(str, beyond))} of {model.name}, beyond {SPLIT}; give --all"
+                )
+        statuses += [
+            status_of(Fold(dataset.name, model.configuration, model.trainer, model.plans, number, dataset.results_root))
+            for number in sorted(numbers)
+        ]
+    return statuses, left_out
+
+
+def models_of(results: Path) -> list[Model]:
+    """The models in a dataset's folder of results, by their folders' names."""
+    found = [path.name.split("__") for path in sorted(results.glob("*__*__*")) if path.is_dir()]
+    return [Model(*parts) for parts in found if len(parts) == 3]
 
 
 def table(statuses: Sequence[Status]) -> str:
-    """A line each."""
+    """A text table with a line for each fold."""
     head = ("model", "fold", "state", "epoch", "s/epoch", "left", "pseudo Dice", "node", "last error")
     rows = [head, *(_row(status) for status in statuses)]
     widths = [max(len(row[column]) for row in rows) for column in range(len(head))]
@@ -91,12 +164,11 @@ def table(statuses: Sequence[Status]) -> str:
 
 
 def _row(status: Status) -> tuple[str, ...]:
-    done = str(len(status.curve)) if status.curve else "-"
     return (
         status.fold.model,
         str(status.fold.number),
         status.state,
-        f"{done}/{status.epochs}" if status.epochs else done,
+        status.epochs_done,
         _or_dash(status.epoch_seconds, f"{status.epoch_seconds:.1f}"),
         _or_dash(status.seconds_left, _duration(status.seconds_left)),
         _or_dash(status.pseudo_dice, f"{status.pseudo_dice:.4f}"),
@@ -117,7 +189,7 @@ def _duration(seconds: float) -> str:
 
 
 def _epochs(folder: Path) -> int | None:
-    """nnU-Net writes its trainer's settings, as text, beside the fold."""
+    """The number of epochs by nnU-Net's file of its trainer's settings, which are text."""
     try:
         return int(json.loads((folder / "debug.json").read_text(encoding="utf-8"))["num_epochs"])
     except (OSError, ValueError, KeyError, TypeError):

@@ -1,4 +1,4 @@
-"""Trains what is missing, with a bounded number of attempts each."""
+"""Training of the folds that are missing, with a bounded number of attempts for each."""
 
 from __future__ import annotations
 
@@ -11,12 +11,13 @@ import submitit
 
 from nnunet_eas.crossval.executors import Executor
 from nnunet_eas.crossval.fold import Fold
+from nnunet_eas.crossval.progress import Progress
 from nnunet_eas.crossval.record import read_record
 from nnunet_eas.crossval.training import IN_USE, Training
 
 POLL_S = 1.0
 FULL = 1 << 20
-"""Bytes that are left of a full disk: too few for the job's last words."""
+"""Free bytes of a full disk: too few for a job to write why it failed."""
 
 
 def train_all(
@@ -27,12 +28,13 @@ def train_all(
     Args:
         trainings: None of them waits for another one.
         executor: Runs them.
-        attempts: How often a fold may fail before the others go on without it.
-        say: Told what happens, a line each.
+        attempts: How often a fold may fail before the others are trained without it.
+        say: Gets a line for everything that happens, and once a minute for the progress of each running fold.
 
     Returns:
         The folds that failed, with the last error.
     """
+    progress = Progress(say)
     waiting = [training for training in trainings if not training.is_done()]
     running: list[tuple[Training, submitit.Job[str]]] = []
     failures: Counter[Fold] = Counter()
@@ -51,6 +53,8 @@ def train_all(
                 elsewhere.discard(training.fold)
                 say(f"{training.fold}: started as job {job.job_id}")
             time.sleep(POLL_S)
+            for training, _ in running:
+                progress.look_at(training.fold)
             for training, job in [pair for pair in running if executor.is_over(pair[1])]:
                 running.remove((training, job))
                 if training.is_done():
@@ -72,14 +76,14 @@ def train_all(
 
 
 def _result(job: submitit.Job[str]) -> str | None:
-    """What the training said; None where it ended otherwise."""
+    """The training's result; None where it ended without one."""
     if not job.paths.result_pickle.exists():
         return None
     return job.result() if job.exception() is None else None
 
 
 def _error(training: Training, job: submitit.Job[str]) -> str:
-    """What it ended with, by its own word if it had time for one."""
+    """The error that ended it, from its record if it had time to write one."""
     record = read_record(training.fold.folder)
     if record is not None and record.error:
         return record.error

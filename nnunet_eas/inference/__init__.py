@@ -1,1 +1,1 @@
-"""Trained models of nnU-Net: loading, prediction, export as a graph that other runtimes read."""
+"""Trained models of nnU-Net: loading, prediction, and export as a graph that other runtimes read."""

@@ -15,44 +15,45 @@ from tqdm import tqdm
 Forward = Callable[[torch.Tensor], torch.Tensor]
 """A fold's network: patches (B, C, *patch) on the predictor's device to logits (B, heads, *patch)."""
 
-
 SHARE_OF_FREE = 0.7
-"""Of the free memory that a pass may take; the rest is for the allocator's gaps and for other processes."""
+"""Share of the free memory that a pass may take; the rest is for the allocator's gaps and for other processes."""
 
 MOST_PATCHES = 64
-"""At once. A GPU is busy with fewer, and a half-filled last batch costs."""
+"""Patches in a pass at most. A GPU is busy with fewer, and a half-filled last batch costs time."""
 
 
 class BatchedPredictor(nnUNetPredictor):
-    """nnU-Net's predictor; differs in how many patches a forward pass takes and in what runs it.
+    """nnU-Net's predictor with more patches in a forward pass, and a choice of what runs the networks.
 
-    The host forwards one patch at a time, and its mirrored views one after the other. Here a pass takes
+    nnU-Net forwards one patch at a time, and its mirrored views one after the other. Here a pass takes
     `patches_at_once` patches with all their views. Tiles, weights, the order in which they are summed, and the half
-    precision of the sum are the host's, so that the masks agree.
+    precision of the sum are nnU-Net's, so that the masks agree.
 
     Attributes:
-        forwards: A network for each fold.
-        choose_forwards: Gives them at the first scan, of which it is told how many images (patches and mirrored views)
-            it has. None where they are set before.
+        forwards: A network for each fold, set before the first prediction.
 
     Args:
-        patches_at_once: Halved by itself where a pass runs out of memory. None: on CUDA as many as fit into the free
-            memory, by what the first one takes; one elsewhere, as a CPU gains nothing by more.
-        **of_host: The host's arguments.
+        patches_at_once: Halved where a pass runs out of memory. None: on CUDA as many as fit into the free memory,
+            estimated from the first one; one elsewhere, as a CPU gains nothing by more.
+        **of_nnunet: The arguments of `nnUNetPredictor`.
     """
 
-    def __init__(self, patches_at_once: int | None = None, **of_host: Any) -> None:
-        super().__init__(**of_host)
-        if patches_at_once is not None and patches_at_once < 1:
-            raise ValueError(f"patches_at_once must be at least 1, got {patches_at_once}. Give a number of patches.")
+    def __init__(self, patches_at_once: int | None = None, **of_nnunet: Any) -> None:
+        super().__init__(**of_nnunet)
         self.patches_at_once = patches_at_once
         self.forwards: list[Forward] = []
-        self.choose_forwards: Callable[[int], list[Forward]] | None = None
         self._forward: Forward | None = None
+
+    def images_in(self, data: torch.Tensor) -> int:
+        """The number of patches of a preprocessed scan times their mirrored views."""
+        patch = self.configuration_manager.patch_size
+        shape = data.shape[1:]
+        padded = (*shape[: -len(patch)], *[max(a, b) for a, b in zip(shape[-len(patch) :], patch, strict=True)])
+        return len(self._internal_get_sliding_window_slicers(padded)) * len(self._views())
 
     @torch.inference_mode()
     def predict_logits_from_preprocessed_data(self, data: torch.Tensor) -> torch.Tensor:
-        """The mean over the folds of their logits.
+        """The mean of the folds' logits.
 
         Args:
             data: (C, z, y, x), preprocessed.
@@ -60,8 +61,6 @@ class BatchedPredictor(nnUNetPredictor):
         Returns:
             (heads, z, y, x) on the CPU, in half precision.
         """
-        if not self.forwards and self.choose_forwards is not None:
-            self.forwards = self.choose_forwards(self._images_in(data))
         total = None
         for forward in self.forwards:
             self._forward = forward
@@ -74,7 +73,7 @@ class BatchedPredictor(nnUNetPredictor):
     def _internal_predict_sliding_window_return_logits(
         self, data: torch.Tensor, slicers: Sequence[tuple], do_on_device: bool = True
     ) -> torch.Tensor:
-        """As the host's method of this name, which its padding and its fallback to the CPU's memory call."""
+        """Overrides what nnU-Net calls after padding, and again with the CPU's memory where the GPU's is too small."""
         where = self.device if do_on_device else torch.device("cpu")
         data = data.to(where)
         logits = torch.zeros(
@@ -99,7 +98,7 @@ class BatchedPredictor(nnUNetPredictor):
     def _in_batches(
         self, data: torch.Tensor, slicers: Sequence[tuple]
     ) -> Iterator[tuple[Sequence[tuple], torch.Tensor]]:
-        """Tiles with their logits, in the slicers' order; as many at once as fit."""
+        """Yields tiles with their logits, in the slicers' order, as many at once as fit."""
         if self.patches_at_once is None:
             self.patches_at_once = self._as_many_as_fit(data[slicers[0]][None].to(self.device))
         done = 0
@@ -118,23 +117,16 @@ class BatchedPredictor(nnUNetPredictor):
             done += len(tiles)
 
     def _as_many_as_fit(self, patch: torch.Tensor) -> int:
-        """By the memory that one patch with its views takes."""
+        """A number of patches, from the memory that one patch with its views takes."""
         if self.device.type != "cuda":
             return 1
-        self._internal_maybe_mirror_and_predict(patch)  # what stays allocated from now on is not a pass's
+        self._internal_maybe_mirror_and_predict(patch)  # allocates what later passes use again
         torch.cuda.reset_peak_memory_stats(self.device)
         before = torch.cuda.memory_allocated(self.device)
         self._internal_maybe_mirror_and_predict(patch)
         taken = torch.cuda.max_memory_allocated(self.device) - before
         free, _ = torch.cuda.mem_get_info(self.device)
         return min(MOST_PATCHES, max(1, int(SHARE_OF_FREE * free / max(taken, 1))))
-
-    def _images_in(self, data: torch.Tensor) -> int:
-        """Patches of a scan times their views."""
-        patch = self.configuration_manager.patch_size
-        shape = data.shape[1:]
-        padded = (*shape[: -len(patch)], *[max(a, b) for a, b in zip(shape[-len(patch) :], patch, strict=True)])
-        return len(self._internal_get_sliding_window_slicers(padded)) * len(self._views())
 
     def _views(self) -> list[tuple[int, ...]]:
         """The axes of a batch along which each view is mirrored."""

@@ -1,11 +1,10 @@
-"""Whether files are checkpoints of nnU-Net's that belong together, without reading their weights."""
+"""Checks that files are checkpoints of nnU-Net that belong together, without reading their weights."""
 
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import torch
 from nnunetv2.utilities.plans_handling.plans_handler import PlansManager
@@ -13,17 +12,11 @@ from nnunetv2.utilities.plans_handling.plans_handler import PlansManager
 from nnunet_eas.plans.translation import architecture_differences
 
 ENTRIES = ("network_weights", "init_args", "trainer_name")
-"""Of every checkpoint of nnU-Net's; its predictor needs them."""
+"""Entries of every checkpoint of nnU-Net's, which its predictor needs."""
 
 
-@dataclass(frozen=True)
-class CheckpointHeader:
-    """What trained a network.
-
-    Attributes:
-        trainer_name: The trainer's class.
-        configuration_name: 2d, 3d_fullres, ...
-    """
+class CheckpointHeader(NamedTuple):
+    """Class name of the trainer, and the configuration (2d, 3d_fullres, ...) that it trained."""
 
     trainer_name: str
     configuration_name: str
@@ -32,12 +25,12 @@ class CheckpointHeader:
 def read_checkpoint_headers(files: Sequence[Path], plans: Mapping[str, Any]) -> CheckpointHeader:
     """The header that all files have.
 
-    Weights of another network can fit by shape (other dilation rates, say) and would load without a word. So the
-    network that each file says it was trained as is compared with the plans'.
+    Weights of another network can fit by shape (other dilation rates, say) and would load without a warning. So the
+    network that each file names is compared with the plans'.
 
     Args:
         files: One for each fold.
-        plans: Content of the plans.json beside them.
+        plans: Content of the plans.json beside the folds.
 
     Raises:
         ValueError: A file is damaged, not a checkpoint of nnU-Net's, or from another training than the first.
@@ -49,7 +42,7 @@ def read_checkpoint_headers(files: Sequence[Path], plans: Mapping[str, Any]) -> 
         if header != first:
             raise ValueError(
                 f"The folds must be of one training, got {header.trainer_name} {header.configuration_name} in {file} "
-                f"and {first.trainer_name} {first.configuration_name} in {files[0]}. Give -f those of one."
+                f"and {first.trainer_name} {first.configuration_name} in {files[0]}. Give folds (-f) of one of them."
             )
     return first
 
@@ -59,7 +52,7 @@ def _read(file: Path, plans: Mapping[str, Any]) -> CheckpointHeader:
     try:
         # mapped, not read: the weights come with nnU-Net's own loading
         checkpoint = torch.load(file, map_location="cpu", weights_only=False, mmap=True)
-    except Exception as error:  # whatever unpickling a file of unknown origin ends in
+    except Exception as error:  # a file of unknown origin may raise anything
         reason = next(iter(str(error).splitlines()), "") or type(error).__name__
         raise ValueError(f"The checkpoint must be a whole one of nnU-Net's, got {file} ({reason}). {advice}") from error
     lacking = [name for name in ENTRIES if not isinstance(checkpoint, dict) or name not in checkpoint]

@@ -1,4 +1,4 @@
-"""A trained model as files that predict without nnU-Net and PyTorch."""
+"""Export of a trained model as files that predict without nnU-Net and PyTorch."""
 
 from __future__ import annotations
 
@@ -6,17 +6,18 @@ import importlib.util
 import os
 import shutil
 import tempfile
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
 from nnunet_eas.inference import onnx_graph, openvino_graph
 from nnunet_eas.inference.fold_average import FoldAverage
 from nnunet_eas.inference.metadata import describe
-from nnunet_eas.inference.trained_model import TrainedModel
+from nnunet_eas.inference.trained_model import TrainedModel, load_trained_model
 from nnunet_eas.inference.verification import LARGEST_DIFFERENCE, LEAST_EQUAL_LABELS, Agreement, compare
 
 GRAPHS = {"onnx": onnx_graph, "openvino": openvino_graph}
+Folds = tuple[int | str, ...]
 
 
 @dataclass(frozen=True)
@@ -24,118 +25,117 @@ class Exported:
     """A written file.
 
     Attributes:
-        path: Its name; OpenVINO's weights lie beside it as .bin.
-        folds: Whose logits it gives, averaged if there are several.
+        path: Its name; OpenVINO's weights are beside it as .bin.
+        folds: The folds whose logits the file gives, averaged if there are several.
         size: Bytes, weights included.
-        agreement: With PyTorch.
+        agreement: Comparison with PyTorch.
     """
 
     path: Path
-    folds: tuple[int | str, ...]
+    folds: Folds
     size: int
     agreement: Agreement
 
 
-def check_installed(to: str) -> None:
-    """Raises a RuntimeError where a package is missing that the export needs."""
+def export(
+    model: str | Path | TrainedModel,
+    to: str,
+    output: str | Path,
+    *,
+    folds: Sequence[int | str] | None = None,
+    checkpoint: str = "checkpoint_final.pth",
+    average: bool = True,
+    say: Callable[[str], None] = lambda line: None,
+) -> list[Exported]:
+    """Writes a trained model of nnU-Net, of any trainer, as ONNX or OpenVINO files: patches to logits.
+
+    The metadata of a file say all that preprocessing, the sliding window and the labels need. All files are written,
+    loaded and compared with PyTorch under temporary names, and only then get their own.
+
+    Args:
+        model: A trained model's folder, TRAINER__PLANS__CONFIGURATION, or a model that `load_trained_model` gave.
+        to: "onnx" or "openvino".
+        output: A file with the format's ending (.onnx, .xml), or a folder, made where it is missing.
+        folds: Numbers, or "all"; None takes all that are trained. Not used for a loaded model.
+        checkpoint: The file in each fold's folder. Not used for a loaded model.
+        average: One file with the mean of the folds' logits, as nnU-Net averages them; otherwise a file for each fold.
+        say: Gets a line that names the model, and one for every file that has been compared.
+
+    Raises:
+        RuntimeError: A package is missing, or a file does not compute what PyTorch does. Then no file is written.
+        ValueError: `output` is one file's name for several files, or has another format's ending.
+        OSError: The model does not exist, or the folder can't be written to.
+
+    Example:
+        >>> from nnunet_eas import export
+        >>> (file,) = export("nnUNet_results/Dataset500_OAIZIB/EASUNetTrainer__nnUNetPlans__2d", "onnx", "models")
+        >>> print(file.path, file.agreement)
+    """
+    if to not in GRAPHS:
+        raise ValueError(f"to (--to) must be one of {', '.join(GRAPHS)}, got {to}. Give one of them.")
     missing = [name for name in GRAPHS[to].NEEDS if importlib.util.find_spec(name) is None]
     if missing:
         raise RuntimeError(
             f"--to {to} needs {', '.join(missing)}, which is not installed. Run pip install 'nnunet-eas[export]'."
         )
-
-
-def target_names(
-    model: TrainedModel, to: str, output: Path, *, average: bool
-) -> list[tuple[Path, tuple[int | str, ...]]]:
-    """The files to write and the folds of each.
-
-    Args:
-        model: The loaded model.
-        to: "onnx" or "openvino".
-        output: A file with the format's ending, or a folder, there or not.
-        average: One file for all folds; otherwise a file for each.
-
-    Raises:
-        ValueError: `output` is a file's name for several files, or has another format's ending.
-    """
-    suffix = GRAPHS[to].SUFFIX
-    parts = [model.folds] if average else [(fold,) for fold in model.folds]
-    if output.suffix in {".bin", *(graph.SUFFIX for graph in GRAPHS.values())} and not output.is_dir():
-        if output.suffix != suffix:
-            raise ValueError(f"-o must end in {suffix} for --to {to}, got {output}. Give that, or a folder.")
-        if len(parts) > 1:
-            raise ValueError(f"-o must be a folder for the files of --apart, got {output}. Give a folder.")
-        return [(output, parts[0])]
-    return [(output / f"{model.name}__fold_{'_'.join(map(str, folds))}{suffix}", folds) for folds in parts]
-
-
-def export(
-    model: TrainedModel,
-    to: str,
-    output: Path,
-    *,
-    average: bool = True,
-    report: Callable[[str], None] = lambda text: None,
-) -> list[Exported]:
-    """Writes, loads and compares all files under temporary names, and only then gives them theirs.
-
-    Args:
-        model: The loaded model.
-        to: "onnx" or "openvino".
-        output: A file or a folder, as in `target_names`.
-        average: One file for all folds; otherwise a file for each.
-        report: Gets a line for every file that has been compared.
-
-    Raises:
-        RuntimeError: A file does not compute what PyTorch does. Then none is written.
-        OSError: The folder can't be written to.
-    """
-    targets = target_names(model, to, output, average=average)
+    if not isinstance(model, TrainedModel):
+        model = load_trained_model(model, folds, checkpoint)
+    say(f"{model.name}, fold {', '.join(map(str, model.folds))}")
+    targets = _targets(model, to, Path(output), average=average)
     folder = targets[0][0].parent
     try:
         folder.mkdir(parents=True, exist_ok=True)
         temporary = Path(tempfile.mkdtemp(prefix=".export_", dir=folder))
     except OSError as error:
         raise PermissionError(
-            f"-o must be in a folder that can be written to, got {folder} ({error.strerror}). Choose another one."
+            f"output (-o) must be in a folder that can be written to, got {folder} ({error.strerror}). Choose another."
         ) from error
     try:
-        exported, staged = [], []
-        for path, folds in targets:
-            agreement, files = _write_and_compare(model, to, temporary / path.name, folds)
+        exported, written = [], []
+        for path, of_file in targets:
+            agreement, files = _write_and_compare(model, to, temporary / path.name, of_file)
             size = sum(file.stat().st_size for file in files)
-            report(f"{path.name}: {size / 1e6:.1f} MB, against PyTorch: {agreement}")
+            say(f"{path.name}: {size / 1e6:.1f} MB, against PyTorch: {agreement}")
             if not agreement.is_good():
                 raise RuntimeError(
                     f"The exported graph must agree with PyTorch to {LARGEST_DIFFERENCE} of the logits' spread and "
                     f"in {LEAST_EQUAL_LABELS:.1%} of labels, got: {agreement}. Nothing was written; try the other --to."
                 )
-            exported.append(Exported(path, folds, size, agreement))
-            staged.append(files)
-        _give_names(staged, folder)
+            exported.append(Exported(path, of_file, size, agreement))
+            written.append(files)
+        _give_names(written, folder)
         return exported
     finally:
         shutil.rmtree(temporary, ignore_errors=True)
 
 
-def _write_and_compare(
-    model: TrainedModel, to: str, path: Path, folds: tuple[int | str, ...]
-) -> tuple[Agreement, list[Path]]:
-    graph = GRAPHS[to]
+def _targets(model: TrainedModel, to: str, output: Path, *, average: bool) -> list[tuple[Path, Folds]]:
+    """The files to write and the folds of each."""
+    suffix = GRAPHS[to].SUFFIX
+    parts = [model.folds] if average else [(fold,) for fold in model.folds]
+    if output.is_dir() or output.suffix not in {".bin", *(graph.SUFFIX for graph in GRAPHS.values())}:
+        return [(output / f"{model.name}__fold_{'_'.join(map(str, folds))}{suffix}", folds) for folds in parts]
+    if output.suffix != suffix:
+        raise ValueError(f"output (-o) must end in {suffix} for --to {to}, got {output}. Give that, or a folder.")
+    if len(parts) > 1:
+        raise ValueError(f"output (-o) must be a folder for the files of --apart, got {output}. Give a folder.")
+    return [(output, parts[0])]
+
+
+def _write_and_compare(model: TrainedModel, to: str, path: Path, folds: Folds) -> tuple[Agreement, list[Path]]:
     networks = [network for fold, network in zip(model.folds, model.networks, strict=True) if fold in folds]
     network = networks[0] if len(networks) == 1 else FoldAverage(networks)
     channels, patch = model.input_channels, model.patch_size
-    files = graph.write(path, network, channels, patch, describe(model, folds))
-    run = graph.load(path)
+    files = GRAPHS[to].write(path, network, channels, patch, describe(model, folds))
+    run = GRAPHS[to].load(path)
     return compare(run, network, model.label_manager, input_channels=channels, patch_size=patch), files
 
 
-def _give_names(staged: list[list[Path]], folder: Path) -> None:
-    """Moves whole files into place."""
+def _give_names(written: list[list[Path]], folder: Path) -> None:
+    """Moves whole files into place, all or none."""
     named: list[Path] = []
     try:
-        for files in staged:
+        for files in written:
             if len(files) > 1:  # an old model must not stand beside new weights, not even for a moment
                 (folder / files[-1].name).unlink(missing_ok=True)
             for file in files:

@@ -9,7 +9,7 @@ from torch import nn
 
 
 class FoldAverage(nn.Module):
-    """The mean of the folds' logits, which is what nnU-Net's predictor makes of several folds.
+    """The mean of the folds' logits, as nnU-Net's predictor averages several folds.
 
     Args:
         networks: One for each fold, in evaluation mode.

@@ -1,4 +1,4 @@
-"""What an exported file says about itself: all that predicting with it takes."""
+"""Metadata of an exported file: all that prediction with it needs."""
 
 from __future__ import annotations
 
@@ -14,15 +14,15 @@ PACKAGES = ("nnunet-eas", "nnunetv2", "dynamic-network-architectures", "torch")
 
 
 def describe(model: TrainedModel, folds: tuple[int | str, ...]) -> dict[str, Any]:
-    """The metadata of a file with some of the model's folds; JSON can hold it all.
+    """The metadata of a file with some of the model's folds, as JSON can hold them.
 
-    It is the same for the same model and versions: no dates, paths, host or user names. Axes are those of an array as
-    SimpleITK gives it (z, y, x) for `transpose_forward`, and the transposed ones for everything behind it: patch,
-    spacing (mm; a 2-D model's is that within a slice, slices are along the first axis) and mirroring.
+    They are the same for the same model and versions: no dates, paths, host or user names. `transpose_forward` permutes
+    the axes of an array as SimpleITK gives it (z, y, x); everything else names the transposed axes: patch, spacing (mm;
+    a 2-D model's is that within a slice, slices are along the first axis) and mirroring.
 
     Args:
         model: The loaded model.
-        folds: Whose logits the file gives, averaged if there are several.
+        folds: The folds whose logits the file gives, averaged if there are several.
     """
     plans, configuration, labels = model.plans_manager, model.configuration, model.label_manager
     dataset = model.dataset_json
@@ -39,7 +39,7 @@ def describe(model: TrainedModel, folds: tuple[int | str, ...]) -> dict[str, Any
         "file_ending": dataset["file_ending"],
         "image_reader_writer": plans.plans["image_reader_writer"],
         "preprocessor": configuration.preprocessor_name,
-        "channel_names": dataset.get("channel_names") or dataset["modality"],
+        "channel_names": model.channel_names,
         "transpose_forward": list(plans.transpose_forward),
         "spacing": [float(edge) for edge in configuration.spacing],
         "normalization_schemes": list(configuration.normalization_schemes),

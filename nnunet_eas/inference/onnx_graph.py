@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 import json
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
@@ -11,6 +12,7 @@ import numpy as np
 import torch
 from torch import nn
 
+from nnunet_eas.cpu import restore
 from nnunet_eas.inference.quiet import quiet
 
 if TYPE_CHECKING:
@@ -18,16 +20,18 @@ if TYPE_CHECKING:
 
 SUFFIX = ".onnx"
 NEEDS = ("onnx", "onnxscript", "onnxruntime")
-OPSET = 18  # what PyTorch's exporter writes without converting; every runtime of the last years reads it
-LARGEST = 2**31 - 2**20  # bytes: protobuf's limit less what is not weights
+OPSET = 18  # PyTorch's exporter writes it without converting; every runtime of the last years reads it
+LARGEST = 2**31 - 2**20  # bytes: protobuf's limit, less room for what is not weights
 
 
 def convert(network: nn.Module, input_channels: int, patch_size: Sequence[int]) -> onnx.ModelProto:
     """The graph `image` (batch, channels, *patch) -> `logits` (batch, heads, *patch), with any batch.
 
+    It is made from a copy of the network without what makes it fast on a CPU: runtimes optimise the plain graph.
+
     Args:
         network: In evaluation mode, on the CPU.
-        input_channels: Of the image.
+        input_channels: Channels of the image.
         patch_size: Spatial shape in voxels.
 
     Raises:
@@ -36,12 +40,13 @@ def convert(network: nn.Module, input_channels: int, patch_size: Sequence[int]) 
     size = sum(tensor.numel() * tensor.element_size() for tensor in network.state_dict().values())
     if size > LARGEST:
         raise ValueError(
-            f"--to onnx must get a network of less than 2 GB, got {size / 2**30:.1f} GB. Give --apart, or fewer folds."
+            f"an ONNX file must hold a network of less than 2 GB, got {size / 2**30:.1f} GB. Give --apart, or fewer "
+            "folds."
         )
     image = torch.zeros(2, input_channels, *patch_size)  # a batch of 1 would be taken for a constant
     with quiet(), torch.no_grad():
         program = torch.onnx.export(
-            network,
+            restore(copy.deepcopy(network)),
             (image,),
             dynamo=True,
             opset_version=OPSET,
@@ -62,7 +67,7 @@ def convert(network: nn.Module, input_channels: int, patch_size: Sequence[int]) 
 def write(
     path: Path, network: nn.Module, input_channels: int, patch_size: Sequence[int], metadata: Mapping[str, Any]
 ) -> list[Path]:
-    """Writes the file, with each entry of the metadata as JSON in `metadata_props`; returns what it wrote."""
+    """Writes the file, with each entry of the metadata as JSON in `metadata_props`; returns the files."""
     import onnx
 
     graph = convert(network, input_channels, patch_size)
@@ -72,7 +77,7 @@ def write(
 
 
 def load(path: Path) -> Callable[[np.ndarray], np.ndarray]:
-    """The file in ONNX Runtime on the CPU: patches to logits."""
+    """Loads the file into ONNX Runtime on the CPU, as a function from patches to logits."""
     import onnxruntime
 
     session = onnxruntime.InferenceSession(path, providers=["CPUExecutionProvider"])
@@ -80,7 +85,7 @@ def load(path: Path) -> Callable[[np.ndarray], np.ndarray]:
 
 
 def read_metadata(path: Path) -> dict[str, Any]:
-    """What `write` was given."""
+    """The metadata that `write` was given."""
     import onnx
 
     return {entry.key: json.loads(entry.value) for entry in onnx.load(path).metadata_props}

@@ -26,8 +26,8 @@ SECTION = "nnunet_eas"  # of rt_info
 def runtime() -> ModuleType:
     """The package `openvino`, kept from reporting its use over the network.
 
-    It does so on import, by default, through a package of its own that it can do without. Where scans of patients are
-    predicted nothing should be sent.
+    It does so on import, through a package of its own that it can do without. Where scans of patients are predicted
+    nothing should be sent.
     """
     if "openvino" not in sys.modules:
         sys.modules.setdefault("openvino_telemetry", None)  # type: ignore[arg-type]  # None: can't be imported
@@ -40,12 +40,7 @@ def convert(network: nn.Module, input_channels: int, patch_size: Sequence[int]) 
     """The graph `image` (batch, channels, *patch) -> `logits` (batch, heads, *patch), with any batch.
 
     By way of ONNX: converted from PyTorch directly, instance norm ends up as a dozen slow operations where it goes
-    through `torch.export`; the other way, `torch.jit.trace`, is deprecated.
-
-    Args:
-        network: In evaluation mode, on the CPU.
-        input_channels: Of the image.
-        patch_size: Spatial shape in voxels.
+    through `torch.export`; the other way, `torch.jit.trace`, is deprecated. The arguments are `onnx_graph.convert`'s.
     """
     graph = onnx_graph.convert(network, input_channels, patch_size)
     return runtime().Core().read_model(graph.SerializeToString())
@@ -57,7 +52,7 @@ def write(
     """Writes the file and its weights (.bin), with each entry of the metadata as JSON in rt_info below `nnunet_eas`.
 
     Returns:
-        What it wrote, the file that names the model last.
+        The files, the one that names the model last.
     """
     model = convert(network, input_channels, patch_size)
     for key, value in metadata.items():
@@ -67,12 +62,12 @@ def write(
 
 
 def load(path: Path) -> Callable[[np.ndarray], np.ndarray]:
-    """The file in OpenVINO on the CPU, in single precision: patches to logits."""
+    """Loads the file into OpenVINO on the CPU, in single precision, as a function from patches to logits."""
     return compiled(path, "f32")
 
 
 def compiled(model: openvino.Model | Path, precision: Precision) -> Callable[[np.ndarray], np.ndarray]:
-    """The model in OpenVINO on the CPU: patches to logits, which are in single precision whatever computes them."""
+    """Compiles the model for the CPU, as a function from patches to logits in single precision, in any `precision`."""
     # without the hint it takes bfloat16 where the CPU has it
     run = runtime().Core().compile_model(model, "CPU", {"INFERENCE_PRECISION_HINT": precision})
     return lambda image: run(image)["logits"]
@@ -84,7 +79,7 @@ def has_bf16() -> bool:
 
 
 def read_metadata(path: Path) -> dict[str, Any]:
-    """What `write` was given."""
+    """The metadata that `write` was given."""
     model = runtime().Core().read_model(path)
     keys = model.get_rt_info([SECTION]).astype(dict)
     return {key: json.loads(model.get_rt_info([SECTION, key]).astype(str)) for key in keys}

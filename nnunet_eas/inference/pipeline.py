@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
-import os
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
+from contextlib import ExitStack
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -15,34 +16,33 @@ from nnunetv2.inference.export_prediction import export_prediction_from_logits
 from nnunetv2.utilities.label_handling.label_handling import convert_labelmap_to_one_hot
 
 from nnunet_eas.inference.batched_predictor import BatchedPredictor
+from nnunet_eas.inference.engines import Engine, forwards_of
+from nnunet_eas.inference.scan_files import ScanFiles
+from nnunet_eas.inference.trained_model import TrainedModel
+from nnunet_eas.support.files import replacing
 from nnunet_eas.support.whole_nifti import check_whole
 
-
-@dataclass(frozen=True)
-class ScanFiles:
-    """One case.
-
-    Attributes:
-        identifier: Its name, without channel and ending.
-        images: One file for each channel.
-        previous_stage: The mask of a cascade's first stage.
-    """
-
-    identifier: str
-    images: tuple[Path, ...]
-    previous_stage: Path | None = None
+Read = tuple[torch.Tensor, dict[str, Any]]
+"""A preprocessed case and its properties, as nnU-Net calls what it needs to write the mask."""
 
 
 @dataclass(frozen=True)
 class Outcome:
-    """What became of a case: `error` is None where its mask is written."""
+    """A case that was predicted, or the error that it ended with."""
 
     case: ScanFiles
     error: str | None = None
 
 
 def predict_cases(
-    predictor: BatchedPredictor, cases: Sequence[ScanFiles], output: Path, *, save_probabilities: bool = False
+    model: TrainedModel,
+    predictor: BatchedPredictor,
+    cases: Sequence[ScanFiles],
+    output: Path,
+    *,
+    engine: Engine = "auto",
+    save_probabilities: bool = False,
+    say: Callable[[str], None] = lambda line: None,
 ) -> Iterator[Outcome]:
     """Predicts the cases in their order and writes a mask for each, under a temporary name first.
 
@@ -50,40 +50,56 @@ def predict_cases(
     three cases are in memory, however many there are.
 
     Args:
-        predictor: With its networks.
-        cases: What to predict.
+        model: The folds' networks.
+        predictor: Initialised with the model.
+        cases: Scans to predict.
         output: An existing folder.
+        engine: Runs the networks, see `forwards_of`. It is chosen once the first scan has been read, which shows how
+            much there is to predict.
         save_probabilities: Write them as nnU-Net does, NAME.npz and NAME.pkl.
+        say: Gets a line that names the chosen engine.
 
     Yields:
         An outcome for each case, in their order, as soon as it is known.
     """
     with ThreadPoolExecutor(1) as reader, ThreadPoolExecutor(1) as writer:
-        read: Future[tuple[torch.Tensor, dict[str, Any]]] | None = None
-        written: tuple[ScanFiles, Future[None]] | None = None
-        for case, following in zip(cases, [*cases[1:], None], strict=True):
-            read = read or reader.submit(_read, predictor, case)
-            current, read = read, None
+        before: tuple[ScanFiles, Future[None]] | None = None
+        for case, read in zip(cases, _one_ahead(reader, partial(_read, predictor), cases), strict=True):
+            written: Future[None] = Future()
             try:
-                data, properties = current.result()
-                read = reader.submit(_read, predictor, following) if following else None
-                logits = predictor.predict_logits_from_preprocessed_data(data)
-            except Exception as error:
-                # any library may raise anything of a broken file; this case is named, and the others go on
-                read = read or (reader.submit(_read, predictor, following) if following else None)
-                if written:
-                    yield _outcome(*written)
-                    written = None
-                yield Outcome(case, _said(error))
-                continue
-            if written:
-                yield _outcome(*written)
-            written = (case, writer.submit(_write, predictor, case, logits, properties, output, save_probabilities))
-        if written:
-            yield _outcome(*written)
+                data, properties = read.result()
+            except Exception as error:  # any library may raise anything of a broken file; the other cases go on
+                written.set_exception(error)
+            else:
+                if not predictor.forwards:
+                    images = predictor.images_in(data) * len(cases)
+                    predictor.forwards, chosen = forwards_of(model, predictor.device, engine, images)
+                    say(f"{model.name}, folds {' '.join(map(str, model.folds))}: {chosen}")
+                try:
+                    logits = predictor.predict_logits_from_preprocessed_data(data)
+                    written = writer.submit(_write, predictor, case, logits, properties, output, save_probabilities)
+                except Exception as error:
+                    written.set_exception(error)
+            if before:
+                yield _outcome(*before)
+            before = (case, written)
+        if before:
+            yield _outcome(*before)
 
 
-def _read(predictor: BatchedPredictor, case: ScanFiles) -> tuple[torch.Tensor, dict[str, Any]]:
+def _one_ahead(
+    reader: ThreadPoolExecutor, read: Callable[[ScanFiles], Read], cases: Sequence[ScanFiles]
+) -> Iterator[Future[Read]]:
+    """Yields each case's data once the reader has the next case to read."""
+    ahead: list[Future[Read]] = []
+    for case in cases:
+        ahead.append(reader.submit(read, case))
+        if len(ahead) > 1:
+            yield ahead.pop(0)
+    yield from ahead
+
+
+def _read(predictor: BatchedPredictor, case: ScanFiles) -> Read:
     """The case as the network takes it, by nnU-Net's preprocessing."""
     for image in case.images:
         check_whole(image)
@@ -113,36 +129,26 @@ def _write(
     save_probabilities: bool,
 ) -> None:
     """The mask on the scan's own grid, by nnU-Net's export."""
-    ending = predictor.dataset_json["file_ending"]
-    partial = output / f".partial_{case.identifier}"  # nnU-Net appends the endings
-    endings = [".npz", ".pkl", ending] if save_probabilities else [ending]  # the mask last: it says that all is there
-    try:
+    endings = [predictor.dataset_json["file_ending"], *([".pkl", ".npz"] if save_probabilities else [])]
+    with ExitStack() as stack:  # names the files in reverse order, the mask last: it says that all is there
+        files = [stack.enter_context(replacing(output / f"{case.identifier}{ending}")) for ending in endings]
         export_prediction_from_logits(
             logits.numpy(),
             properties,
             predictor.configuration_manager,
             predictor.plans_manager,
             predictor.dataset_json,
-            str(partial),
+            str(files[0]).removesuffix(endings[0]),  # nnU-Net appends the endings
             save_probabilities,
             num_threads_torch=1,
         )
-        for of_file in endings:
-            os.replace(f"{partial}{of_file}", output / f"{case.identifier}{of_file}")
-    finally:
-        for of_file in endings:
-            Path(f"{partial}{of_file}").unlink(missing_ok=True)
 
 
-def _outcome(case: ScanFiles, done: Future[None]) -> Outcome:
+def _outcome(case: ScanFiles, written: Future[None]) -> Outcome:
     try:
-        done.result()
+        written.result()
     except Exception as error:
-        return Outcome(case, _said(error))
+        # the libraries' messages have several lines, the last of which says most
+        lines = [line.strip() for line in str(error).splitlines() if line.strip()]
+        return Outcome(case, lines[-1] if lines else type(error).__name__)
     return Outcome(case)
-
-
-def _said(error: Exception) -> str:
-    """One line; the libraries' messages go over several, the last of which says most."""
-    lines = [line.strip() for line in str(error).splitlines() if line.strip()]
-    return lines[-1] if lines else type(error).__name__

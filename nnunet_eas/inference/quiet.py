@@ -1,4 +1,4 @@
-"""Keeps what other packages say about their own insides off a command's output."""
+"""Keeps messages of other packages about their own insides off a command's output."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from collections.abc import Iterator
 
 @contextlib.contextmanager
 def quiet() -> Iterator[None]:
-    """No prints, warnings, and log records below an error inside the block; exceptions pass."""
+    """Suppresses prints, warnings, and log records below an error inside the block; exceptions pass."""
     threshold = logging.root.manager.disable
     with contextlib.redirect_stdout(io.StringIO()), warnings.catch_warnings():
         warnings.simplefilter("ignore")

@@ -1,30 +1,74 @@
-"""Which cases a folder of scans holds, by nnU-Net's names: CASE_0000.nii.gz, CASE_0001.nii.gz, ... one per channel."""
+"""The cases to predict: files by nnU-Net's names (CASE_0000.nii.gz, CASE_0001.nii.gz, ... one a channel), or images."""
 
 from __future__ import annotations
 
 import re
-from collections.abc import Collection
+from collections.abc import Sequence
+from dataclasses import dataclass
 from pathlib import Path
 
-from nnunet_eas.inference.pipeline import Outcome, ScanFiles
+import SimpleITK as sitk
+
+Scan = str | Path | sitk.Image
 
 
-def find_scans(
-    folder: Path, *, file_ending: str, channels: int, previous_stage: Path | None = None
-) -> tuple[list[ScanFiles], list[Outcome]]:
-    """The whole cases of a folder in the order of their names, and what is wrong with the others.
+@dataclass(frozen=True)
+class ScanFiles:
+    """One case.
+
+    Attributes:
+        identifier: Name without channel and ending.
+        images: One file for each channel.
+        previous_stage: The mask of a cascade's first stage.
+    """
+
+    identifier: str
+    images: tuple[Path, ...]
+    previous_stage: Path | None = None
+
+
+def find_cases(
+    scans: Scan | Sequence[Scan], previous_stage: Scan | None, work: Path, *, file_ending: str, channels: int
+) -> tuple[list[ScanFiles], dict[str, str]]:
+    """The complete cases in the order of their names, and the faults of the others.
 
     Args:
-        folder: Searched without what lies below it.
-        file_ending: As dataset.json says.
-        channels: How many each case must have.
-        previous_stage: Folder with the masks of a cascade's first stage, CASE.nii.gz.
+        scans: A folder, searched without its subfolders; or one case's file or image, or a list of one a channel.
+        previous_stage: Masks of a cascade's first stage, CASE.nii.gz: their folder, or one case's file or image.
+        work: An existing folder. Images are written there, because nnU-Net's readers take files.
+        file_ending: As in dataset.json.
+        channels: How many images each case must have.
 
     Raises:
-        FileNotFoundError: There is no such folder, or no scan in it.
+        FileNotFoundError: A file does not exist, or the folder holds no scan.
+        ValueError: A single case has too few or too many channels.
     """
-    if not folder.is_dir():
-        raise FileNotFoundError(f"-i must be a folder, got {folder}. Correct the path.")
+    if isinstance(scans, (str, Path)) and Path(scans).is_dir():
+        return _cases_in(Path(scans), previous_stage, file_ending, channels)
+    one_a_channel = [scans] if isinstance(scans, (str, Path, sitk.Image)) else list(scans)
+    if len(one_a_channel) != channels:
+        raise ValueError(
+            f"scans (-i) must have one image for each of the model's {channels} channels, got {len(one_a_channel)}. "
+            "Give a list of them, or a folder."
+        )
+    ending = ".nii" if file_ending == ".nii.gz" else file_ending  # not packed: it is read once
+    images = tuple(_as_file(one, work / f"scan_{n:04d}{ending}") for n, one in enumerate(one_a_channel))
+    name = images[0].name
+    identifier = (name.removesuffix(file_ending) if name.endswith(file_ending) else images[0].stem).removesuffix(
+        "_0000"
+    )
+    mask = None if previous_stage is None else _as_file(previous_stage, work / f"previous_stage{ending}")
+    if mask is not None and mask.is_dir():
+        mask = mask / f"{identifier}{file_ending}"
+    for file in (*images, mask or images[0]):
+        if not file.is_file():
+            raise FileNotFoundError(f"scans (-i) must be a folder, files or images, got {file}. Correct the path.")
+    return [ScanFiles(identifier, images, mask)], {}
+
+
+def _cases_in(
+    folder: Path, previous_stage: Scan | None, file_ending: str, channels: int
+) -> tuple[list[ScanFiles], dict[str, str]]:
     pattern = re.compile(rf"(?P<case>.+)_(?P<channel>\d{{4}}){re.escape(file_ending)}")
     found: dict[str, dict[int, Path]] = {}
     for path in sorted(folder.iterdir()):
@@ -32,24 +76,24 @@ def find_scans(
             found.setdefault(match["case"], {})[int(match["channel"])] = path
     if not found:
         raise FileNotFoundError(
-            f"-i must hold scans named CASE_0000{file_ending}, got none in {folder}. Rename them, or convert them with "
-            "nnunet-eas convert dicom."
+            f"scans (-i) must hold files named CASE_0000{file_ending}, got none in {folder}. Rename them, or convert "
+            "them with nnunet-eas convert dicom."
         )
-    cases, faults = [], []
+    cases, faults = [], {}
     for identifier, files in found.items():
-        mask = previous_stage / f"{identifier}{file_ending}" if previous_stage else None
-        case = ScanFiles(identifier, tuple(files[channel] for channel in sorted(files)), mask)
+        mask = None if previous_stage is None else Path(previous_stage) / f"{identifier}{file_ending}"  # type: ignore[arg-type]
         if sorted(files) != list(range(channels)):
-            got = ", ".join(f"{channel:04d}" for channel in sorted(files))
-            wanted = ", ".join(f"{channel:04d}" for channel in range(channels))
-            faults.append(Outcome(case, f"its channels must be {wanted}, got {got}. Add or rename files."))
+            got, wanted = (", ".join(f"{n:04d}" for n in numbers) for numbers in (sorted(files), range(channels)))
+            faults[identifier] = f"its channels must be {wanted}, got {got}. Add or rename files."
         elif mask is not None and not mask.is_file():
-            faults.append(Outcome(case, f"its mask of the previous stage must be there, got no {mask.name}."))
+            faults[identifier] = f"its mask of the previous stage must exist, got no {mask}."
         else:
-            cases.append(case)
+            cases.append(ScanFiles(identifier, tuple(files[channel] for channel in sorted(files)), mask))
     return cases, faults
 
 
-def still_to_do(cases: list[ScanFiles], output: Path, endings: Collection[str]) -> list[ScanFiles]:
-    """The cases that lack one of their output files."""
-    return [case for case in cases if not all((output / f"{case.identifier}{e}").is_file() for e in endings)]
+def _as_file(scan: Scan, name: Path) -> Path:
+    if not isinstance(scan, sitk.Image):
+        return Path(scan)
+    sitk.WriteImage(scan, str(name))
+    return name

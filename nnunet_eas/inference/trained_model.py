@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import copy
-import json
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -11,6 +10,8 @@ from typing import Any
 
 import torch
 from nnunetv2.inference.predict_from_raw_data import nnUNetPredictor
+from nnunetv2.paths import nnUNet_results
+from nnunetv2.utilities.file_path_utilities import get_output_folder
 from nnunetv2.utilities.find_objects import recursive_find_trainer_class_by_name
 from nnunetv2.utilities.label_handling.label_handling import LabelManager, determine_num_input_channels
 from nnunetv2.utilities.plans_handling.plans_handler import ConfigurationManager, PlansManager
@@ -18,20 +19,21 @@ from torch import nn
 
 from nnunet_eas.inference.checkpoints import read_checkpoint_headers
 from nnunet_eas.inference.quiet import quiet
+from nnunet_eas.support.files import read_json
 
 
 @dataclass(frozen=True)
 class TrainedModel:
-    """What was trained, as nnU-Net's predictor loads it.
+    """Trained networks with their plans, as nnU-Net's predictor loads them.
 
     Attributes:
         trainer_name: The trainer's class.
         configuration_name: 2d, 3d_fullres, ...
         plans_manager: The plans beside the model.
-        configuration: Their configuration of that name.
+        configuration: The plans' configuration of that name.
         dataset_json: Content of the dataset.json beside the model.
         folds: The loaded folds.
-        networks: One for each of them: on the CPU, in evaluation mode, deep supervision off.
+        networks: One for each fold: on the CPU, in evaluation mode, deep supervision off.
         mirroring_axes: Spatial axes of a patch along which prediction may mirror; None for no mirroring.
     """
 
@@ -51,13 +53,18 @@ class TrainedModel:
 
     @property
     def label_manager(self) -> LabelManager:
-        """What the outputs mean."""
+        """nnU-Net's rules that make labels of the logits."""
         return self.plans_manager.get_label_manager(self.dataset_json)
 
     @property
     def input_channels(self) -> int:
-        """The image's, and in a cascade those of the stage before."""
+        """The image's channels, and in a cascade those of the previous stage's mask."""
         return determine_num_input_channels(self.plans_manager, self.configuration, self.dataset_json)
+
+    @property
+    def channel_names(self) -> dict[str, str]:
+        """The image's channels as dataset.json names them."""
+        return self.dataset_json.get("channel_names") or self.dataset_json["modality"]
 
     @property
     def patch_size(self) -> tuple[int, ...]:
@@ -65,35 +72,56 @@ class TrainedModel:
         return tuple(int(edge) for edge in self.configuration.patch_size)
 
 
+def model_folder(dataset: str, configuration: str, trainer: str, plans: str) -> Path:
+    """The folder of a trained model in nnUNet_results; the dataset by its name or id.
+
+    Raises:
+        RuntimeError: nnUNet_results is not set.
+        FileNotFoundError: There is no such model.
+    """
+    if not nnUNet_results.is_set():
+        raise RuntimeError("nnUNet_results must be set to a folder, got nothing. Set it, or give the model as -m.")
+    folder = Path(get_output_folder(dataset, trainer, plans, configuration))
+    if not folder.is_dir():
+        trained = sorted(path.name for path in folder.parent.glob("*__*__*")) or ["nothing"]
+        raise FileNotFoundError(
+            f"-tr, -p and -c must name a trained model of {folder.parent.name}, got {folder.name}. Trained there: "
+            f"{', '.join(trained)}."
+        )
+    return folder
+
+
 def load_trained_model(
-    folder: Path, folds: Sequence[int | str] | None = None, checkpoint_name: str = "checkpoint_final.pth"
+    folder: str | Path, folds: Sequence[int | str] | None = None, checkpoint_name: str = "checkpoint_final.pth"
 ) -> TrainedModel:
-    """Loads a model with nnU-Net's own predictor, after checks that say what is wrong where it would not.
+    """Loads a model with nnU-Net's own predictor, after checks that name faults which nnU-Net passes over.
 
     Loading runs what a checkpoint's pickle holds, as nnU-Net does: load only files from people you trust.
 
     Args:
-        folder: The model's, with dataset.json, plans.json and fold_0, ...
+        folder: The model's folder, with dataset.json, plans.json and fold_0, ...
         folds: Numbers or "all"; None takes those that hold the checkpoint, "all" only if there are no others.
         checkpoint_name: The file in each fold's folder.
 
     Raises:
-        FileNotFoundError: The folder, one of its files, or a fold is not there.
+        FileNotFoundError: The folder, one of its files, or a fold does not exist.
         ValueError: A file is damaged or not nnU-Net's, or the folds do not belong together.
         RuntimeError: nnU-Net does not find the trainer, or the weights are another network's.
     """
-    _check_folder(folder)
+    folder, contents = Path(folder), {}
+    for name in ("dataset.json", "plans.json"):
+        if not (folder / name).is_file():
+            raise FileNotFoundError(
+                "model (MODEL, -m) must be a trained model's folder, TRAINER__PLANS__CONFIGURATION in nnUNet_results, "
+                f"got {folder}, which has no {name}. Correct the path."
+            )
+        contents[name] = read_json(folder / name, name)
     chosen = _chosen_folds(folder, folds, checkpoint_name)
-    plans = json.loads((folder / "plans.json").read_text(encoding="utf-8"))
-    header = read_checkpoint_headers([folder / f"fold_{fold}" / checkpoint_name for fold in chosen], plans)
-    predictor = _initialised_predictor(folder, chosen, checkpoint_name, header.trainer_name)
-
-    networks = []
-    for weights in predictor.list_of_parameters:
-        # a copy before eval(): what a network prepares for prediction there is made from its own fold's weights
-        network = copy.deepcopy(getattr(predictor.network, "_orig_mod", predictor.network))
-        network.load_state_dict(weights)
-        networks.append(network.eval())
+    header = read_checkpoint_headers(
+        [folder / f"fold_{fold}" / checkpoint_name for fold in chosen], contents["plans.json"]
+    )
+    with quiet():
+        predictor, networks = _networks(folder, chosen, checkpoint_name, header.trainer_name)
     axes = predictor.allowed_mirroring_axes
     return TrainedModel(
         trainer_name=header.trainer_name,
@@ -102,65 +130,52 @@ def load_trained_model(
         configuration=predictor.configuration_manager,
         dataset_json=predictor.dataset_json,
         folds=tuple(chosen),
-        networks=tuple(networks),
+        networks=networks,
         mirroring_axes=None if axes is None else tuple(int(axis) for axis in axes),
     )
-
-
-def _check_folder(folder: Path) -> None:
-    if not folder.is_dir():
-        raise FileNotFoundError(f"MODEL must be a trained model's folder, got {folder}. Correct the path.")
-    for name in ("dataset.json", "plans.json"):
-        file = folder / name
-        if not file.is_file():
-            raise FileNotFoundError(
-                f"MODEL must be a trained model's folder, got {folder}, which has no {name}. Give the folder "
-                "TRAINER__PLANS__CONFIGURATION in nnUNet_results."
-            )
-        try:
-            json.loads(file.read_text(encoding="utf-8"))
-        except ValueError as error:
-            raise ValueError(f"{name} must be whole JSON, got {file} ({error}). Copy the model anew.") from error
 
 
 def _chosen_folds(folder: Path, folds: Sequence[int | str] | None, checkpoint_name: str) -> list[int | str]:
     names = [path.parent.name.removeprefix("fold_") for path in folder.glob(f"fold_*/{checkpoint_name}")]
     numbers = sorted(int(name) for name in names if name.isdecimal())
-    there: list[int | str] = [*numbers, *(name for name in names if name == "all")]
-    if not there:
+    trained: list[int | str] = [*numbers, *(name for name in names if name == "all")]
+    if not trained:
         raise FileNotFoundError(
-            f"MODEL must have a fold with {checkpoint_name}, got none in {folder}. Finish the training, or give -chk "
-            "the name of another checkpoint."
+            f"model (MODEL, -m) must have a fold with {checkpoint_name}, got none in {folder}. Finish the training, or "
+            "give -chk the name of another checkpoint."
         )
-    missing = [str(fold) for fold in folds or () if fold not in there]
+    missing = [str(fold) for fold in folds or () if fold not in trained]
     if missing:
         raise FileNotFoundError(
-            f"-f must name folds with {checkpoint_name}, got {' '.join(missing)}. {folder} has "
-            f"{' '.join(map(str, there))}."
+            f"folds (-f) must be folds with {checkpoint_name}, got {' '.join(missing)}. {folder} has "
+            f"{' '.join(map(str, trained))}."
         )
-    return list(dict.fromkeys(folds or numbers or there))
+    return list(dict.fromkeys(folds or numbers or trained))
 
 
-def _initialised_predictor(
+def _networks(
     folder: Path, folds: Sequence[int | str], checkpoint_name: str, trainer_name: str
-) -> nnUNetPredictor:
-    with quiet():
-        try:
-            recursive_find_trainer_class_by_name(trainer_name)
-        except RuntimeError as error:
-            raise RuntimeError(
-                f"The model's trainer must be one that nnU-Net finds, got {trainer_name}. Install the package that it "
-                "is from, or put the folder of its file into nnUNet_extTrainer."
-            ) from error
-        predictor = nnUNetPredictor(device=torch.device("cpu"), perform_everything_on_device=False)
-        try:
-            predictor.initialize_from_trained_model_folder(str(folder), tuple(folds), checkpoint_name)
-            for weights in predictor.list_of_parameters:
-                getattr(predictor.network, "_orig_mod", predictor.network).load_state_dict(weights)
-        except RuntimeError as error:
-            first = "; ".join(line.strip() for line in str(error).splitlines()[:2])
-            raise RuntimeError(
-                f"{checkpoint_name} must hold the network of plans.json beside it, got another one ({first}). Restore "
-                "the plans.json of the training."
-            ) from error
-    return predictor
+) -> tuple[nnUNetPredictor, tuple[nn.Module, ...]]:
+    """nnU-Net's predictor of the model, and a network for each fold."""
+    try:
+        recursive_find_trainer_class_by_name(trainer_name)
+    except RuntimeError as error:
+        raise RuntimeError(
+            f"The model's trainer must be one that nnU-Net finds, got {trainer_name}. Install the package that it is "
+            "from, or put the folder of its file into nnUNet_extTrainer."
+        ) from error
+    predictor = nnUNetPredictor(device=torch.device("cpu"), perform_everything_on_device=False)
+    networks = []
+    try:
+        predictor.initialize_from_trained_model_folder(str(folder), tuple(folds), checkpoint_name)
+        for weights in predictor.list_of_parameters:
+            networks.append(copy.deepcopy(getattr(predictor.network, "_orig_mod", predictor.network)))
+            networks[-1].load_state_dict(weights)
+            networks[-1].eval()
+    except RuntimeError as error:
+        first = "; ".join(line.strip() for line in str(error).splitlines()[:2])
+        raise RuntimeError(
+            f"{checkpoint_name} must hold the network of plans.json beside it, got another one ({first}). Restore the "
+            "plans.json of the training."
+        ) from error
+    return predictor, tuple(networks)

@@ -1,4 +1,4 @@
-"""Whether an exported file computes what the network does."""
+"""Comparison of an exported graph with the network that it was made of."""
 
 from __future__ import annotations
 
@@ -14,26 +14,27 @@ from torch import nn
 Precision = Literal["f32", "bf16"]
 
 LARGEST_DIFFERENCE: dict[Precision, float] = {"f32": 1e-3, "bf16": 0.1}
-"""Of logits, relative to their standard deviation. Correct graphs in single precision stay a hundred times below."""
+"""Difference of logits, relative to their standard deviation. Correct graphs in single precision stay a hundred times
+below."""
 
 LEAST_EQUAL_LABELS = 0.999
-"""Share of voxels with the same label; labels of equal logits may differ in a correct graph."""
+"""Share of voxels with the same label; where two logits are equal the labels may differ in a correct graph."""
 
 
 @dataclass(frozen=True)
 class Agreement:
-    """How far two ways of computing the same logits are apart.
+    """The distance between two computations of the same logits.
 
     Attributes:
-        difference: The largest of all logits, relative to their standard deviation.
-        equal_labels: Share of voxels.
+        difference: The largest difference of logits, relative to their standard deviation.
+        equal_labels: Share of voxels with the same label.
     """
 
     difference: float
     equal_labels: float
 
     def is_good(self, precision: Precision = "f32") -> bool:
-        """Whether they are close enough; False too where anything is not a number."""
+        """Whether the logits are close enough; False too where one is not a number."""
         return self.difference <= LARGEST_DIFFERENCE[precision] and self.equal_labels >= LEAST_EQUAL_LABELS
 
     def __str__(self) -> str:
@@ -48,15 +49,15 @@ def compare(
     input_channels: int,
     patch_size: Sequence[int],
 ) -> Agreement:
-    """Compares on noise alone, and on a batch of three: smooth, noise, smooth.
+    """Compares graph and network on noise alone, and on a batch of three: smooth, noise, smooth.
 
-    The network gets one image at a time: a graph that mixes those of a batch is found out.
+    The network gets one image at a time, so that a graph that mixes the images of a batch is found.
 
     Args:
         run: The graph, (batch, channels, *patch) -> (batch, heads, *patch).
         network: In evaluation mode, on the CPU.
         labels: Makes labels of logits, regions included.
-        input_channels: Of the image.
+        input_channels: Channels of the image.
         patch_size: Spatial shape in voxels.
 
     Raises:

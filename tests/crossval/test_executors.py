@@ -50,7 +50,10 @@ class PlayedJob:
 def test_each_device_takes_one_training_at_a_time(tmp_path, monkeypatch):
     monkeypatch.setattr(executors.submitit, "LocalExecutor", Played)
     monkeypatch.setattr(Played, "given", [])
+    monkeypatch.setattr(executors, "cores", lambda: 7)
+    assert LocalExecutor(tmp_path, [None]).threads is None
     executor = LocalExecutor(tmp_path, [3, None])
+    assert executor.threads == 3
     assert executor.places() == 2
     first, second = executor.submit(["one", "two"])
     assert executor.places() == 0

@@ -1,13 +1,26 @@
 """One fold: what is there, what is missing, who holds it."""
 
+import os
 import subprocess
 import sys
+import time
 
 import pytest
 
-from nnunet_eas.crossval.fold import LOCK, Fold
+from nnunet_eas.crossval.fold import Fold
+from nnunet_eas.support.locks import Busy
 
-HOLD = "import fcntl, sys, time; f = open(sys.argv[1], 'a'); fcntl.flock(f, fcntl.LOCK_EX); print('held', flush=True); "
+HOLD = """
+import subprocess, sys, time
+from pathlib import Path
+from nnunet_eas.crossval.fold import Fold
+
+with Fold(*sys.argv[1:5], int(sys.argv[5]), Path(sys.argv[6])).lock() as descriptors:
+    {child}
+    print("held", flush=True)
+    time.sleep(60)
+"""
+CHILD = "subprocess.Popen([sys.executable, '-c', 'input()'], pass_fds=descriptors)"
 
 
 @pytest.fixture
@@ -48,32 +61,43 @@ def test_it_is_trained_once_the_summary_is_there(fold):
     assert fold.is_trained(with_probabilities=True)
 
 
+def holder(fold, child="pass"):
+    """Another process that holds the fold."""
+    arguments = [fold.dataset, fold.configuration, fold.trainer, fold.plans, str(fold.number), str(fold.results)]
+    command = [sys.executable, "-c", HOLD.format(child=child), *arguments]
+    process = subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True)
+    assert process.stdout.readline() == "held\n"
+    return process
+
+
 def test_only_one_process_holds_it_and_a_killed_one_does_not(fold):
     assert not fold.is_in_use()
     assert not fold.folder.exists()
-    with fold.lock() as held:
-        assert held is not None
+    with fold.lock():
         assert fold.is_in_use()
     assert not fold.is_in_use()
-    other = subprocess.Popen(
-        [sys.executable, "-c", HOLD + "time.sleep(60)", fold.folder / LOCK], stdout=subprocess.PIPE, text=True
-    )
-    assert other.stdout.readline() == "held\n"
+    other = holder(fold)
     assert fold.is_in_use()
-    with fold.lock() as held:
-        assert held is None
+    with pytest.raises(Busy), fold.lock():
+        pytest.fail("two hold it")
     other.kill()
     other.wait()
-    with fold.lock() as held:
-        assert held is not None
+    with fold.lock():
+        pass
 
 
-def test_a_process_that_inherits_the_lock_holds_it(fold):
-    with fold.lock() as held:
-        child = subprocess.Popen([sys.executable, "-c", "input()"], stdin=subprocess.PIPE, pass_fds=(held,))
+@pytest.mark.skipif(os.name == "nt", reason="children inherit no lock")
+def test_a_child_holds_it_where_its_parent_is_killed(fold):
+    parent = holder(fold, CHILD)
+    parent.kill()
+    parent.wait()
     assert fold.is_in_use()
-    child.communicate(b"\n")
-    assert not fold.is_in_use()
+    parent.communicate("\n")  # the child reads it and ends
+    for _ in range(100):
+        if not fold.is_in_use():
+            return
+        time.sleep(0.1)
+    pytest.fail("it is still held")
 
 
 def test_names(fold, tmp_path):

@@ -2,14 +2,17 @@
 
 import json
 import math
+import os
 
 import pytest
 from PIL import Image
 
+from nnunet_eas.crossval import progress
 from nnunet_eas.crossval.curves import draw
+from nnunet_eas.crossval.dataset import Dataset
 from nnunet_eas.crossval.fold import Fold
 from nnunet_eas.crossval.record import FILE, Record, read_record
-from nnunet_eas.crossval.status import models_of, status_of, table
+from nnunet_eas.crossval.status import models_of, status_of, statuses_of, table
 
 LOG = """2026-01-01 00:00:00.1: Epoch {epoch}
 2026-01-01 00:00:00.2: train_loss {loss}
@@ -38,12 +41,12 @@ def test_nothing_there_is_waiting(fold):
     assert table([status]).splitlines()[1].split() == [fold.model, "3", "waiting", *"-----"]
 
 
-def test_running_and_cut(fold):
+def test_running_and_interrupted(fold):
     write_log(fold, [100.0, 50.0, 60.0])
     (fold.folder / "checkpoint_best.pth").touch()
     Record(node="knee7").write(fold.folder)
     status = status_of(fold)
-    assert (status.state, status.epochs, len(status.curve), status.node) == ("cut", 5, 3, "knee7")
+    assert (status.state, status.epochs, len(status.curve), status.node) == ("interrupted", 5, 3, "knee7")
     assert math.isnan(status.seconds_left)
     with fold.lock():
         status = status_of(fold)
@@ -98,3 +101,65 @@ def test_the_curves_are_drawn(fold, tmp_path):
     draw([status_of(fold)], tmp_path / "curves.png")
     assert Image.open(tmp_path / "curves.png").size[0] > 1000
     assert [path.name for path in tmp_path.glob("*.png")] == ["curves.png"]
+
+
+@pytest.fixture
+def dataset(tmp_path):
+    """Two folds in the split file; one trainer was at work yesterday, and one today, on a third fold too."""
+    preprocessed = tmp_path / "preprocessed"
+    preprocessed.mkdir()
+    (preprocessed / "splits_final.json").write_text(json.dumps([{"train": [], "val": []}] * 2))
+    results = tmp_path / "results" / "Dataset901_Blobs"
+    for trainer, numbers, when in (("Old", (0,), 1e9), ("New", (1, 2), 2e9)):
+        for number in numbers:
+            folder = results / f"{trainer}__P__2d" / f"fold_{number}"
+            folder.mkdir(parents=True)
+            os.utime(folder, (when, when))
+    (results / "Planned__P__2d").mkdir()
+    return Dataset(results.name, results.parent, preprocessed)
+
+
+def shown(dataset, **more):
+    statuses, left_out = statuses_of(dataset, **more)
+    return [(status.fold.trainer, status.fold.number) for status in statuses], left_out
+
+
+def test_status_shows_the_trainer_that_was_last_at_work_and_the_folds_of_the_split(dataset):
+    of_old = "not shown: the models of Old; give -tr or --all"
+    beyond = "not shown: fold 2 of New__P__2d, beyond splits_final.json; give --all"
+    assert shown(dataset) == ([("New", 0), ("New", 1)], [of_old, beyond])
+    assert shown(dataset, trainer="Old") == ([("Old", 0), ("Old", 1)], [])
+    assert shown(dataset, everything=True) == ([("New", 0), ("New", 1), ("New", 2), ("Old", 0), ("Old", 1)], [])
+    elsewhere = Dataset(dataset.name, dataset.results_root, None)  # a machine without the preprocessed data
+    assert shown(elsewhere) == ([("New", 1), ("New", 2)], [of_old])
+    for wrong in ({"trainer": "None"}, {"plans": "Q"}, {"configurations": ["3d_fullres"]}, {"trainer": "Planned"}):
+        with pytest.raises(FileNotFoundError, match="must be a dataset with trainings"):
+            statuses_of(dataset, **wrong)
+
+
+def test_a_line_a_minute_about_a_running_fold(fold, monkeypatch):
+    now, said = [100.0], []
+    monkeypatch.setattr(progress.time, "monotonic", lambda: now[0])
+    lines = progress.Progress(said.append)
+    log = f"log {fold.folder / 'crossval_log.txt'}"
+
+    def later(seconds):
+        now[0] += seconds
+        lines.look_at(fold)
+
+    with fold.lock():
+        later(0)
+        later(59)
+        assert said == []
+        later(2)
+        assert said == [f"2d fold 3: in its first epoch, {log}"]
+        write_log(fold, [100.0, 35.0], num_epochs=5)
+        later(30)
+        assert len(said) == 1
+        later(31)
+        assert said[1:] == [f"2d fold 3: epoch 2/5, pseudo Dice 0.60, 100 s an epoch, {log}"]
+        later(61)
+        assert len(said) == 2, "nothing new"
+        (fold.folder / "checkpoint_final.pth").touch()
+        later(61)
+        assert said[2:] == [f"2d fold 3: validating, {log}"]

@@ -80,6 +80,8 @@ def test_a_fold_that_fails_is_named_and_the_others_go_on(blobs, tmp_path):
     assert ended.returncode == 1
     assert "failed 2d fold 0: nnUNetv2_train ended with 1" in ended.stderr
     assert "2d fold 1: trained" in ended.stdout
+    assert f"progress: nnunet-eas status -d {blobs.name} -tr {TRAINER}\n" in ended.stdout
+    assert "logs: crossval_log.txt in each fold's folder" in ended.stdout
     assert "Traceback" not in ended.stdout + ended.stderr
     shown = blobs.host.run("nnunet-eas", "status", "-d", blobs.id, nnUNet_results=results).stdout.splitlines()
     assert [line.split()[2] for line in shown[1:]] == ["failed", "trained", "waiting", "waiting", "waiting"]

@@ -19,7 +19,7 @@ NAME = "EASUNetTrainer__nnUNetPlans__2d"
 @pytest.fixture
 def loading_is_quick(loaded, monkeypatch):
     """Commands get the loaded model; what is tested is behind that."""
-    monkeypatch.setattr("nnunet_eas.inference.trained_model.load_trained_model", lambda *args: loaded("eas"))
+    monkeypatch.setattr(exporting, "load_trained_model", lambda *args: loaded("eas"))
 
 
 def test_average_and_apart(trained, tmp_path, capsys):
@@ -103,11 +103,20 @@ def test_a_pair_is_named_whole_or_not_at_all(tmp_path, monkeypatch, capsys):
 @pytest.mark.parametrize(
     ("arguments", "message"),
     [
-        (("--to", "onnx", "-o", "model.xml"), r"-o must end in \.onnx for --to onnx, got .*model\.xml"),
-        (("--to", "openvino", "-o", "model.bin"), r"-o must end in \.xml for --to openvino, got .*model\.bin"),
-        (("--to", "onnx", "--apart", "-o", "model.onnx"), r"-o must be a folder for the files of --apart"),
-        (("--to", "onnx", "-o", "a_file/model.onnx"), r"-o must be in a folder that can be written to, got a_file"),
-        (("--to", "onnx", "-o", "a_file/below"), r"-o must be in a folder that can be written to, got a_file/below"),
+        (("--to", "onnx", "-o", "model.xml"), r"output \(-o\) must end in \.onnx for --to onnx, got .*model\.xml"),
+        (
+            ("--to", "openvino", "-o", "model.bin"),
+            r"output \(-o\) must end in \.xml for --to openvino, got .*model\.bin",
+        ),
+        (("--to", "onnx", "--apart", "-o", "model.onnx"), r"output \(-o\) must be a folder for the files of --apart"),
+        (
+            ("--to", "onnx", "-o", "a_file/model.onnx"),
+            r"output \(-o\) must be in a folder that can be written to, got a_file",
+        ),
+        (
+            ("--to", "onnx", "-o", "a_file/below"),
+            r"output \(-o\) must be in a folder that can be written to, got a_file/below",
+        ),
     ],
 )
 def test_outputs_that_cannot_be(tmp_path, monkeypatch, capsys, arguments, message):
@@ -123,7 +132,7 @@ def test_outputs_that_cannot_be(tmp_path, monkeypatch, capsys, arguments, messag
 def test_a_folder_without_permission(tmp_path, capsys):
     tmp_path.chmod(0o500)
     assert main(["export", "MODEL", "--to", "onnx", "-o", str(tmp_path / "model.onnx")]) == 1
-    assert "-o must be in a folder that can be written to" in capsys.readouterr().err
+    assert "output (-o) must be in a folder that can be written to" in capsys.readouterr().err
 
 
 @pytest.mark.parametrize(("to", "missing"), [("onnx", "onnxscript"), ("onnx", "onnxruntime"), ("openvino", "openvino")])

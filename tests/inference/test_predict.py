@@ -20,6 +20,10 @@ from tiny_dataset import SHAPE, scan
 from nnunet_eas.cli.main import main
 from nnunet_eas.inference import engines, openvino_graph, pipeline
 from nnunet_eas.inference.batched_predictor import BatchedPredictor
+from nnunet_eas.inference.predict import predict as api
+from nnunet_eas.inference.scan_files import ScanFiles
+from nnunet_eas.inference.trained_model import load_trained_model
+from nnunet_eas.support.errors import PartialSuccess
 from nnunet_eas.trainer import EASUNetTrainer
 
 ENGINES = [
@@ -67,7 +71,7 @@ def mask(path):
 @pytest.mark.slow
 @pytest.mark.parametrize("engine", ENGINES)
 @pytest.mark.parametrize(("which", "configuration"), [("eas", "2d"), ("eas", "3d_fullres"), ("stock", "2d")])
-def test_the_masks_are_the_host_s(trained, scans, tmp_path, which, configuration, engine):
+def test_the_masks_are_those_of_nnunet(trained, scans, tmp_path, which, configuration, engine):
     model = trained(which, configuration)
     stock(model, scans, tmp_path / "stock", (0, 1))
     assert predict(model, scans, tmp_path / "ours", "--engine", engine, "--batch", "3") == 0
@@ -139,15 +143,15 @@ def test_continue_and_parts(trained, scans, tmp_path):
 @pytest.mark.parametrize(
     ("arguments", "message"),
     [
-        (["-i", "absent"], "-i must be a folder"),
-        (["-i", "empty"], "-i must hold scans named CASE_0000.nii.gz"),
-        (["-step_size", "0"], "-step_size must be above 0"),
-        (["-part_id", "1"], "-part_id must be"),
-        (["--batch", "0"], "--batch must be at least 1"),
+        (["-i", "absent"], "scans (-i) must be a folder"),
+        (["-i", "empty"], "scans (-i) must hold files named CASE_0000.nii.gz"),
+        (["-step_size", "0"], "step_size (-step_size) must be above 0"),
+        (["-part_id", "1"], "part_id (-part_id) must be"),
+        (["--batch", "0"], "batch (--batch) must be at least 1"),
         (["-d", "4", "-c", "2d"], "a model must be given"),
-        (["-f", "3"], "-f must name folds"),
-        (["-m", "absent"], "MODEL must be a trained model's folder"),
-        (["-o", "scans/a_0000.nii.gz"], "-o must be a folder"),
+        (["-f", "3"], "folds (-f) must be folds"),
+        (["-m", "absent"], "model (MODEL, -m) must be a trained model's folder"),
+        (["-o", "scans/a_0000.nii.gz"], "output (-o) must be a folder"),
     ],
 )
 def test_bad_arguments_are_one_line(trained, scans, tmp_path, monkeypatch, capsys, arguments, message):
@@ -200,9 +204,13 @@ def test_a_cascade_s_second_stage_takes_the_first_one_s_masks(tmp_path, capsys):
     assert predict(model, folder, tmp_path / "ours", *ours) == 0
     for name in "ab":
         np.testing.assert_array_equal(*(mask(tmp_path / side / f"{name}.nii.gz") for side in ("stock", "ours")))
+    image, first = (sitk.ReadImage(str(path)) for path in (folder / "a_0000.nii.gz", before / "a.nii.gz"))
+    for previous in (first, before / "a.nii.gz"):
+        (one,) = api(image, model, previous_stage=previous, device="cpu", engine="torch")
+        np.testing.assert_array_equal(sitk.GetArrayFromImage(one.mask), mask(tmp_path / "stock" / "a.nii.gz"))
 
     assert predict(model, folder, tmp_path / "without", "--engine", "torch") == 1
-    assert "-prev_stage_predictions must be given" in capsys.readouterr().err
+    assert "previous_stage (-prev_stage_predictions) must be given" in capsys.readouterr().err
     (before / "b.nii.gz").unlink()
     shutil.rmtree(tmp_path / "ours")
     assert predict(model, folder, tmp_path / "ours", *ours) == 1
@@ -210,10 +218,52 @@ def test_a_cascade_s_second_stage_takes_the_first_one_s_masks(tmp_path, capsys):
     assert [path.name for path in (tmp_path / "ours").glob("*.nii.gz")] == ["a.nii.gz"]
 
 
+def test_images_in_memory_give_the_masks_of_the_files(trained, scans, tmp_path):
+    model = trained("eas")
+    api(scans, model, tmp_path / "masks", device="cpu", engine="torch")
+    in_memory = api(scans, model, device="cpu", engine="torch")
+    assert [one.identifier for one in in_memory] == ["a", "b", "c"]
+    for one in in_memory:
+        assert one.file is None
+        np.testing.assert_array_equal(
+            sitk.GetArrayFromImage(one.mask), mask(tmp_path / "masks" / f"{one.identifier}.nii.gz")
+        )
+    loaded_once = load_trained_model(model)
+    path = scans / "c_0000.nii.gz"
+    image = sitk.ReadImage(str(path))
+    for scan_, name in ((image, "scan"), ([image], "scan"), (path, "c"), (str(path), "c")):
+        (one,) = api(scan_, loaded_once, device="cpu", engine="torch")
+        assert one.identifier == name
+        for of_image in ("GetSpacing", "GetOrigin", "GetDirection", "GetSize"):
+            assert getattr(one.mask, of_image)() == pytest.approx(getattr(image, of_image)())
+        np.testing.assert_array_equal(sitk.GetArrayFromImage(one.mask), mask(tmp_path / "masks" / "c.nii.gz"))
+
+
+def test_what_the_function_refuses(trained, scans, tmp_path):
+    image = sitk.ReadImage(str(scans / "a_0000.nii.gz"))
+    wrong = [
+        (([image, image],), {}, ValueError, "one image for each of the model's 1 channels, got 2"),
+        ((scans,), {"save_probabilities": True}, ValueError, "output must be a folder"),
+        ((scans,), {"engine": "tensorrt"}, ValueError, r"engine \(--engine\) must be one of auto"),
+    ]
+    for given, more, error, message in wrong:
+        with pytest.raises(error, match=message):
+            api(*given, trained("eas"), device="cpu", **more)
+
+
+def test_a_bad_image_in_memory_is_an_exception_with_its_reason(trained, capsys):
+    empty = sitk.GetImageFromArray(np.zeros(SHAPE, dtype=np.float32))
+    with pytest.raises(PartialSuccess, match=r"scans \(-i\) must be sound, got faulty ones: scan\.") as caught:
+        api(empty, trained("eas"), device="cpu", engine="torch")
+    assert caught.value.result == []
+    assert "must hold a scan, got 0 in every voxel" in caught.value.faults["scan"]
+    assert capsys.readouterr() == ("", "")
+
+
 def predictor_of(model, **more):
     predictor = BatchedPredictor(device=torch.device("cpu"), allow_tqdm=False, **more)
-    host = model.networks[0], model.plans_manager, model.configuration, None, model.dataset_json, model.trainer_name
-    predictor.manual_initialization(*host, model.mirroring_axes)
+    of_model = model.networks[0], model.plans_manager, model.configuration, None, model.dataset_json, model.trainer_name
+    predictor.manual_initialization(*of_model, model.mirroring_axes)
     return predictor
 
 
@@ -275,13 +325,15 @@ def test_memory_does_not_grow_with_the_cases(tmp_path, monkeypatch):
         return new
 
     class Predictor:
+        forwards = (None,)
+
         def predict_logits_from_preprocessed_data(self, data):
             return tensor()
 
     monkeypatch.setattr(pipeline, "_read", lambda predictor, case: (tensor(), {}))
     monkeypatch.setattr(pipeline, "_write", lambda *_: held.append(sum(made_one() is not None for made_one in made)))
-    cases = [pipeline.ScanFiles(str(number), ()) for number in range(12)]
-    assert all(outcome.error is None for outcome in pipeline.predict_cases(Predictor(), cases, tmp_path))
+    cases = [ScanFiles(str(number), ()) for number in range(12)]
+    assert all(outcome.error is None for outcome in pipeline.predict_cases(None, Predictor(), cases, tmp_path))
     assert len(held) == 12
     assert max(held) <= 6  # two of each of three cases
 
@@ -306,7 +358,7 @@ def test_an_engine_that_does_not_agree_is_not_taken(loaded, openvino_is):
     assert said.startswith("PyTorch")
     assert "does not agree" in said
     for engine in ("openvino", "openvino-bf16"):
-        with pytest.raises(ValueError, match=f"--engine {engine} must give PyTorch's labels"):
+        with pytest.raises(ValueError, match=rf"engine \(--engine\) {engine} must give PyTorch's labels"):
             engines.forwards_of(model, torch.device("cpu"), engine)
 
 
@@ -339,25 +391,38 @@ def test_so_little_to_predict_that_a_graph_is_not_worth_it(loaded, openvino_is, 
 
 
 @pytest.mark.parametrize(("shape", "mirrored", "images"), [((3, 30, 40), True, None), ((2, 3, 3), False, 2)])
-def test_the_first_scan_says_how_much_there_is_to_predict(loaded, shape, mirrored, images):
+def test_images_of_a_scan_are_patches_and_views(loaded, shape, mirrored, images):
     model = loaded("eas")
     predictor = predictor_of(model, patches_at_once=2)
     predictor.use_mirroring = mirrored
-    seen, chosen = [], []
+    seen = []
 
     def forward(patches):
         seen.append(len(patches))
         return model.networks[0](patches)
 
-    def choose(images):
-        chosen.append(images)
-        return [forward]
+    predictor.forwards = [forward]
+    data = torch.zeros(1, *shape)
+    predictor.predict_logits_from_preprocessed_data(data)
+    assert predictor.images_in(data) == sum(seen)
+    assert images in (None, sum(seen))
 
-    predictor.choose_forwards = choose
-    for _ in range(2):
-        predictor.predict_logits_from_preprocessed_data(torch.zeros(1, *shape))
-    assert chosen == [sum(seen) // 2]
-    assert images in (None, *chosen)
+
+def test_the_first_sound_scan_says_how_much_there_is_to_predict(trained, scans, tmp_path, monkeypatch):
+    asked = []
+
+    def forwards_of(model, device, engine, images):
+        asked.append(images)
+        return list(model.networks), "an engine"
+
+    monkeypatch.setattr(pipeline, "forwards_of", forwards_of)
+    (scans / "A_0000.nii.gz").write_bytes(b"")
+    said = []
+    with pytest.raises(PartialSuccess):
+        api(scans, trained("eas"), tmp_path / "masks", device="cpu", say=said.append)
+    assert len(asked) == 1
+    assert asked[0] % 4 == 0, "four cases"
+    assert said == ["EASUNetTrainer__nnUNetPlans__2d, folds 0 1: an engine"]
 
 
 def test_a_batch_for_openvino_goes_through_in_parts(monkeypatch):

@@ -149,7 +149,11 @@ def other_labels(folder):
 @pytest.mark.parametrize(
     ("damage", "error", "message"),
     [
-        (remove_folder, FileNotFoundError, r"MODEL must be .* got .*model\. Correct"),
+        (
+            remove_folder,
+            FileNotFoundError,
+            r"model \(MODEL, -m\) must be .* got .*model, which has no dataset\.json\. Correct",
+        ),
         (remove_plans, FileNotFoundError, r"which has no plans\.json"),
         (cut_dataset, ValueError, r"dataset\.json must be whole JSON"),
         (remove_checkpoints, FileNotFoundError, r"must have a fold with checkpoint_final\.pth"),
@@ -172,7 +176,7 @@ def test_what_cannot_be_loaded_is_named(copied, damage, error, message):
 
 
 def test_missing_fold(copied):
-    with pytest.raises(FileNotFoundError, match=r"-f must name folds .* got 3 all\. .* has 0 1\."):
+    with pytest.raises(FileNotFoundError, match=r"folds \(-f\) must be folds .* got 3 all\. .* has 0 1\."):
         load_trained_model(copied, [0, 3, "all"])
 
 
