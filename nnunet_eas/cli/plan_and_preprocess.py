@@ -28,8 +28,9 @@ def add_parser(subparsers: argparse._SubParsersAction) -> None:
     # its own
     which = "configurations to preprocess (default: 2d 3d_fullres 3d_lowres)"
     add("-c", nargs="+", metavar="CONFIGURATION", help=which)
-    processes = "processes for preprocessing, one number or one per configuration (default: 8, for 3d_fullres 4)"
-    add("-np", type=int, nargs="+", metavar="N", help=processes)
+    processes = "processes for preprocessing, one number or one per configuration"
+    defaults = "(default: 8 for 2d, 4 for 3d_fullres, 8 for 3d_lowres)"
+    add("-np", type=int, nargs="+", metavar="N", help=f"{processes} {defaults}")
     add("-npfp", type=int, default=8, metavar="N", help="processes for the fingerprint (default: %(default)s)")
     add("--verify_dataset_integrity", action="store_true", help="check the dataset first, once is enough")
     add("--clean", action="store_true", help="extract the fingerprint anew, after a change of the dataset")

@@ -32,21 +32,13 @@ PRIME_EDGES = {2: (101, 103), 3: (11, 13, 17)}
 
 @dataclass(frozen=True)
 class StepMemory:
-    """Bytes of one training step.
+    """Bytes of one training step."""
 
-    Attributes:
-        weights: Parameters and buffers.
-        gradients: Of all parameters, at the end of the backward pass.
-        momentum: The optimiser's.
-        activations: Kept by the forward pass for the backward pass, weights excluded. They grow with batch and patch.
-        peak: The most that is alive at a moment, all of the above as far as it is alive then.
-    """
-
-    weights: int
-    gradients: int
-    momentum: int
-    activations: int
-    peak: int
+    weights: int  # parameters and buffers
+    gradients: int  # of all parameters, at the end of the backward pass
+    momentum: int  # the optimiser's
+    activations: int  # kept by the forward pass for the backward pass, weights excluded; grow with batch and patch
+    peak: int  # the most that is alive at a moment, all of the above as far as it is alive then
 
 
 class TrainingStep:
