@@ -128,10 +128,10 @@ def _predictor(args: argparse.Namespace, model: TrainedModel, cases: int) -> Bat
     """nnU-Net's predictor with the model's networks, for so many cases."""
     import torch
 
+    from nnunet_eas.cpu import keep_freed_memory
     from nnunet_eas.inference.batched_predictor import BatchedPredictor, Forward
     from nnunet_eas.inference.engines import forwards_of
     from nnunet_eas.inference.quiet import quiet
-    from nnunet_eas.network.kept_memory import keep_freed_memory
 
     device = torch.device(args.device)
     if device.type == "cpu":

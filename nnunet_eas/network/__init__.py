@@ -1,1 +1,1 @@
-"""The EAS U-Net and its parts. Nothing below here imports nnunetv2."""
+"""The EAS U-Net and its parts in plain PyTorch. Nothing here imports nnunetv2."""

@@ -8,15 +8,15 @@ import torch
 from dynamic_network_architectures.building_blocks.helper import get_matching_convtransp
 from torch import nn
 
-from nnunet_eas.network.blocks import Blocks
+from nnunet_eas.network.blocks import Stage
 from nnunet_eas.network.seg_layers import SegLayers
 
 
 class EASDecoder(nn.Module):
     """Transposed convolution, concatenation with the skip, blocks; the outputs of all stages fused.
 
-    What depends on the classes lives in `seg_layers`: by that name nnU-Net knows the weights that do not travel with
-    `-pretrained_weights`.
+    The weights that depend on the number of classes live in `seg_layers`: nnU-Net's `-pretrained_weights` leaves out
+    weights of that name.
 
     Args:
         conv_op: nn.Conv2d or nn.Conv3d.
@@ -57,7 +57,7 @@ class EASDecoder(nn.Module):
             below, features, stride = features_per_stage[s + 1], features_per_stage[s], tuple(strides[s + 1])
             self.transpconvs.append(transposed(below, features, stride, stride, bias=conv_bias))
             channels = [2 * features] + [features] * (n_conv - 1)
-            self.stages.append(Blocks(*[block(c, features, kernel_sizes[s]) for c in channels]))
+            self.stages.append(Stage(*[block(c, features, kernel_sizes[s]) for c in channels]))
         self.seg_layers = SegLayers(conv_op, features_per_stage[:-1], num_classes, output_fusion)
 
     def forward(self, skips: Sequence[torch.Tensor]) -> torch.Tensor | list[torch.Tensor]:
@@ -66,6 +66,6 @@ class EASDecoder(nn.Module):
         heads = reversed(self.seg_layers.heads)
         for transpconv, stage, head, skip in zip(self.transpconvs, self.stages, heads, skips[-2::-1], strict=True):
             x = stage(transpconv(x), skip)
-            # here, not behind the loop: gradients are computed in the reverse order, and this one then lives shortly
+            # inside the loop: backward passes run in the reverse order, so that this gradient is freed early
             logits.append(head(x))
         return self.seg_layers(logits[::-1], self.deep_supervision)

@@ -1,4 +1,4 @@
-"""The EAS module: an atrous spatial pyramid (DeepLab) whose 1x1 branch looks through channel attention."""
+"""The EAS module: an atrous spatial pyramid (DeepLab) with channel attention in front of its 1x1 branch."""
 
 from __future__ import annotations
 
@@ -11,7 +11,6 @@ from torch.nn.modules.instancenorm import _InstanceNorm
 
 from nnunet_eas.network.blocks import ConvNormNonlin
 from nnunet_eas.network.eca import ECA
-from nnunet_eas.network.instance_norm import keeping_layout
 
 
 class EASModule(nn.Module):
@@ -25,7 +24,7 @@ class EASModule(nn.Module):
 
     Differs in how the global-average branch is projected. It is constant over space, so its part of the 1x1 projection
     is computed on one voxel and added by broadcasting. In front of a batch norm that is the literal concatenation. An
-    instance norm would subtract it exactly, so with instance norm it is added behind the norm.
+    instance norm would subtract it exactly, so with instance norm it is added after the norm.
 
     Args:
         conv_op: nn.Conv2d or nn.Conv3d.
@@ -79,7 +78,6 @@ class EASModule(nn.Module):
         self.pooled = nn.Sequential(conv_op(channels, channels, 1, bias=conv_bias), nonlin(**(nonlin_kwargs or {})))
         self.project = conv_op((1 + len(dilations)) * channels, channels, 1, bias=False)
         self.project_pooled = conv_op(channels, channels, 1, bias=False)
-        norm_op = keeping_layout(norm_op)
         self.norm = nn.Identity() if norm_op is None else norm_op(channels, **(norm_op_kwargs or {}))
         self.nonlin = nonlin(**(nonlin_kwargs or {}))
         self.pooled_behind_norm = isinstance(self.norm, _InstanceNorm)

@@ -20,11 +20,12 @@ from nnunet_eas.network.eas_module import EASModule
 from nnunet_eas.network.encoder import EASEncoder
 
 ARCH_FORMAT = 1
-"""What the constructor's arguments mean. It grows when a recorded argument would build another network than before."""
+"""Version of the constructor's arguments. It grows when a recorded argument would build another network than before."""
 
 INITIAL_SCALE = 0.5
-"""Of the first weights, against PyTorch's own. Chosen by measurement: it stands beside PyTorch's start and He's in
-`benchmarks/results/hippocampus_equal_iterations.json` and `hippocampus_initialisation.json`."""
+"""Scale of the first weights, relative to PyTorch's own initialisation. Chosen by measurement: compared with PyTorch's
+and He's initialisation in `benchmarks/results/hippocampus_equal_iterations.json` and `hippocampus_initialisation.json`.
+"""
 
 
 class EASUNet(AbstractDynamicNetworkArchitectures):
@@ -37,35 +38,35 @@ class EASUNet(AbstractDynamicNetworkArchitectures):
         stem: The very first convolution is full: on one input channel a depthwise one would be a single filter, and
             all channels of the first stage copies of one filtered image. "separable" is the literal reading.
         dilated_block: The pyramid's dilated convolutions are separable, as in DeepLabV3+, which the paper builds on.
-        dilations: Come from the plan, in proportion to the map (`nnunet_eas.plan_translation.dilation_rates`).
-            DeepLab's (6, 12, 18) are what that gives for the paper's 24x24 map. Without the argument: 1, 2, 3.
-        norm_op: The paper's batch norm in 2-D; 3-D plans record instance norm, as nnU-Net's 3-D batches are small.
-        block, pool: A full block, and a strided convolution in place of max pooling, are for the ablation. A full block
-            ends in `pointwise_nonlin`, as the separable one that it replaces.
+        dilations: The plan records them, in proportion to the map (`nnunet_eas.plans.translation.dilation_rates`).
+            That rule gives DeepLab's (6, 12, 18) for the paper's 24x24 map. Without the argument: 1, 2, 3.
+        norm_op: The paper's batch norm in 2-D; 3-D plans record instance norm, because nnU-Net's 3-D batches are small.
+        block, pool: A full block, and a strided convolution instead of max pooling, are for the ablation. A full block
+            ends with `pointwise_nonlin`, like the separable block that it replaces.
 
     The weights are laid out channels-last and the input is converted to it, because depthwise convolution is bound by
     memory traffic.
 
     Args:
         input_channels: Channels of the image.
-        n_stages: Resolutions of the encoder, at least 2.
+        n_stages: Number of resolutions of the encoder, at least 2.
         features_per_stage: Channels, one int for all stages or one per stage.
         conv_op: nn.Conv2d or nn.Conv3d.
         kernel_sizes: One int, or per stage an int or one int per axis; odd.
-        strides: Likewise; the first stage's is 1.
+        strides: One int, or per stage an int or one int per axis; 1 in the first stage.
         n_conv_per_stage: Blocks per encoder stage, one int or one per stage.
         num_classes: Output channels.
         n_conv_per_stage_decoder: Blocks per decoder stage, lowest resolution first, one int or one per stage.
         conv_bias: Bias of the convolutions that no norm follows.
         norm_op: Norm class, None for no norm.
         norm_op_kwargs: Its keyword arguments, None for its defaults.
-        dropout_op: Dropout class behind every block's last convolution, None for none.
+        dropout_op: Dropout class after every block's last convolution, None for none.
         dropout_op_kwargs: Its keyword arguments.
-        nonlin: Activation behind the depthwise step, None for none.
+        nonlin: Activation after the depthwise step, None for none.
         nonlin_kwargs: Its keyword arguments.
-        deep_supervision: Return all outputs rather than the prediction alone.
-        nonlin_first: Activation before the norm.
-        pointwise_nonlin: Activation behind the pointwise step and of the EAS module.
+        deep_supervision: Whether to return all outputs instead of the prediction alone.
+        nonlin_first: Whether the activation comes before the norm.
+        pointwise_nonlin: Activation after the pointwise step and in the EAS module.
         pointwise_nonlin_kwargs: Its keyword arguments.
         stem: "full" or "separable".
         block: "separable" or "full".
@@ -75,14 +76,14 @@ class EASUNet(AbstractDynamicNetworkArchitectures):
         dilations: The EAS module's rates: per branch one int or one int per axis. None: 1, 2, 3.
         output_fusion: Whether the prediction is fused from all heads.
         arch_format: The `ARCH_FORMAT` of the version that recorded these arguments.
-        **unknown: Nothing; arguments of a later format end up here, so that the error can name the reason.
+        **unknown: Must be empty; it catches the arguments of a later format, so that the error can name the reason.
 
     Shape:
         (B, input_channels, *spatial) -> (B, num_classes, *spatial), every edge divisible by the product of its
         strides; with deep supervision a list of n_stages - 1 outputs: the prediction, the head at 1/2, at 1/4, ...
 
     Raises:
-        ValueError: An argument breaks one of the rules above, or `arch_format` is newer than this version.
+        ValueError: An argument breaks one of the rules above, or `arch_format` is newer than this version knows.
         TypeError: An unknown argument.
     """
 
@@ -228,7 +229,7 @@ class EASUNet(AbstractDynamicNetworkArchitectures):
         return self.decoder(self.encoder(x.contiguous(memory_format=self.memory_format)))
 
     def compute_conv_feature_map_size(self, input_size: Sequence[int]) -> np.int64:
-        """Elements of all convolutions' outputs for one image, which nnU-Net's planner compares with its reference.
+        """Number of elements in all convolutions' outputs for one image, as nnU-Net's planner asks for it.
 
         Args:
             input_size: Spatial shape in voxels, without batch and channels.
@@ -260,10 +261,12 @@ class EASUNet(AbstractDynamicNetworkArchitectures):
 
     @staticmethod
     def initialize(module: nn.Module) -> None:
-        """Weights uniform in +-`INITIAL_SCALE` / sqrt(fan in): 1 is PyTorch's own, 2.4 about as wide as nnU-Net's He.
+        """Draws weights uniformly from +-`INITIAL_SCALE` / sqrt(fan in).
 
-        nnU-Net applies this to every module. Behind nearly every convolution stands a norm, so the weights' scale does
-        not change what the network computes but how far a step turns it: a smaller one is a larger first learning rate.
+        A scale of 1 is PyTorch's own initialisation; nnU-Net's He initialisation is about as wide as a scale of 2.4.
+        nnU-Net applies this method to every module. A norm follows nearly every convolution, so the scale does not
+        change what the network computes, but how far a step changes it: a smaller scale acts like a larger first
+        learning rate.
         """
         if isinstance(module, (nn.Conv1d, nn.Conv2d, nn.Conv3d, _ConvTransposeNd)):
             module.reset_parameters()
@@ -274,9 +277,9 @@ class EASUNet(AbstractDynamicNetworkArchitectures):
 def _per_stage(name: str, value: Any, n: int) -> list[Any]:
     values = [value] * n if isinstance(value, int) else list(value)
     if len(values) != n:
-        raise ValueError(f"{name} must have {n} entries, got {len(values)}. It goes by the plan's n_stages.")
+        raise ValueError(f"{name} must have {n} entries, got {len(values)}. Match the plan's n_stages.")
     if any(isinstance(v, int) and v < 1 for v in values):
-        raise ValueError(f"{name} must be at least 1 in every stage, got {values}. Mend the plan.")
+        raise ValueError(f"{name} must be at least 1 in every stage, got {values}. Fix the plan.")
     return values
 
 

@@ -9,10 +9,11 @@ from torch import nn
 
 
 class ECA(nn.Module):
-    """Scales every channel by a gate that it and its neighbours decide.
+    """Scales every channel by a gate computed from the channel and its neighbours.
 
     Global average pool -> one 1-D convolution over the channels -> sigmoid -> scale, with kernel size
-    odd(|log2(C) / 2 + 1/2|). Differs in nothing but the dimension: the mean runs over all spatial axes, 2-D or 3-D.
+    odd(|log2(C) / 2 + 1/2|). Differs from the authors' code only in the dimension: the mean is taken over all spatial
+    axes, 2-D or 3-D.
 
     Args:
         channels: Channels of the map, at least 1.

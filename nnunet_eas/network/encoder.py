@@ -8,11 +8,11 @@ import torch
 from dynamic_network_architectures.building_blocks.helper import get_matching_pool_op
 from torch import nn
 
-from nnunet_eas.network.blocks import Blocks
+from nnunet_eas.network.blocks import Stage
 
 
 class EASEncoder(nn.Module):
-    """Stages of blocks with pooling between them, and the EAS module behind the last.
+    """Stages of blocks with pooling between them, and the EAS module after the last.
 
     Args:
         conv_op: nn.Conv2d or nn.Conv3d.
@@ -22,9 +22,9 @@ class EASEncoder(nn.Module):
         strides: Per stage and axis; the first is 1.
         n_conv_per_stage: Blocks per stage.
         stem: Builds the network's very first block: (input_channels, output_channels, kernel_size, stride=...).
-        block: Builds every other block, called alike.
-        max_pool: Down by max pooling whose kernel is the stride; otherwise the stage's first block is strided.
-        bottleneck: What stands behind the last stage: the EAS module, or nn.Identity without it.
+        block: Builds every other block, with the same arguments.
+        max_pool: Max pooling with the stride as its kernel leads down; otherwise the stage's first block is strided.
+        bottleneck: The module after the last stage: the EAS module, or nn.Identity without it.
 
     Shape:
         (B, input_channels, *spatial) -> one map per stage, full resolution first
@@ -55,7 +55,7 @@ class EASEncoder(nn.Module):
                 build = stem if s == i == 0 else block
                 modules.append(build(channels, features, kernel, stride=stride if i == 0 else 1))
                 channels = features
-            stages.append(Blocks(*modules))
+            stages.append(Stage(*modules))
         self.stages = nn.ModuleList(stages)
         self.bottleneck = bottleneck
 

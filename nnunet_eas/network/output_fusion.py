@@ -1,4 +1,4 @@
-"""Multi-scale output fusion (Bi et al. 2023): the outputs of all decoder stages make the final prediction."""
+"""Multi-scale output fusion (Bi et al. 2023): one prediction from the outputs of all decoder stages."""
 
 from __future__ import annotations
 
@@ -8,7 +8,8 @@ import torch
 from torch import nn
 from torch.nn import functional as F
 
-from nnunet_eas.network.linear_resize import add_resized
+LINEAR = {4: "bilinear", 5: "trilinear"}
+"""Mode of a linear resize by the number of a map's axes."""
 
 
 class OutputFusion(nn.Module):
@@ -18,7 +19,7 @@ class OutputFusion(nn.Module):
     function (a 1x1 convolution commutes with a linear resize) without the concatenated full-resolution map.
 
     It starts as the mean of the resized outputs. The weights are this module's own parameters rather than a
-    convolution's, so that an initialisation applied to every convolution afterwards leaves that start alone.
+    convolution's, so that an initialisation of every convolution afterwards does not change that start.
 
     Args:
         conv_op: nn.Conv2d or nn.Conv3d; decides the resize (bilinear or trilinear, align_corners off).
@@ -42,4 +43,7 @@ class OutputFusion(nn.Module):
         convolve = F.conv2d if outputs[0].ndim == 4 else F.conv3d
         weights = self.weight.chunk(self.n_outputs, dim=1)
         projected = [convolve(output, weight) for output, weight in zip(outputs[1:], weights[1:], strict=True)]
-        return add_resized(convolve(outputs[0], weights[0], self.bias), projected)
+        fused = convolve(outputs[0], weights[0], self.bias)
+        for logits in projected:
+            fused = fused + F.interpolate(logits, fused.shape[2:], mode=LINEAR[fused.ndim], align_corners=False)
+        return fused

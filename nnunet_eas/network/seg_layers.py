@@ -22,8 +22,8 @@ class SegLayers(nn.Module):
         output_fusion: Fuse; otherwise the prediction is the full-resolution head alone.
 
     Shape:
-        What each head gives of its stage's map, (B, num_classes, *spatial_i), full resolution first -> the prediction
-        (B, num_classes, *spatial_0) and, if `deep_supervision`, behind it in a list the logits of every further stage
+        The logits of every head, (B, num_classes, *spatial_i), full resolution first -> the prediction
+        (B, num_classes, *spatial_0); with `deep_supervision` a list of it and the logits of every further stage
     """
 
     def __init__(

@@ -17,7 +17,7 @@ from torch import nn
 from torch._dynamo import OptimizedModule
 from torch.nn.parallel import DistributedDataParallel
 
-from nnunet_eas.network.kept_memory import keep_freed_memory
+from nnunet_eas.cpu import accelerate, keep_freed_memory
 from nnunet_eas.plan_translation import architecture_differences, translate_plans
 from nnunet_eas.trainer.interruptible import Interruptible
 from nnunet_eas.trainer.progress_bar import ProgressBar
@@ -26,11 +26,11 @@ from nnunet_eas.trainer.progress_bar import ProgressBar
 class EASUNetTrainer(ProgressBar, Interruptible):
     """Trains the EAS U-Net with nnU-Net's own schedule, from any plan.
 
-    The plan's networks are translated once, here, before nnU-Net sees the plan. What nnU-Net then saves beside the
-    model names `EASUNet` with all its arguments, so that prediction, a resumed run and the stock trainer build the same
-    network. A plan of two stages has one output only and trains without deep supervision.
+    The constructor translates the plan's networks once, before nnU-Net sees the plan. The plan that nnU-Net then saves
+    beside the model names `EASUNet` with all its arguments, so that prediction, a resumed training and the stock
+    trainer build the same network. A plan of two stages has one output only and trains without deep supervision.
 
-    On a terminal it shows a bar inside an epoch (`ProgressBar`), and it can be asked to stop and go on later
+    On a terminal it shows a bar inside an epoch (`ProgressBar`), and it can be stopped and resumed
     (`Interruptible`).
 
     Args:
@@ -51,12 +51,12 @@ class EASUNetTrainer(ProgressBar, Interruptible):
         configuration: str,
         fold: int,
         dataset_json: dict,
-        device: torch.device = torch.device("cuda"),  # noqa: B008  the host's signature
+        device: torch.device = torch.device("cuda"),  # noqa: B008  nnU-Net's signature
     ) -> None:
         _check_surroundings(dataset_json, device)
         super().__init__(self.prepare_plans(plans, configuration), configuration, fold, dataset_json, device)
         if self.configuration_manager.network_arch_init_kwargs["n_stages"] == 2:
-            # the host weights the lowest output 0 and divides by the sum of the weights
+            # nnU-Net gives the lowest output the weight 0 and divides by the sum of the weights
             self.enable_deep_supervision = False
 
     @classmethod
@@ -66,7 +66,7 @@ class EASUNetTrainer(ProgressBar, Interruptible):
         try:
             trained = json.loads((Path(model_folder) / "plans.json").read_text(encoding="utf-8"))
         except (FileNotFoundError, json.JSONDecodeError):
-            # None yet, or half a one: the host writes it in place, and may be doing so for another fold, or was killed
+            # no plan yet, or half a file: nnU-Net writes it in place, perhaps just now for another fold, or was killed
             trained = None
         return translate_plans(plans, trained=trained)
 
@@ -78,29 +78,32 @@ class EASUNetTrainer(ProgressBar, Interruptible):
         num_output_channels: int,
         enable_deep_supervision: bool = True,
     ) -> nn.Module:
-        """As the host, after one setting of this process, training or predicting, on a machine without CUDA."""
+        """The network of the plan, with the fast CPU paths of `nnunet_eas.cpu`; training and prediction call this."""
         if not torch.cuda.is_available():
             keep_freed_memory()
-        return nnUNetTrainer.build_network_architecture(
+        network = nnUNetTrainer.build_network_architecture(
             plans_manager, configuration_manager, num_input_channels, num_output_channels, enable_deep_supervision
         )
+        return accelerate(network)
 
     def save_checkpoint(self, filename: str) -> None:
-        """As the host, but a run killed in the middle of writing leaves the previous checkpoint whole."""
+        """Saves as nnU-Net does, but a run killed in the middle of writing leaves the previous checkpoint whole."""
         if self.local_rank != 0 or self.disable_checkpointing:
-            super().save_checkpoint(filename)  # writes none: a temporary file would be another rank's or a killed run's
+            super().save_checkpoint(
+                filename
+            )  # saves nothing: a temporary file would be another rank's or a killed run's
             return
         temporary = f"{filename}.tmp"
         super().save_checkpoint(temporary)
         os.replace(temporary, filename)
 
     def load_checkpoint(self, filename_or_checkpoint: dict | str) -> None:
-        """As the host, after a check that the checkpoint holds this network.
+        """Loads as nnU-Net does, after a check that the checkpoint holds this network.
 
-        Weights of another network can fit by shape (other rates, say) and would then load without a word.
+        Weights of another network can have the same shapes (with other rates, for example) and would load silently.
 
         Raises:
-            RuntimeError: It holds another network, or another number of classes or channels.
+            RuntimeError: The checkpoint holds another network, or another number of classes or channels.
         """
         if not self.was_initialized:
             self.initialize()
@@ -116,7 +119,7 @@ class EASUNetTrainer(ProgressBar, Interruptible):
         if differences:
             raise RuntimeError(
                 f"The checkpoint must hold the network of {self.output_folder}, got another one: "
-                f"{'; '.join(differences[:3])}. Continue with the plan it was trained with, or train anew elsewhere."
+                f"{'; '.join(differences[:3])}. Continue with that plan, or train anew in another folder."
             )
         super().load_checkpoint(filename_or_checkpoint)
 

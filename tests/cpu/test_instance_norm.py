@@ -4,21 +4,21 @@ import pytest
 import torch
 from torch import nn
 
-from nnunet_eas.network import instance_norm
-from nnunet_eas.network.instance_norm import InstanceNorm2d, InstanceNorm3d, keeping_layout
+from nnunet_eas.cpu import instance_norm
+from nnunet_eas.cpu.instance_norm import ChannelsLastInstanceNorm2d, ChannelsLastInstanceNorm3d
 
-PLAIN = {InstanceNorm2d: nn.InstanceNorm2d, InstanceNorm3d: nn.InstanceNorm3d}
+PLAIN = {ChannelsLastInstanceNorm2d: nn.InstanceNorm2d, ChannelsLastInstanceNorm3d: nn.InstanceNorm3d}
 FORMATS = {4: torch.channels_last, 5: torch.channels_last_3d}
 SHAPES = [
-    (InstanceNorm2d, (1, 3, 5, 7)),
-    (InstanceNorm2d, (3, 2, 5, 7)),
-    (InstanceNorm2d, (2, 3, 1, 2)),
-    (InstanceNorm2d, (2, 3, 7, 1)),
-    (InstanceNorm3d, (1, 4, 3, 5, 7)),
-    (InstanceNorm3d, (3, 2, 3, 5, 7)),
-    (InstanceNorm3d, (2, 3, 1, 5, 7)),
-    (InstanceNorm3d, (2, 3, 1, 1, 7)),
-    (InstanceNorm3d, (2, 3, 5, 1, 1)),
+    (ChannelsLastInstanceNorm2d, (1, 3, 5, 7)),
+    (ChannelsLastInstanceNorm2d, (3, 2, 5, 7)),
+    (ChannelsLastInstanceNorm2d, (2, 3, 1, 2)),
+    (ChannelsLastInstanceNorm2d, (2, 3, 7, 1)),
+    (ChannelsLastInstanceNorm3d, (1, 4, 3, 5, 7)),
+    (ChannelsLastInstanceNorm3d, (3, 2, 3, 5, 7)),
+    (ChannelsLastInstanceNorm3d, (2, 3, 1, 5, 7)),
+    (ChannelsLastInstanceNorm3d, (2, 3, 1, 1, 7)),
+    (ChannelsLastInstanceNorm3d, (2, 3, 5, 1, 1)),
 ]
 
 
@@ -75,7 +75,9 @@ def test_output_and_gradients_are_pytorchs(own, cls, shape, affine):
     assert len(own) == 1
 
 
-@pytest.mark.parametrize(("cls", "shape"), [(InstanceNorm2d, (2, 3, 4, 5)), (InstanceNorm3d, (2, 2, 3, 2, 4))])
+@pytest.mark.parametrize(
+    ("cls", "shape"), [(ChannelsLastInstanceNorm2d, (2, 3, 4, 5)), (ChannelsLastInstanceNorm3d, (2, 2, 3, 2, 4))]
+)
 def test_gradcheck(own, cls, shape):
     norm, _ = pair(cls, shape[1])
     x = channels_last(torch.randn(shape, dtype=torch.float64)).requires_grad_()
@@ -94,7 +96,9 @@ def test_output_and_gradient_of_a_channels_last_map_are_channels_last(own, cls, 
     assert len(own) == 2
 
 
-@pytest.mark.parametrize(("cls", "shape"), [(InstanceNorm2d, (2, 3, 5, 7)), (InstanceNorm3d, (2, 4, 3, 5, 7))])
+@pytest.mark.parametrize(
+    ("cls", "shape"), [(ChannelsLastInstanceNorm2d, (2, 3, 5, 7)), (ChannelsLastInstanceNorm3d, (2, 4, 3, 5, 7))]
+)
 def test_a_contiguous_map_goes_to_pytorchs_own(own, cls, shape):
     ours, plain = pair(cls, shape[1], dtype=torch.float32)
     x = torch.randn(shape)
@@ -102,7 +106,9 @@ def test_a_contiguous_map_goes_to_pytorchs_own(own, cls, shape):
     assert not own
 
 
-@pytest.mark.parametrize(("cls", "shape"), [(InstanceNorm2d, (2, 3, 5, 7)), (InstanceNorm3d, (2, 4, 3, 5, 7))])
+@pytest.mark.parametrize(
+    ("cls", "shape"), [(ChannelsLastInstanceNorm2d, (2, 3, 5, 7)), (ChannelsLastInstanceNorm3d, (2, 4, 3, 5, 7))]
+)
 def test_one_with_running_statistics_is_pytorchs_own(own, cls, shape):
     ours, plain = pair(cls, shape[1], track_running_stats=True)
     x = channels_last(torch.randn(shape, dtype=torch.float64))
@@ -116,7 +122,11 @@ def test_one_with_running_statistics_is_pytorchs_own(own, cls, shape):
 
 @pytest.mark.parametrize(
     ("cls", "shape"),
-    [(InstanceNorm2d, (2, 4, 240, 336)), (InstanceNorm3d, (2, 4, 40, 48, 56)), (InstanceNorm3d, (1, 4, 3, 160, 224))],
+    [
+        (ChannelsLastInstanceNorm2d, (2, 4, 240, 336)),
+        (ChannelsLastInstanceNorm3d, (2, 4, 40, 48, 56)),
+        (ChannelsLastInstanceNorm3d, (1, 4, 3, 160, 224)),
+    ],
 )
 def test_single_precision_is_enough_where_the_mean_is_large(own, cls, shape):
     """One long sum for each channel is not: see `_statistics`."""
@@ -131,7 +141,9 @@ def test_single_precision_is_enough_where_the_mean_is_large(own, cls, shape):
         torch.testing.assert_close(found.double(), exact, rtol=0, atol=1e-4 * exact.abs().max().item())
 
 
-@pytest.mark.parametrize(("cls", "shape"), [(InstanceNorm2d, (2, 1, 5, 7)), (InstanceNorm3d, (2, 1, 3, 5, 7))])
+@pytest.mark.parametrize(
+    ("cls", "shape"), [(ChannelsLastInstanceNorm2d, (2, 1, 5, 7)), (ChannelsLastInstanceNorm3d, (2, 1, 3, 5, 7))]
+)
 @pytest.mark.parametrize("convert", [torch.Tensor.contiguous, channels_last])
 def test_one_channel(cls, shape, convert):
     ours, plain = pair(cls, 1)
@@ -139,7 +151,9 @@ def test_one_channel(cls, shape, convert):
     torch.testing.assert_close(gradients(ours, x), gradients(plain, x))
 
 
-@pytest.mark.parametrize(("cls", "shape"), [(InstanceNorm2d, (2, 3, 1, 1)), (InstanceNorm3d, (2, 3, 1, 1, 1))])
+@pytest.mark.parametrize(
+    ("cls", "shape"), [(ChannelsLastInstanceNorm2d, (2, 3, 1, 1)), (ChannelsLastInstanceNorm3d, (2, 3, 1, 1, 1))]
+)
 @pytest.mark.parametrize("train", [True, False])
 def test_one_voxel_raises_as_pytorch_does(cls, shape, train):
     ours, plain = pair(cls, 3)
@@ -151,24 +165,25 @@ def test_one_voxel_raises_as_pytorch_does(cls, shape, train):
     assert str(found.value) == str(expected.value)
 
 
-@pytest.mark.parametrize("cls", [InstanceNorm2d, InstanceNorm3d])
+@pytest.mark.parametrize("cls", [ChannelsLastInstanceNorm2d, ChannelsLastInstanceNorm3d])
 def test_an_image_without_a_batch_axis(cls):
     ours, plain = pair(cls, 3)
-    x = torch.randn((3, 5, 7) if cls is InstanceNorm2d else (3, 4, 5, 7), dtype=torch.float64)
+    x = torch.randn((3, 5, 7) if cls is ChannelsLastInstanceNorm2d else (3, 4, 5, 7), dtype=torch.float64)
     torch.testing.assert_close(ours(x), plain(x))
 
 
 @pytest.mark.parametrize("kwargs", [{}, {"affine": True}, {"affine": True, "track_running_stats": True}], ids=str)
-@pytest.mark.parametrize("cls", [InstanceNorm2d, InstanceNorm3d])
+@pytest.mark.parametrize("cls", [ChannelsLastInstanceNorm2d, ChannelsLastInstanceNorm3d])
 def test_the_state_is_pytorchs(cls, kwargs):
     ours, plain = cls(3, **kwargs), PLAIN[cls](3, **kwargs)
     assert list(ours.state_dict()) == list(plain.state_dict())
     assert isinstance(ours, PLAIN[cls])
-    assert repr(ours) == repr(plain)
 
 
 @pytest.mark.filterwarnings("ignore:.*jit.trace:FutureWarning", "ignore::torch.jit.TracerWarning")
-@pytest.mark.parametrize(("cls", "shape"), [(InstanceNorm2d, (2, 3, 5, 7)), (InstanceNorm3d, (2, 4, 3, 5, 7))])
+@pytest.mark.parametrize(
+    ("cls", "shape"), [(ChannelsLastInstanceNorm2d, (2, 3, 5, 7)), (ChannelsLastInstanceNorm3d, (2, 4, 3, 5, 7))]
+)
 def test_compiled_and_traced_it_is_pytorchs(own, cls, shape):
     ours, plain = pair(cls, shape[1])
     x = channels_last(torch.randn(shape, dtype=torch.float64))
@@ -179,10 +194,3 @@ def test_compiled_and_traced_it_is_pytorchs(own, cls, shape):
     traced = torch.jit.trace(ours, x, check_trace=False)  # the check is a run of ours
     assert not own
     torch.testing.assert_close(traced(x), plain(x))
-
-
-def test_the_class_to_build():
-    assert keeping_layout(nn.InstanceNorm2d) is InstanceNorm2d
-    assert keeping_layout(nn.InstanceNorm3d) is InstanceNorm3d
-    others = [None, nn.BatchNorm2d, nn.BatchNorm3d, nn.InstanceNorm1d, nn.GroupNorm, InstanceNorm2d, InstanceNorm3d]
-    assert [keeping_layout(norm_op) for norm_op in others] == others

@@ -1,4 +1,4 @@
-"""Instance norm that leaves channels-last maps channels-last."""
+"""Instance norm that keeps channels-last maps channels-last."""
 
 from __future__ import annotations
 
@@ -8,18 +8,19 @@ import torch
 from torch import nn
 from torch.autograd.function import once_differentiable
 
-from nnunet_eas.network import eager_cpu
+from nnunet_eas.cpu import eager
 
 
 class _KeepsLayout:
-    """Differs from PyTorch's class in the way there, not in the result.
+    """Instance norm that gives channels-last maps for channels-last maps.
 
-    `F.instance_norm` rearranges its input, and its output is contiguous whatever came in (pytorch#59168): on a
-    channels-last network a conversion in front of each norm and one behind it. A batch norm of each image alone is the
-    same function and keeps the layout. (So does a group norm with one channel a group, but on the CPU it takes the
-    variance as the mean square less the squared mean, in single precision: wrong in the first digit where the mean is
-    large; a batch norm's statistics of a large volume, one long sum for each channel, are better but not good: see
-    `_statistics`.) On other devices, and for maps that are not channels-last, PyTorch's own is used.
+    Differs from PyTorch's class in how the result is computed, not in the result. `F.instance_norm` rearranges its
+    input, and its output is always contiguous (pytorch#59168): on a channels-last network a conversion before each norm
+    and one after it. A batch norm of each image alone is the same function and keeps the layout. (So does a group norm
+    with one channel a group, but on the CPU it computes the variance as the mean square minus the squared mean, in
+    single precision, which is wrong in the first digit where the mean is large. The statistics of a batch norm over a
+    large volume, one long sum for each channel, are better but not good: see `_statistics`.) PyTorch's own norm is used
+    on other devices and for maps that are not channels-last.
     """
 
     def forward(self, x: torch.Tensor) -> torch.Tensor:
@@ -28,28 +29,22 @@ class _KeepsLayout:
         return _InstanceNorm.apply(x, self.weight, self.bias, self.eps)  # type: ignore[attr-defined]
 
 
-class InstanceNorm2d(_KeepsLayout, nn.InstanceNorm2d):
+class ChannelsLastInstanceNorm2d(_KeepsLayout, nn.InstanceNorm2d):
     """For images."""
 
 
-class InstanceNorm3d(_KeepsLayout, nn.InstanceNorm3d):
+class ChannelsLastInstanceNorm3d(_KeepsLayout, nn.InstanceNorm3d):
     """For volumes."""
 
 
-def keeping_layout(norm_op: type[nn.Module] | None) -> type[nn.Module] | None:
-    """The class to build where a plan names `norm_op`."""
-    kept: dict[Any, type[nn.Module]] = {nn.InstanceNorm2d: InstanceNorm2d, nn.InstanceNorm3d: InstanceNorm3d}
-    return kept.get(norm_op, norm_op)
-
-
 def _applies(norm: Any, x: torch.Tensor) -> bool:
-    if not eager_cpu.runs_on(x) or norm.track_running_stats:
+    if not eager.runs_on(x) or norm.track_running_stats:
         return False
     layout = torch.channels_last if isinstance(norm, nn.InstanceNorm2d) else torch.channels_last_3d
     return (
         x.ndim == (4 if isinstance(norm, nn.InstanceNorm2d) else 5)
         and x.shape[1] > 1
-        and x.shape[2:].numel() > 1  # the host's error for one voxel
+        and x.shape[2:].numel() > 1  # PyTorch's error for a map of one voxel
         and x.is_contiguous(memory_format=layout)
         and (norm.weight is None or norm.weight.dtype == x.dtype)
     )
@@ -72,7 +67,7 @@ def again(
     mean: torch.Tensor,
     inverse_std: torch.Tensor,
 ) -> torch.Tensor:
-    """The normalised map from what `forward` found."""
+    """The normalised map from the mean and inverse standard deviation that `forward` gave."""
     y = torch.empty_like(x)
     for image, out, m, s in zip(x.split(1), y.split(1), mean, inverse_std, strict=True):
         scale = s if weight is None else weight * s

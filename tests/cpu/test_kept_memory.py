@@ -6,14 +6,14 @@ import sys
 
 import pytest
 
-from nnunet_eas.network import kept_memory
+from nnunet_eas.cpu import kept_memory
 
 # A large map is freed, one of the same size is taken. glibc before 2.38 wants a little more room for aligned memory
 # than it has just freed, so that the heap grows a few times until it finds enough.
 SCRIPT = """
 import resource
 import torch
-from nnunet_eas.network.kept_memory import keep_freed_memory
+from nnunet_eas.cpu.kept_memory import keep_freed_memory
 
 def take_and_free(times):
     for _ in range(times):

@@ -5,9 +5,10 @@ import torch
 from tiny_networks import NORMS, batch, build
 from torch import nn
 
-from nnunet_eas.network import recompute
+from nnunet_eas.cpu import PATHS, accelerate
+from nnunet_eas.cpu.conv3d import PointwiseConv3d
 from nnunet_eas.network.blocks import ConvNormNonlin
-from nnunet_eas.network.folded import Folded
+from nnunet_eas.network.output_fusion import OutputFusion
 
 pytestmark = pytest.mark.skipif(
     not torch.backends.mkldnn.is_available(), reason="PyTorch's other convolutions give contiguous maps"
@@ -33,8 +34,7 @@ def run(monkeypatch):
     def run(network, x, mode):
         torch.manual_seed(0)
         network.train(mode.startswith("training"))
-        if mode == "training, plain":
-            monkeypatch.setattr(recompute, "recomputes", lambda *_: False)
+        accelerate(network, [path for path in PATHS if mode != "training, plain" or path != "recomputation"])
         seen = []
         for name, module in network.named_modules():
             module.register_forward_hook(lambda *args, name=name: seen.append((name, *args)))
@@ -48,15 +48,6 @@ def run(monkeypatch):
                 return y
 
             monkeypatch.setattr(convolution, "_conv_forward", spy)
-        for way in ("depthwise", "pointwise"):  # of blocks that get several maps
-            real = getattr(Folded, way)
-
-            def spy_folded(self, conv, nonlin, *maps, real=real):
-                y = real(self, conv, nonlin, *maps)
-                seen.append((names[conv].removesuffix(".conv"), conv, maps, y))
-                return y
-
-            monkeypatch.setattr(Folded, way, spy_folded)
         with torch.set_grad_enabled(mode != "prediction"):
             outputs = network(x)
             if mode == "training":  # where convolutions are computed again
@@ -111,7 +102,7 @@ def test_every_module_gets_and_gives_channels_last_maps(threads, run, dim, norm,
 @pytest.mark.parametrize("n_threads", [1, 2])
 @pytest.mark.parametrize(("dim", "norm"), NETWORKS)
 def test_nothing_but_pytorchs_full_3d_convolutions_loses_the_layout(threads, run, dim, norm, n_threads, images, mode):
-    """They do with one thread where the kernel is 1x1x1, and with one image whose map is small.
+    """They do with one thread or with one image whose map is small; so does the fusion of the logits, with one thread.
 
     PyTorch then computes them without oneDNN (`ConvParams::use_mkldnn`: at most 20480 channels x depth x height).
     """
@@ -119,7 +110,14 @@ def test_nothing_but_pytorchs_full_3d_convolutions_loses_the_layout(threads, run
     seen = run(build(dim, norm), batch(dim, images), mode)
     leaves = [(name, module, x, y) for name, module, x, y in seen if not list(module.children())]
     losing = {(name, module) for name, module, x, y in leaves if channels_last(x) and not channels_last(y)}
-    allowed = (nn.Conv3d, nn.ConvTranspose3d)
-    assert [name for name, module in losing if not (isinstance(module, allowed) and module.groups == 1)] == []
+
+    def may_lose(module):
+        if isinstance(module, OutputFusion):
+            return n_threads == 1
+        return isinstance(module, (nn.Conv3d, nn.ConvTranspose3d)) and module.groups == 1
+
+    assert [name for name, module in losing if not may_lose(module)] == []
+    if n_threads == 1:  # products of matrices, as the pointwise convolutions of every block
+        assert [name for name, module in losing if isinstance(module, PointwiseConv3d)] == []
     if dim == 2 or (n_threads, images) == (2, 2):
         assert losing == set()

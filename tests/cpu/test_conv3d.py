@@ -3,8 +3,8 @@ import torch
 from torch import nn
 from torch.nn import functional as F
 
-from nnunet_eas.network import depthwise_conv
-from nnunet_eas.network.depthwise_conv import DepthwiseConv3d
+from nnunet_eas.cpu import accelerate, conv3d
+from nnunet_eas.cpu.conv3d import DepthwiseConv3d, PointwiseConv3d
 
 CHANNELS = 4
 SHAPE = (4, 5, 7)  # of the volume; of an image its last two
@@ -42,13 +42,13 @@ def _seed():
 def fast(monkeypatch):
     """One entry for every fast backward pass: whether the input's and the weight's gradient were asked for."""
     found = []
-    real = depthwise_conv._gradients
+    real = conv3d._gradients
 
     def spy(*args):
         found.append(args[-2:])
         return real(*args)
 
-    monkeypatch.setattr(depthwise_conv, "_gradients", spy)
+    monkeypatch.setattr(conv3d, "_gradients", spy)
     return found
 
 
@@ -57,11 +57,11 @@ def channels_last(x):
 
 
 def convolution(kernel, dilation, **kwargs):
-    """As `ConvNormNonlin` builds it."""
+    """As `ConvNormNonlin` builds it, accelerated."""
     padding = tuple(d * (k // 2) for d, k in zip(dilation, kernel, strict=True))
-    cls = {2: nn.Conv2d, 3: DepthwiseConv3d}[len(kernel)]
+    cls = {2: nn.Conv2d, 3: nn.Conv3d}[len(kernel)]
     kwargs = {"groups": CHANNELS, "bias": False, "padding": padding, **kwargs}
-    return cls(CHANNELS, CHANNELS, kernel, dilation=dilation, **kwargs)
+    return accelerate(cls(CHANNELS, CHANNELS, kernel, dilation=dilation, **kwargs))
 
 
 def expected(conv, x, of_output):
@@ -97,7 +97,6 @@ def test_volumes(fast, kernel, dilation, depth, layout, images, dtype, tolerance
     of_output = gradient_of_output(conv, x)
     y = conv(x)
     y.backward(of_output)
-    assert conv.has_fast_gradients(x) == (layout == "channels-last")
     assert fast == ([(True, True)] if layout == "channels-last" else [])
     assert_near([y, x.grad, conv.weight.grad], expected(conv, x, of_output), tolerance)
 
@@ -122,12 +121,12 @@ def test_gradients_of_any_convolution(kernel, dilation, kwargs, convert, images,
     of_output = gradient_of_output(conv, x)
     _, of_x, of_weight = expected(conv, x, of_output)
     with torch.no_grad():
-        assert_near(depthwise_conv.gradients(conv, of_output, x, conv.weight), [of_x, of_weight], tolerance)
-        alone, found = depthwise_conv.gradients(conv, of_output, x, conv.weight, of_input=False)
+        assert_near(conv3d.gradients(conv, of_output, x, conv.weight), [of_x, of_weight], tolerance)
+        alone, found = conv3d.gradients(conv, of_output, x, conv.weight, of_input=False)
         assert alone is None
         assert_near([found], [of_weight], tolerance)
         conv.weight.requires_grad_(False)
-        found, alone = depthwise_conv.gradients(conv, of_output, x, conv.weight)
+        found, alone = conv3d.gradients(conv, of_output, x, conv.weight)
         assert alone is None
         assert_near([found], [of_x], tolerance)
 
@@ -192,7 +191,8 @@ def test_settings(fast, kernel, kwargs, is_fast):
 
 def test_one_channel_goes_to_pytorchs_own(fast):
     """It is channels-last and contiguous at once, and no depthwise convolution."""
-    conv = DepthwiseConv3d(1, 1, 3, padding=1, bias=False)
+    conv = accelerate(nn.Conv3d(1, 1, 3, padding=1, bias=False))
+    assert type(conv) is nn.Conv3d
     x = torch.randn(2, 1, *SHAPE, requires_grad=True)
     conv(x).sum().backward()
     assert not fast
@@ -209,7 +209,7 @@ def test_without_gradients_it_is_pytorchs_own(monkeypatch):
     conv = convolution((3, 3, 3), (1, 2, 3), bias=True)
     x = channels_last(torch.randn(2, CHANNELS, *SHAPE))
     with_gradients = conv(x).detach()
-    monkeypatch.setattr(depthwise_conv, "_DepthwiseConv3d", None)
+    monkeypatch.setattr(conv3d, "_DepthwiseConv3d", None)
     with torch.no_grad():
         torch.testing.assert_close(conv(x), with_gradients)
     with torch.inference_mode():
@@ -246,3 +246,43 @@ def test_graphs_hold_pytorchs_own(fast, convert):
     y.backward(of_output)
     assert not fast
     assert_near([y, x.grad, conv.weight.grad, conv.bias.grad], expected(conv, x, of_output), 1e-4)
+
+
+@pytest.fixture
+def threads():
+    before = torch.get_num_threads()
+    yield torch.set_num_threads
+    torch.set_num_threads(before)
+
+
+@pytest.mark.parametrize(("dtype", "tolerance"), TOLERANCES[:2])
+@pytest.mark.parametrize("bias", [False, True])
+@pytest.mark.parametrize("n_threads", [1, 2])
+def test_pointwise_convolutions_keep_the_layout_with_any_number_of_threads(threads, n_threads, bias, dtype, tolerance):
+    threads(n_threads)
+    conv = accelerate(nn.Conv3d(CHANNELS, 6, 1, bias=bias)).to(dtype)
+    assert isinstance(conv, PointwiseConv3d)
+    x = channels_last(torch.randn(2, CHANNELS, *SHAPE, dtype=dtype)).requires_grad_()
+    of_output = channels_last(torch.randn(2, 6, *SHAPE, dtype=dtype))
+    y = conv(x)
+    y.backward(of_output)
+    if n_threads == 1:
+        assert y.is_contiguous(memory_format=torch.channels_last_3d)
+        assert x.grad.is_contiguous(memory_format=torch.channels_last_3d)
+    exact = expected(conv, x, of_output)
+    assert_near([y, x.grad, *[p.grad for p in conv.parameters()]], exact, tolerance)
+    with torch.no_grad():
+        found = conv3d.gradients(conv, of_output, x, conv.weight)
+    assert_near(found, exact[1:3], tolerance)
+
+
+@pytest.mark.parametrize(
+    "kwargs", [{"stride": 2}, {"padding": 1}, {"groups": 2}, {"kernel_size": (1, 1, 3), "padding": (0, 0, 1)}], ids=str
+)
+def test_other_convolutions_are_not_taken_for_pointwise_ones(kwargs):
+    conv = accelerate(nn.Conv3d(CHANNELS, CHANNELS, **{"kernel_size": 1, **kwargs}))
+    assert type(conv) is nn.Conv3d
+
+
+def test_depthwise_is_recognised():
+    assert isinstance(convolution((3, 3, 3), (1, 2, 1)), DepthwiseConv3d)
