@@ -15,7 +15,12 @@ TRAINERS = ROOT / "benchmarks" / "trainers"
 PACKAGE = Path(nnunet_eas.__file__).resolve().parent
 
 SOURCES_OF_ALL = (TRAINERS / "schedule.py",)
-SOURCES_OF_EAS = (PACKAGE / "network", PACKAGE / "plan_translation.py", PACKAGE / "trainer" / "eas_unet_trainer.py")
+SOURCES_OF_EAS = (
+    PACKAGE / "network",
+    PACKAGE / "cpu",
+    PACKAGE / "plan_translation.py",
+    PACKAGE / "trainer" / "eas_unet_trainer.py",
+)
 SOURCES_OF_RIVALS = (TRAINERS / "rivals.py", TRAINERS / "segnet.py")
 PACKAGES_OF_ALL = ("nnunetv2", "dynamic-network-architectures", "batchgeneratorsv2", "torch")
 

@@ -25,7 +25,6 @@ import math
 import os
 from pathlib import Path
 from typing import Any
-from unittest import mock
 
 import torch
 
@@ -139,7 +138,7 @@ def on_cpu(row: dict[str, Any], architecture: dict[str, Any], limit_gb: float) -
         patch[longest] = math.ceil(edges[longest] / 2) * divisors[longest]
         count = count_step()
     activities = [torch.profiler.ProfilerActivity.CPU]
-    with as_on_a_gpu(), torch.profiler.profile(activities=activities, profile_memory=True) as profile:
+    with torch.profiler.profile(activities=activities, profile_memory=True) as profile:
         before = train_step(architecture, patch, torch.device("cpu"), **shape)
     events = profile.profiler.kineto_results.events()
     end_of_forward = next(e.start_ns() for e in events if e.name() == "end of forward")
@@ -162,12 +161,6 @@ def on_cpu(row: dict[str, Any], architecture: dict[str, Any], limit_gb: float) -
     }
 
 
-def as_on_a_gpu() -> Any:
-    """Switches off what makes the network fast on a CPU, because plans are made for a GPU."""
-    # a Mock would record its arguments, and so keep every map alive
-    return mock.patch("nnunet_eas.network.eager_cpu.runs_on", new=lambda _: False)  # noqa: PT008
-
-
 def compiled_kept_ratio(row: dict[str, Any], architecture: dict[str, Any]) -> float:
     """Bytes that a compiled forward pass keeps for each further sample, over those that the eager one keeps.
 
@@ -186,7 +179,7 @@ def compiled_kept_ratio(row: dict[str, Any], architecture: dict[str, Any]) -> fl
         forward = torch.compile(network, backend="aot_eager_decomp_partition") if mode == "compiled" else network
         kept = []
         for batch_size in (2, 4):
-            with as_on_a_gpu(), kept_bytes(apart_from=[*network.parameters(), *network.buffers()]) as bytes_of:
+            with kept_bytes(apart_from=[*network.parameters(), *network.buffers()]) as bytes_of:
                 outputs = forward(torch.randn(batch_size, row["input_channels"], *patch))
             kept.append(sum(bytes_of.values()))
             del outputs

@@ -16,6 +16,7 @@ from torch.utils.flop_counter import FlopCounterMode
 
 from benchmarks.speed.knee_plan import architectures, build
 from benchmarks.speed.measured import seconds
+from nnunet_eas.cpu import accelerate
 from nnunet_eas.network.blocks import ConvNormNonlin, DepthwiseSeparableConv
 
 BLOCKS = (ConvDropoutNormReLU, ConvNormNonlin, DepthwiseSeparableConv)
@@ -31,7 +32,7 @@ def floor(device: torch.device, patch_size: list[int]) -> dict[str, Any]:
     """
     rates = {"flops_per_second": matrix_rate(device), "bytes_per_second": bandwidth(device)}
     stages = {
-        name: of_stages(build(architecture).to(device), patch_size, device, rates)
+        name: of_stages(accelerate(build(architecture)).to(device).eval(), patch_size, device, rates)
         for name, architecture in architectures("2d", patch_size).items()
     }
     return {**rates, "patch_size": patch_size, "stages": stages}

@@ -125,7 +125,7 @@ def architectures(configuration: str, patch: list[int], stages: int | None = Non
 
 
 def build(architecture: dict[str, Any]) -> nn.Module:
-    """The network as nnU-Net builds it for prediction."""
+    """The plain network as nnU-Net builds it for prediction."""
     return get_network_from_plans(
         architecture["network_class_name"],
         architecture["arch_kwargs"],
