@@ -10,7 +10,7 @@ from pathlib import Path
 
 from nnunet_eas.crossval.fold import TRAINABLE, Fold
 from nnunet_eas.crossval.record import read_record
-from nnunet_eas.report.training_log import Curve, read_curve
+from nnunet_eas.reporting.training_log import Curve, read_curve
 
 RECENT = 10
 """Epochs by whose time the rest is estimated."""

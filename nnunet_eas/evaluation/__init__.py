@@ -1,1 +1,1 @@
-"""Numbers that say how well a segmentation agrees with a reference: overlap, and distances in mm."""
+"""Agreement of a segmentation with a reference: overlap, volumes, and distances in mm."""

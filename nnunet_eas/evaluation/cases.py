@@ -1,71 +1,74 @@
-"""Which prediction belongs to which reference: two folders of masks with the same names."""
+"""Pairs of predictions and references: two folders of masks with the same names, or a trained model's folder."""
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from nnunet_eas.evaluation.mask_file import ENDINGS
+import SimpleITK as sitk
+
+from nnunet_eas.evaluation.mask_file import check_filled, masks_in
+from nnunet_eas.evaluation.model_folder import folds_in, preprocessed_dataset, split_cases, validation_masks
 
 Faults = dict[str, list[str]]
-"""Per case identifier, what is wrong and what to do."""
+"""By case identifier, the reasons why a case can't be compared, each with what to do."""
 
 
 @dataclass(frozen=True)
 class Case:
-    """One prediction and its reference."""
+    """A prediction and its reference: files, or images in memory."""
 
     identifier: str
-    reference: Path
-    prediction: Path
+    reference: Path | sitk.Image
+    prediction: Path | sitk.Image
 
 
-def masks_in(folder: Path, file_ending: str | None) -> dict[str, list[Path]]:
-    """The masks of a folder by case identifier, which is the name without its ending; one for each ending it has.
+def find_cases(predictions: Path, references: Path | None, file_ending: str | None) -> tuple[list[Case], Faults]:
+    """Finds the cases with one prediction and one reference, and the faults of all others.
 
     Args:
-        folder: Searched without what lies below it.
-        file_ending: What dataset.json says. Other files count only where there is none with this ending.
+        predictions: Folder of masks; every reference must have one. Or a trained model's folder: the validation cases
+            of its folds, which are all those of the dataset's split where there is one.
+        references: Folder of masks. None finds those of a trained model in nnUNet_preprocessed.
+        file_ending: As for `masks_in`.
+
+    Raises:
+        FileNotFoundError: A folder is missing or without masks.
+        ValueError: The references are unknown, both folders are the same, or they have no name in common.
     """
-    if file_ending is not None and file_ending not in ENDINGS:
+    folds, dataset, faults = folds_in(predictions), None, Faults()
+    if folds:
+        dataset = preprocessed_dataset(predictions)
+        predicted, empty = validation_masks(folds, file_ending)
+        faults = {
+            fold: ["validation must hold masks, got none. Finish its training, or run it with --val."] for fold in empty
+        }
+    else:
+        predicted = masks_in(predictions, file_ending)
+    references = references or (dataset / "gt_segmentations" if dataset else None)
+    if references is None:
         raise ValueError(
-            f"file_ending in dataset.json must be one of {' '.join(ENDINGS)}, got {file_ending!r}. Convert the masks."
+            "references (-ref) must be a folder of masks, got nothing. Give it, or set nnUNet_preprocessed to the "
+            "folder where a trained model's dataset has gt_segmentations."
         )
-    found: dict[str, list[Path]] = {}
-    for endings in ([file_ending] if file_ending else [], ENDINGS):
-        for path in sorted(folder.iterdir()) if folder.is_dir() else []:
-            ending = next((e for e in endings if path.name.endswith(e)), None)
-            if ending and path.is_file() and not path.name.startswith("."):
-                found.setdefault(path.name.removesuffix(ending), []).append(path)
-        if found:
-            break
-    return found
-
-
-def check_filled(masks: Mapping[str, Sequence[Path]], argument: str, folder: Path) -> None:
-    """Raises FileNotFoundError where a folder has no masks, or is none."""
-    if not folder.is_dir():
-        raise FileNotFoundError(f"{argument} must be a folder, got {folder}. Correct the path.")
-    if not masks:
-        raise FileNotFoundError(
-            f"{argument} must hold masks ({' '.join(ENDINGS)}), got none in {folder}. Give the folder they lie in."
+    if references.resolve() == predictions.resolve():
+        raise ValueError(
+            f"predictions (-pred) must be another folder than references (-ref), got {predictions} for both. Give the "
+            "predictions."
+        )
+    true = masks_in(references, file_ending)
+    check_filled(true, "references (-ref)", references)
+    check_filled(predicted, "predictions (-pred)", predictions)
+    if not set(true) & set(predicted):
+        raise ValueError(
+            f"predictions (-pred) must be named as the references (-ref), got {min(predicted)} and so on where the "
+            f"references have {min(true)}. Give the folder of the predicted masks, or rename them."
         )
 
-
-def matched(
-    references: Mapping[str, Sequence[Path]], predictions: Mapping[str, Sequence[Path]], wanted: Iterable[str]
-) -> tuple[list[Case], Faults]:
-    """The cases that have one file on either side, and what is wrong with the others.
-
-    Args:
-        references: By `masks_in`.
-        predictions: Likewise.
-        wanted: The cases that must be predicted. Whatever is predicted must have a reference besides.
-    """
-    cases, faults = [], {}
-    for case in sorted({*wanted, *predictions}):
-        sides = {"reference": references.get(case, ()), "prediction": predictions.get(case, ())}
+    cases = []
+    for case in sorted({*(split_cases(folds, dataset) if folds else true), *predicted}):
+        sides = {"reference": true.get(case, []), "prediction": predicted.get(case, [])}
         found = [_fault(side, files) for side, files in sides.items() if len(files) != 1]
         if found:
             faults[case] = found

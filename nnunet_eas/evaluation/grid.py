@@ -1,4 +1,4 @@
-"""Where an image's voxels lie, and how two grids differ."""
+"""Position of an image's voxels in the patient, and the difference between two grids."""
 
 from __future__ import annotations
 
@@ -6,26 +6,25 @@ import itertools
 from dataclasses import dataclass
 
 import numpy as np
+import SimpleITK as sitk
 
 SAME_PLACE_VOXELS = 0.1
-"""Grids agree where their corners lie within this part of the shortest voxel edge: formats round what they write."""
+"""Two grids agree where their corners differ by at most this share of the shortest voxel edge: file formats round."""
 
 
 @dataclass(frozen=True)
 class Grid:
-    """Size and pose, in SimpleITK's order (x, y, z), in 2-D or 3-D.
+    """Size and pose, in SimpleITK's order (x, y, z), in 2-D or 3-D."""
 
-    Attributes:
-        size: Voxels.
-        spacing: mm.
-        origin: Position of the first voxel's centre, LPS mm.
-        direction: A unit vector for each index axis in the columns of a matrix, row after row.
-    """
+    size: tuple[int, ...]  # voxels
+    spacing: tuple[float, ...]  # mm
+    origin: tuple[float, ...]  # position of the first voxel's centre, LPS mm
+    direction: tuple[float, ...]  # a unit vector for each index axis in the columns of a matrix, row after row
 
-    size: tuple[int, ...]
-    spacing: tuple[float, ...]
-    origin: tuple[float, ...]
-    direction: tuple[float, ...]
+    @classmethod
+    def of(cls, image: sitk.Image) -> Grid:
+        """The grid of an image."""
+        return cls(image.GetSize(), image.GetSpacing(), image.GetOrigin(), image.GetDirection())
 
     def corners(self) -> np.ndarray:
         """Positions of the corner voxels' centres, (corners, axes), LPS mm."""

@@ -1,14 +1,17 @@
-"""Reading a mask, whole or not at all: what every format does about a damaged file differs."""
+"""Reads masks of every format, each of them whole or not at all, and finds them in folders."""
 
 from __future__ import annotations
 
 import json
+import os
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
 import SimpleITK as sitk
 from PIL import Image, ImageSequence
+from scipy.ndimage import find_objects
 
 from nnunet_eas.evaluation.grid import Grid
 from nnunet_eas.support.whole_nifti import check_whole
@@ -17,7 +20,7 @@ PICTURES = (".png", ".bmp", ".tif", ".tiff")
 """Endings of files without millimetres: nnU-Net counts 1 mm a pixel, or takes a 3-D TIFF's spacing from a JSON file."""
 
 ENDINGS = (".nii.gz", ".nii", ".mha", ".mhd", ".nrrd", *PICTURES)
-"""What a mask's file name can end in."""
+"""Endings of the files that can be read."""
 
 LARGEST_LABEL = 65535
 
@@ -27,47 +30,86 @@ _UNREADABLE = (RuntimeError, OSError, ValueError, SyntaxError)
 
 @dataclass(frozen=True)
 class Mask:
-    """The labels of one image.
-
-    Attributes:
-        labels: uint8 or uint16, (z, y, x) or (y, x).
-        grid: Where they lie.
-    """
+    """The labels of one image, uint8 or uint16, (z, y, x) or (y, x), and the grid on which they lie."""
 
     labels: np.ndarray
     grid: Grid
 
     @property
     def spacing(self) -> tuple[float, ...]:
-        """mm, in array order."""
+        """The voxels' edges in mm, in array order."""
         return self.grid.spacing[::-1]
 
+    def boxes(self) -> dict[int, tuple[slice, ...]]:
+        """The bounding box of each foreground label that the mask holds."""
+        found = find_objects(self.labels) if self.labels.any() else []
+        return {label: box for label, box in enumerate(found, 1) if box is not None}
 
-def read_mask(path: Path) -> Mask:
-    """Reads one file of `ENDINGS`.
+
+def read_mask(source: Path | sitk.Image) -> Mask:
+    """Reads one file of `ENDINGS`, or takes an image from memory.
 
     Raises:
-        ValueError: It is missing, damaged, or no mask: more than one channel, other than two or three axes, or other
-            than whole numbers from 0 to 65535.
+        ValueError: The file is missing or damaged, or the image is no mask: more than one channel, other than two or
+            three axes, or other than whole numbers from 0 to 65535.
     """
-    try:
-        array, grid = _read_picture(path) if path.suffix in PICTURES else _read_image(path)
-    except _UNREADABLE as error:
-        raise ValueError(
-            f"{path.name} must be a whole file, got a damaged one: {_last_line(error)}. Write it anew."
-        ) from error
+    if isinstance(source, sitk.Image):
+        name, array, grid = "the image", sitk.GetArrayFromImage(source), Grid.of(source)
+    else:
+        name = source.name
+        try:
+            array, grid = _read_picture(source) if source.suffix in PICTURES else _read_image(source)
+        except _UNREADABLE as error:
+            reason = _last_line(error).replace(f"{source.parent}{os.sep}", "")  # pages may travel, folders not
+            raise ValueError(f"{name} must be a whole file, got a damaged one: {reason}. Write it anew.") from error
     if array.ndim != len(grid.size) or array.ndim not in (2, 3):
         raise ValueError(
-            f"{path.name} must hold one channel in 2-D or 3-D, got an array of shape {array.shape}. Give a label map."
+            f"{name} must hold one channel in 2-D or 3-D, got an array of shape {array.shape}. Give a label map."
         )
-    return Mask(_narrowed(array, path.name), grid)
+    return Mask(_narrowed(array, name), grid)
+
+
+def inside(labels: np.ndarray, values: Sequence[int]) -> np.ndarray:
+    """The voxels of a structure, as booleans."""
+    return labels == values[0] if len(values) == 1 else np.isin(labels, values)
+
+
+def masks_in(folder: Path, file_ending: str | None) -> dict[str, list[Path]]:
+    """The masks of a folder by case identifier, the file's name without its ending: a file for each ending it has.
+
+    Args:
+        folder: Searched without its subfolders; it may be missing.
+        file_ending: From dataset.json. Other files count only where there is none with this ending.
+    """
+    if file_ending is not None and file_ending not in ENDINGS:
+        raise ValueError(
+            f"file_ending in dataset.json must be one of {' '.join(ENDINGS)}, got {file_ending!r}. Convert the masks."
+        )
+    found: dict[str, list[Path]] = {}
+    for endings in ([file_ending] if file_ending else [], ENDINGS):
+        for path in sorted(folder.iterdir()) if folder.is_dir() else []:
+            ending = next((e for e in endings if path.name.endswith(e)), None)
+            if ending and path.is_file() and not path.name.startswith("."):
+                found.setdefault(path.name.removesuffix(ending), []).append(path)
+        if found:
+            break
+    return found
+
+
+def check_filled(masks: Mapping[str, Sequence[Path]], argument: str, folder: Path) -> None:
+    """Raises FileNotFoundError where a folder has no masks, or is none."""
+    if not folder.is_dir():
+        raise FileNotFoundError(f"{argument} must be a folder, got {folder}. Correct the path.")
+    if not masks:
+        raise FileNotFoundError(
+            f"{argument} must hold masks ({' '.join(ENDINGS)}), got none in {folder}. Give the folder of the masks."
+        )
 
 
 def _read_image(path: Path) -> tuple[np.ndarray, Grid]:
     check_whole(path)
     image = sitk.ReadImage(str(path))
-    grid = Grid(image.GetSize(), image.GetSpacing(), image.GetOrigin(), image.GetDirection())
-    return sitk.GetArrayFromImage(image), grid
+    return sitk.GetArrayFromImage(image), Grid.of(image)
 
 
 def _read_picture(path: Path) -> tuple[np.ndarray, Grid]:

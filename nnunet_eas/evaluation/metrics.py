@@ -1,7 +1,9 @@
-"""Every number that compares two binary masks. What an empty mask gives is part of each definition.
+"""The numbers that compare two binary masks; each definition says what an empty mask gives.
 
 Masks are arrays of equal shape and any dimension; non-zero means inside. R is the reference, P the prediction.
 ``spacing`` is mm, in array order. `measure` gives all numbers at once; the other functions define them.
+
+The docstrings go into result files word for word, and results are compared by them: leave them as they are.
 """
 
 from __future__ import annotations
@@ -21,16 +23,16 @@ _NAN = float("nan")
 def measure(
     *, reference: np.ndarray, prediction: np.ndarray, spacing: Sequence[float], tolerance_mm: float
 ) -> dict[str, float]:
-    """Every number of one pair of masks, under the names of ``DEFINED_BY``, from one search for surface distances.
+    """All numbers of one pair of masks, by their names in ``DEFINED_BY``, from one search for surface distances.
 
     Args:
         reference: Mask.
         prediction: Mask of the same shape.
         spacing: mm, in array order.
-        tolerance_mm: What `nsd` takes for agreement.
+        tolerance_mm: Distance within which `nsd` counts surfaces as equal.
 
     Raises:
-        ValueError: Where the shapes differ, or the spacing or the tolerance is out of range.
+        ValueError: The shapes differ, or the spacing or the tolerance is out of range.
     """
     check_tolerance(tolerance_mm)
     distances = surface_distances_mm(reference=reference, prediction=prediction, spacing=spacing)
@@ -138,7 +140,7 @@ DEFINED_BY: dict[str, Callable] = {
 
 
 def definition(function: Callable) -> str:
-    """What a function's docstring says before it comes to the arguments, on one line."""
+    """The part of a function's docstring before the arguments, on one line."""
     return " ".join((inspect.getdoc(function) or "").split("\nArgs:")[0].split())
 
 
@@ -172,7 +174,7 @@ def _of_surfaces(distances: tuple[np.ndarray, np.ndarray]) -> dict[str, float]:
 
 
 def _nsd(distances: tuple[np.ndarray, np.ndarray], tolerance_mm: float, *, if_empty: float) -> float:
-    """Without distances it is what Dice is then: 0 where one mask is empty, NaN where both are."""
+    """Without distances it equals Dice: 0 where one mask is empty, NaN where both are."""
     if not distances[0].size:
         return if_empty
     return float((np.concatenate(distances) <= tolerance_mm * (1 + _SPARE)).mean())

@@ -3,50 +3,55 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterable
+import os
+from collections.abc import Sequence
 from pathlib import Path
 
-from nnunet_eas.evaluation.cases import Faults, masks_in
+from nnunet_eas.evaluation.mask_file import masks_in
 
 
 def folds_in(folder: Path) -> list[Path]:
     """The folders of trained folds; empty where `folder` is no trained model.
 
-    fold_all counts only where it is alone: it was validated on what it was trained on.
+    fold_all counts only where it is the only one: its validation cases are those that it was trained on.
     """
     numbered = [path for path in folder.glob("fold_*") if path.is_dir() and _number(path) is not None]
     of_all = folder / "fold_all"
     return sorted(numbered, key=lambda path: _number(path) or 0) or ([of_all] if of_all.is_dir() else [])
 
 
-def validation_masks(folds: Iterable[Path], file_ending: str | None) -> tuple[dict[str, list[Path]], Faults]:
-    """The validation masks of all folds by case identifier, and the folds that have none."""
+def validation_masks(folds: Sequence[Path], file_ending: str | None) -> tuple[dict[str, list[Path]], list[str]]:
+    """The validation masks of all folds by case identifier, and the names of folds without any.
+
+    Raises:
+        FileNotFoundError: No fold has validation masks.
+    """
     masks: dict[str, list[Path]] = {}
-    faults = {}
+    empty = []
     for fold in folds:
         of_fold = masks_in(fold / "validation", file_ending)
         for case, files in of_fold.items():
             masks.setdefault(case, []).extend(files)
         if not of_fold:
-            faults[fold.name] = ["validation must hold masks, got none. Finish its training, or run it with --val."]
-    return masks, faults
+            empty.append(fold.name)
+    if not masks:
+        raise FileNotFoundError(
+            f"a trained model must hold validation masks, got none in {', '.join(empty)} of {folds[0].parent}. "
+            "Finish a training, or run nnUNetv2_train with --val."
+        )
+    return masks, empty
 
 
-def preprocessed_dataset(model: Path, preprocessed: str | None) -> Path | None:
-    """Where nnU-Net keeps the preprocessed data, references and split of a model's dataset; None where it is not there.
-
-    Args:
-        model: The trained model's folder.
-        preprocessed: The folder nnUNet_preprocessed, if it is set.
-    """
-    plans = model / "plans.json"
+def preprocessed_dataset(model: Path) -> Path | None:
+    """Folder of a model's dataset in nnUNet_preprocessed, with references and split; None where it is missing."""
+    preprocessed, plans = os.environ.get("nnUNet_preprocessed"), model / "plans.json"
     if not preprocessed or not plans.is_file():
         return None
     folder = Path(preprocessed) / json.loads(plans.read_text(encoding="utf-8")).get("dataset_name", "")
     return folder if (folder / "gt_segmentations").is_dir() else None
 
 
-def split_cases(folds: Iterable[Path], dataset: Path | None) -> set[str]:
+def split_cases(folds: Sequence[Path], dataset: Path | None) -> set[str]:
     """The validation cases that the dataset's split gives these folds; empty where there is no split."""
     file = dataset / "splits_final.json" if dataset else None
     if file is None or not file.is_file():

@@ -1,54 +1,56 @@
-"""What is compared: labels, or unions of labels, by name."""
+"""The structures that are compared or measured: labels, or unions of labels, by name."""
 
 from __future__ import annotations
 
-import json
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
+import SimpleITK as sitk
+
+from nnunet_eas.evaluation.mask_file import read_mask
+from nnunet_eas.support.files import read_json
+from nnunet_eas.support.parallel import all_results
+
 
 @dataclass(frozen=True)
 class Structures:
-    """The structures of a dataset.
+    """The structures of a dataset."""
 
-    Attributes:
-        values: Per structure, the values in a mask that belong to it; more than one for a region.
-        ignore: The value of voxels that are not scored, or None.
-        known: Every value that a mask may hold; None where nothing says so.
-    """
+    values: Mapping[str, tuple[int, ...]]  # label values by structure; more than one for a region
+    ignore: int | None = None  # the value of voxels that are not scored, or None
+    known: frozenset[int] | None = None  # all values that a mask may hold; None where no dataset.json limits them
 
-    values: Mapping[str, tuple[int, ...]]
-    ignore: int | None = None
-    known: frozenset[int] | None = None
+    def check_labels(self, labels: Iterable[int], side: str) -> None:
+        """Raises ValueError where a mask holds labels that the dataset does not know."""
+        unknown = [] if self.known is None else sorted(set(labels) - self.known)
+        if unknown:
+            raise ValueError(
+                f"the {side} must hold labels of dataset.json only, got {_listed(unknown)}. Correct the mask, or give "
+                "another dataset.json (-djfile)."
+            )
 
 
-def read_dataset_json(path: Path) -> dict[str, Any]:
-    """The content of nnU-Net's dataset.json.
+def read_dataset_json(path: Path, argument: str = "dataset_json (-djfile)") -> dict[str, Any]:
+    """Reads nnU-Net's dataset.json.
 
     Raises:
-        FileNotFoundError: It is not there.
-        ValueError: It is none of nnU-Net v2.
+        FileNotFoundError: The file is missing.
+        ValueError: It is not in the format of nnU-Net v2.
     """
-    if not path.is_file():
-        raise FileNotFoundError(f"-djfile must be a file, got {path}. Correct the path.")
-    try:
-        content = json.loads(path.read_text(encoding="utf-8"))
-        labels = content["labels"]
-        is_valid = all(isinstance(value, (int, list)) for value in labels.values())
-    except (ValueError, KeyError, TypeError, AttributeError):
-        is_valid = False
-    if not is_valid:
+    content = read_json(path, argument)
+    labels = content.get("labels") if isinstance(content, dict) else None
+    if not isinstance(labels, dict) or not all(isinstance(value, (int, list)) for value in labels.values()):
         raise ValueError(
-            f"-djfile must be nnU-Net v2's dataset.json with labels as name: number, got {path}. Give the one beside "
-            "the raw images or the trained model."
+            f"{argument} must be nnU-Net v2's dataset.json with labels as name: number, got {path}. Give the one "
+            "beside the raw images or the trained model."
         )
     return content
 
 
 def structures_of_dataset(labels: Mapping[str, int | Sequence[int]]) -> Structures:
-    """Everything that dataset.json's `labels` name but the background and the ignore label.
+    """All entries of dataset.json's `labels` but the background and the ignore label.
 
     Raises:
         ValueError: A region holds the background or the ignore label.
@@ -60,9 +62,25 @@ def structures_of_dataset(labels: Mapping[str, int | Sequence[int]]) -> Structur
     for name, of_one in values.items():
         if 0 in of_one or ignore in of_one:
             raise ValueError(
-                f"a region must hold neither background nor ignore label, got {list(of_one)} for {name}. Mend -djfile."
+                f"a region in dataset.json must hold neither the background nor the ignore label, got {list(of_one)} "
+                f"for {name}. Correct dataset.json."
             )
     return Structures(values, ignore, known)
+
+
+def find_structures(dataset_json: str | Path | None, folder: Path | None) -> tuple[Structures, str | None]:
+    """The structures of a dataset.json and its file ending; no structures where there is no dataset.json.
+
+    Args:
+        dataset_json: The file. None takes the one in `folder`, if there is one.
+        folder: Folder of the masks; None for images.
+    """
+    if dataset_json is None and folder is not None and (folder / "dataset.json").is_file():
+        dataset_json = folder / "dataset.json"
+    if dataset_json is None:
+        return Structures({}), None
+    content = read_dataset_json(Path(dataset_json))
+    return structures_of_dataset(content["labels"]), content.get("file_ending")
 
 
 def chosen(labels: Iterable[int], among: Structures) -> Structures:
@@ -74,13 +92,26 @@ def chosen(labels: Iterable[int], among: Structures) -> Structures:
     labels = list(dict.fromkeys(labels))
     foreign = [label for label in labels if label < 1 or label == among.ignore]
     if foreign:
-        raise ValueError(f"-l must name foreground labels, got {_listed(foreign)}. Leave them out.")
+        raise ValueError(f"labels (-l) must be of the foreground, got {_listed(foreign)}. Leave them out.")
     unknown = [label for label in labels if among.known is not None and label not in among.known]
     if unknown:
         known = _listed(sorted((among.known or frozenset()) - {0, among.ignore}))
-        raise ValueError(f"-l must name labels of dataset.json, got {_listed(unknown)}. It has {known}.")
+        raise ValueError(f"labels (-l) must be in dataset.json, got {_listed(unknown)}. Choose from {known}.")
     names = {of_one: name for name, of_one in among.values.items()}
     return replace(among, values={names.get((label,), str(label)): (label,) for label in labels})
+
+
+def labels_in(masks: Sequence[Path | sitk.Image], workers: int, progress: bool) -> list[int]:
+    """All foreground labels of the masks that can be read; the faults of the others show when they are used."""
+    found = all_results(_labels, masks, workers=workers, description="reading labels", progress=progress)
+    return sorted(frozenset[int]().union(*found))
+
+
+def _labels(mask: Path | sitk.Image) -> frozenset[int]:
+    try:
+        return frozenset(read_mask(mask).boxes())
+    except ValueError:
+        return frozenset()
 
 
 def _listed(labels: Iterable[int | None]) -> str:

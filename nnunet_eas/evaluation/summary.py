@@ -1,4 +1,4 @@
-"""From the records of all cases to means, and all that is needed to understand them."""
+"""Means over the records of all cases, with the definitions of the numbers."""
 
 from __future__ import annotations
 
@@ -28,10 +28,10 @@ def summarise(records: Sequence[Record], faults: Faults, structures: Structures,
     """The content of the JSON file: all numbers with their definitions, NaN as None.
 
     Args:
-        records: Of all cases that could be evaluated.
-        faults: What is wrong with the others.
-        structures: What was compared.
-        tolerance_mm: Of the NSD.
+        records: Those of all cases that could be evaluated.
+        faults: Those of the other cases.
+        structures: The structures that were compared.
+        tolerance_mm: The tolerance of the normalised surface distance.
     """
     defined = {
         label: {m: [r[m] for r in records if r["label"] == label and not math.isnan(r[m])] for m in METRICS}
@@ -62,7 +62,7 @@ def summarise(records: Sequence[Record], faults: Faults, structures: Structures,
 
 
 def definitions(structures: Structures, tolerance_mm: float) -> dict[str, str]:
-    """What each number is, in the words of the function that computes it, and what was left out."""
+    """The definition of each number, from the docstring of the function that computes it."""
     sentences = {name: definition(function) for name, function in DEFINED_BY.items()}
     sentences["nsd"] += f" Here tolerance_mm is {tolerance_mm:g}."
     sentences["surface_distances_mm"] = definition(surface_distances_mm)
@@ -70,7 +70,7 @@ def definitions(structures: Structures, tolerance_mm: float) -> dict[str, str]:
     if structures.ignore is not None:
         sentences["ignore_label"] = (
             f"Voxels where the reference is {structures.ignore}, the ignore label, belong to no structure in either "
-            "mask: overlap, volumes and surfaces are of what is left."
+            "mask: overlap, volumes and surfaces are computed without them."
         )
     return sentences
 

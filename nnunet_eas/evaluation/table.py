@@ -1,4 +1,4 @@
-"""The results for the eye: a line per structure, mean and spread."""
+"""The results as text for a terminal: a line per structure, mean and standard deviation."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ _FOREGROUND = "mean of the structures"
 
 
 def table(content: Mapping[str, Any]) -> str:
-    """The means with their standard deviations in brackets, and how many undefined values they leave out."""
+    """The means with their standard deviations in brackets, and the number of undefined values left out."""
     means, spreads = content["mean"]["labels"], content["standard_deviation"]
     title = f"mean (SD) of {content['cases']} cases"
     width = max(map(len, (title, _FOREGROUND, *means)))

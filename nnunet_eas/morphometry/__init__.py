@@ -1,1 +1,1 @@
-"""What a mask says about a structure by itself: volume, surface and thickness, in mm."""
+"""Measurements of the structures in one mask: volume, surface and thickness, in mm."""

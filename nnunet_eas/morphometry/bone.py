@@ -1,4 +1,4 @@
-"""How much of a bone a cartilage covers, and where it lies bare amid it."""
+"""The area of a bone that a cartilage covers, and the bare area within it."""
 
 from __future__ import annotations
 
@@ -8,14 +8,14 @@ from scipy.sparse.csgraph import connected_components
 from nnunet_eas.morphometry.surface import Surface
 
 GAP_MM = 1.0
-"""Cartilage that begins within this of the bone, along the bone's normal, lies on it: masks leave gaps."""
+"""Cartilage lies on a bone where it begins within this distance along the bone's normal: masks leave gaps."""
 
 
 def covered_and_bare_mm2(bone: Surface, cartilage: Surface) -> tuple[float, float]:
-    """Areas of the bone's surface that cartilage covers, and of the holes in that.
+    """The area of the bone's surface that cartilage covers, and the area of the holes in it.
 
-    A hole is a connected uncovered part. The largest one of each piece of bone is no hole but what lies around the
-    cartilage; what is open to it, such as wear at the cartilage's edge, is none either.
+    A hole is a connected uncovered part of the surface. The largest one of each piece of bone is no hole: it surrounds
+    the cartilage, and wear at the cartilage's edge is part of it.
     """
     is_covered = np.zeros(len(bone.points), dtype=bool)
     step = bone.inside.spacing.min() / 2

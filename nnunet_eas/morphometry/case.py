@@ -1,17 +1,18 @@
-"""One mask from its file to its rows and pictures, or what is wrong with it."""
+"""The measurements of one mask: its rows and pictures, or its fault."""
 
 from __future__ import annotations
 
 import re
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
 import numpy as np
+import SimpleITK as sitk
 from scipy.ndimage import find_objects
 
-from nnunet_eas.evaluation.mask_file import Mask, read_mask
+from nnunet_eas.evaluation.mask_file import Mask, inside, read_mask
 from nnunet_eas.evaluation.structures import Structures
 from nnunet_eas.morphometry.measures import measure
 from nnunet_eas.morphometry.pairs import Bones
@@ -22,85 +23,74 @@ _NO_FILE_NAME = re.compile(r"[^\w-]+")
 
 
 @dataclass(frozen=True)
-class Job:
-    """What one process needs to know.
-
-    Attributes:
-        case: Its identifier.
-        files: Its mask; more than one is a fault.
-        structures: What is measured.
-        bones: On which it lies.
-        maps: Folder for pictures, or None.
-    """
-
-    case: str
-    files: Sequence[Path]
-    structures: Structures
-    bones: Bones
-    maps: Path | None
-
-
-@dataclass(frozen=True)
-class Quantified:
-    """What comes of it: rows and notes on them, or a fault."""
+class Measured:
+    """The rows of one case and notes on them, or a fault."""
 
     rows: list[dict[str, Any]] = field(default_factory=list)
     notes: list[str] = field(default_factory=list)
     fault: str | None = None
 
 
-def quantify(job: Job) -> Quantified:
-    """Reads and measures one case. It raises nothing for a faulty one."""
+def measure_case(
+    case: tuple[str, Sequence[Path | sitk.Image]],
+    structures: Structures,
+    bones: Bones,
+    maps: Path | None,
+    titles: Mapping[tuple[int, ...], str],
+) -> Measured:
+    """Reads and measures one case. It raises nothing for a faulty one.
+
+    Args:
+        case: Its identifier and its mask; more than one file is a fault.
+        structures: The structures to measure.
+        bones: The bones on which they lie.
+        maps: Folder for pictures of the thickness, or None.
+        titles: Names for the pictures, by label values, in place of the structures' own.
+    """
+    identifier, sources = case
     try:
-        mask = _read(job)
+        mask = _read(sources, structures)
     except ValueError as error:
-        return Quantified(fault=str(error))
-    structures, bones = job.structures.values, job.bones
-    surfaces = {values: _surface(mask, values) for values in {*structures.values(), *bones.values()}}
+        return Measured(fault=str(error))
+    surfaces = {values: _surface(mask, values) for values in {*structures.values.values(), *bones.values()}}
     rows, notes = [], []
-    for name, values in structures.items():
+    for name, values in structures.values.items():
         surface, bone = surfaces[values], surfaces.get(bones.get(name, ()))
         if name in bones and bone is None:
             notes.append(
-                f"the bone of {name} must be there for bone_area_mm2, got no voxel of label {label(bones[name])}. Its "
-                "areas are left empty."
+                f"{identifier}: the bone of {name} must be there for bone_area_mm2, got no voxel of label "
+                f"{label(bones[name])}. Its areas are left empty."
             )
         thickness = thickness_mm(surface) if surface else np.empty(0)
         numbers = measure(surface, thickness, mask.grid.direction, bone)
-        rows.append({"case": job.case, "label": label(values), "name": name, **numbers})
-        if job.maps and surface and not np.isnan(thickness).all():
+        rows.append({"case": identifier, "label": label(values), "name": name, **numbers})
+        if maps and surface and not np.isnan(thickness).all():
             from nnunet_eas.morphometry.thickness_map import draw_thickness  # matplotlib takes a second to load
 
-            path = job.maps / f"{job.case}_{_NO_FILE_NAME.sub('_', name)}.png"
-            draw_thickness(path, surface, thickness, mask.grid.direction, bone, f"{job.case}: {name}")
-    return Quantified(rows, notes)
+            path = maps / f"{identifier}_{_NO_FILE_NAME.sub('_', name)}.png"
+            title = f"{identifier}: {titles.get(values, name)}"
+            draw_thickness(path, surface, thickness, mask.grid.direction, bone, title)
+    return Measured(rows, notes)
 
 
 def label(values: tuple[int, ...]) -> str:
-    """A structure's values in one cell: 2, or 1+2 for a region."""
+    """A structure's label values as text: 2, or 1+2 for a region."""
     return "+".join(map(str, values))
 
 
-def _read(job: Job) -> Mask:
-    if len(job.files) != 1:
-        names = ", ".join(file.name for file in job.files)
+def _read(sources: Sequence[Path | sitk.Image], structures: Structures) -> Mask:
+    if len(sources) != 1:
+        names = ", ".join(file.name for file in sources if isinstance(file, Path))
         raise ValueError(f"the mask must be one file, got {names}. Remove the others.")
-    mask = read_mask(job.files[0])
+    mask = read_mask(sources[0])
     if mask.labels.ndim != 3:
         raise ValueError(f"the mask must have three axes, got {mask.labels.ndim}. A slice has no surface to measure.")
-    known, found = job.structures.known, find_objects(mask.labels)
-    unknown = [value for value, box in enumerate(found, 1) if box and known is not None and value not in known]
-    if unknown:
-        raise ValueError(
-            f"the mask must hold labels of dataset.json only, got {' '.join(map(str, unknown))}. Correct the "
-            "mask, or give another -djfile."
-        )
+    structures.check_labels(mask.boxes(), "mask")
     return mask
 
 
 def _surface(mask: Mask, values: tuple[int, ...]) -> Surface | None:
-    """None where the mask has none of the values."""
-    is_inside = np.isin(mask.labels, values) if len(values) > 1 else mask.labels == values[0]
+    is_inside = inside(mask.labels, values)
     box = find_objects(is_inside.view(np.uint8))
     if not box:
         return None

@@ -1,27 +1,27 @@
-"""Every number of one structure: what it is, its unit, and what an empty mask gives.
+"""The numbers that measure one structure: meaning, unit, and the value for an empty mask.
 
 Lengths are in mm by the image's spacing; directions are the patient's, by the image's direction matrix. Beyond the
 image's edge is outside.
 
-volume_mm3: Voxels times a voxel's volume. Empty mask: 0.
-surface_area_mm2: Area of the whole closed surface, of a layer both sides and the rim: the mesh of `surface_of`. Edges
-    sharper than a voxel are rounded, and a lone voxel has next to none. Empty mask: 0.
-mean_thickness_mm: Mean over the surface, weighted by area, of the thickness at a point: how far the opposite side is
-    along the inward normal (`thickness_mm`). Both sides count. Left out are rims, and points from which the opposite
-    side is further than 10 mm. Undefined (an empty cell) for an empty mask and for what is no layer: twice the volume
-    more than 10 mm times the area, as in bones.
-sd_, median_, p5_, p95_thickness_mm: Spread of the same, weighted alike, with the population's standard deviation. The
-    voxels add to it: up to 0.35 mm where 0.7 mm of a voxel lie across the layer.
-measured_share: Share of the surface's area on which thickness is defined, 0..1; of a few percent the mean is not worth
-    much. Undefined for an empty mask.
-mean_thickness_SIDE_THIRD_mm: The mean in one of six regions of the surface. Its extent from the patient's right to left
-    is halved, from front to back it is cut in thirds; half a percent of the points at each end does not count for the
-    extent. In a right knee the left half is the medial one. Undefined where the region has a thickness on no more than
-    a percent of the surface: a sliver at the rim says nothing of it.
-bone_area_mm2: Area of the bone's surface that bears this cartilage: what it covers, which is where it begins within
-    1 mm along the bone's normal, and bare_area_mm2. Empty cartilage: 0. Undefined without the bone.
-bare_area_mm2: The bare part of that (denuded area): holes, which are uncovered parts of the bone's surface enclosed by
-    covered ones. Bone that is bare at the cartilage's edge does not count. Empty cartilage: 0. Undefined likewise.
+volume_mm3: Number of voxels times a voxel's volume. Empty mask: 0.
+surface_area_mm2: Area of the whole closed surface (`surface_of`), of a layer both sides and the rim. Edges sharper than
+    a voxel are rounded, and a single voxel has almost no area. Empty mask: 0.
+mean_thickness_mm: Mean thickness over the surface, weighted by area. The thickness at a point is the distance to the
+    opposite side along the inward normal (`thickness_mm`). Both sides count; rims, and points more than 10 mm from the
+    opposite side, do not. Undefined (an empty cell) for an empty mask, and where twice the volume is more than 10 mm
+    times the area: such a structure is no layer but, for example, a bone.
+sd_, median_, p5_, p95_thickness_mm: Standard deviation (of the population), median and percentiles of the thickness,
+    weighted by area. Voxels add to the spread: up to 0.35 mm where a voxel's edge across the layer is 0.7 mm.
+measured_share: Share of the surface's area on which thickness is defined, 0..1; with a few percent the mean means
+    little. Undefined for an empty mask.
+mean_thickness_SIDE_THIRD_mm: Mean thickness in one of six regions: the surface's extent is divided into two halves from
+    the patient's right to left, and into thirds from front to back. The outermost half percent of the points at each
+    end does not count for the extent. In a right knee the left half is the medial one. Undefined where the region has a
+    thickness on at most one percent of the surface.
+bone_area_mm2: Area of the bone's surface that bears this cartilage: the covered area and bare_area_mm2. Bone is covered
+    where the cartilage begins within 1 mm along the bone's normal. Empty cartilage: 0. Undefined without the bone.
+bare_area_mm2: Bare part of bone_area_mm2 (denuded area): uncovered parts of the bone's surface that covered ones
+    enclose. Bare bone at the cartilage's edge does not count. Empty cartilage: 0. Undefined without the bone.
 """
 
 from __future__ import annotations
@@ -39,7 +39,7 @@ NUMBERS = ("volume_mm3", "mean_thickness_mm", "surface_area_mm2", *_SPREAD, "mea
 COLUMNS = ("case", "label", *NUMBERS[:3], "name", *NUMBERS[3:])
 
 _LEAST = 0.01
-"""Share of the surface's area below which a region has no mean."""
+"""Share of the surface's area up to which a region has no mean."""
 
 
 def measure(
@@ -48,10 +48,10 @@ def measure(
     """All `NUMBERS` of a structure, NaN where one is undefined.
 
     Args:
-        surface: Its surface; None of an empty mask.
+        surface: Its surface; None for an empty mask.
         thickness: By `thickness_mm`, of length 0 without a surface.
-        direction: The image's, as in `Grid`.
-        bone: The surface of the bone that it lies on, None without one.
+        direction: The image's direction, as in `Grid`.
+        bone: The surface of the bone that it lies on; None without one.
     """
     numbers = dict.fromkeys(NUMBERS, float("nan"))
     if surface is None:

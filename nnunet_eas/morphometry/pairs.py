@@ -1,20 +1,20 @@
-"""Which bone a cartilage lies on."""
+"""The bone that a cartilage lies on."""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping
 
 from nnunet_eas.evaluation.structures import Structures
 
 BY_NAME = {"femoral_cartilage": "femur", "tibial_cartilage": "tibia", "patellar_cartilage": "patella"}
-"""What a cartilage's name contains, and its bone's name: those of the converted knee datasets."""
+"""Part of a cartilage's name, and its bone's name: those of the converted knee datasets."""
 
 Bones = dict[str, tuple[int, ...]]
-"""Per measured structure that lies on a bone, the bone's values."""
+"""By measured structure that lies on a bone, the bone's label values."""
 
 
 def known_bones(structures: Structures, measured: Structures) -> Bones:
-    """Those that the dataset names as in `BY_NAME`."""
+    """The pairs that the dataset names as in `BY_NAME`."""
     bones = structures.values
     return {
         name: bones[bone]
@@ -24,21 +24,19 @@ def known_bones(structures: Structures, measured: Structures) -> Bones:
     }
 
 
-def given_bones(pairs: Sequence[str], structures: Structures, measured: Structures) -> Bones:
-    """Those of pairs CARTILAGE=BONE, each side a name or a number.
+def given_bones(pairs: Mapping[str | int, str | int], structures: Structures, measured: Structures) -> Bones:
+    """The bones of cartilages, each side a name or a number.
 
     Raises:
-        ValueError: It is no pair, one side is unknown, or the cartilage is not measured.
+        ValueError: One side is unknown, or the cartilage is not measured.
     """
     found = {}
     names = {values: name for name, values in measured.values.items()}
-    for pair in pairs:
-        sides = pair.split("=")
-        if len(sides) != 2:
-            raise ValueError(f"--bones must be pairs CARTILAGE=BONE, got {pair}. Give for example 2=1.")
-        cartilage, bone = (_values(side, structures, pair) for side in sides)
+    for sides in pairs.items():
+        pair = "=".join(map(str, sides))
+        cartilage, bone = (_values(str(side), structures, pair) for side in sides)
         if cartilage not in names:
-            raise ValueError(f"--bones must name cartilages that are measured, got {pair}. Add it to -l.")
+            raise ValueError(f"bones must name cartilages that are measured, got {pair}. Add it to labels (-l).")
         found[names[cartilage]] = bone
     return found
 
@@ -46,5 +44,5 @@ def given_bones(pairs: Sequence[str], structures: Structures, measured: Structur
 def _values(side: str, structures: Structures, pair: str) -> tuple[int, ...]:
     values = structures.values.get(side) or ((int(side),) if side.isdecimal() else ())
     if not values or 0 in values or not set(values) <= (structures.known or set(values)):
-        raise ValueError(f"--bones must hold labels' names or numbers, got {side!r} in {pair}. Correct it.")
+        raise ValueError(f"bones must hold labels' names or numbers, got {side!r} in {pair}. Correct it.")
     return values

@@ -1,4 +1,4 @@
-"""Parts of a surface in the patient's axes."""
+"""Regions of a surface along the patient's axes."""
 
 from __future__ import annotations
 
@@ -9,15 +9,15 @@ THIRDS = ("anterior", "central", "posterior")
 REGIONS = tuple(f"{side}_{third}" for side in SIDES for third in THIRDS)
 
 _OUTLIERS = 0.5
-"""Percent of the points at each end that do not count for the extent: strays."""
+"""Percent of the points at each end that do not count for the extent, because masks have stray voxels."""
 
 
 def in_patient(vectors: np.ndarray, direction: tuple[float, ...]) -> np.ndarray:
     """Vectors (n, 3) along an array's axes (z, y, x), in LPS: x to the patient's left, y to the back, z to the head.
 
     Args:
-        vectors: mm.
-        direction: The image's, as in `Grid`.
+        vectors: Lengths in mm.
+        direction: The image's direction, as in `Grid`.
     """
     return vectors[:, ::-1] @ np.reshape(direction, (3, 3)).T
 

@@ -1,4 +1,4 @@
-"""A mask's surface without the stairs of its voxels: a mesh with normals and areas, in mm."""
+"""The surface of a mask without the stairs of its voxels: a mesh with normals and areas, in mm."""
 
 from __future__ import annotations
 
@@ -11,31 +11,25 @@ from scipy.sparse import coo_matrix, csr_matrix, diags
 from skimage.measure import marching_cubes
 
 ROUNDS = 30
-"""Of smoothing. More of them flatten longer stairs, which a surface nearly along the grid has, and round edges more."""
+"""Rounds of smoothing. More rounds flatten longer stairs, as on surfaces nearly along the grid, and round edges."""
 
 SHRINK, GROW = 0.5, -0.53
-"""Taubin's two steps of a round, as shares of the way to the neighbours' mean: what bends gently keeps its place."""
+"""Taubin's two steps of a round, as shares of the way to the neighbours' mean: gentle bends keep their place."""
 
 NORMAL_ROUNDS = 20
-"""Of averaging normals over neighbours, about a millimetre at 0.4 mm a voxel. A slanted chord is too long."""
+"""Rounds of averaging normals over neighbours, about 1 mm at 0.4 mm a voxel: chords along other normals are long."""
 
 ALIKE = 4
-"""Power of the cosine by which a neighbour's normal counts: none from around a rim, where a worn layer has holes."""
+"""Power of the cosine by which a neighbour's normal counts: normals beyond a rim count for nothing."""
 
 
 @dataclass(frozen=True)
 class Inside:
-    """A mask as a function of position: 1 inside, 0 outside, linear between voxels.
+    """A mask as a function of position: 1 inside, 0 outside, linear between voxels."""
 
-    Attributes:
-        values: On a box of voxels around the structure.
-        start: The box's first voxel in the image.
-        spacing: mm.
-    """
-
-    values: np.ndarray
-    start: np.ndarray
-    spacing: np.ndarray
+    values: np.ndarray  # the mask on a box of voxels around the structure
+    start: np.ndarray  # the box's first voxel in the image
+    spacing: np.ndarray  # mm
 
     def at(self, points_mm: np.ndarray) -> np.ndarray:
         """Values at points (n, 3), mm from the image's first voxel."""
@@ -43,33 +37,24 @@ class Inside:
 
     @property
     def volume_mm3(self) -> float:
-        """All voxels' volume."""
+        """The volume of all voxels."""
         return float(self.values.sum(dtype=float) * self.spacing.prod())
 
 
 @dataclass(frozen=True)
 class Surface:
-    """The surface of one structure. Axes are the array's, lengths mm from the image's first voxel's centre.
+    """The surface of one structure. Axes are the array's, lengths mm from the image's first voxel's centre."""
 
-    Attributes:
-        points: (n, 3).
-        normals: Outward, of length 1, (n, 3).
-        areas_mm2: What part of the surface each point stands for: a third of its triangles, (n,).
-        faces: Numbers of three points for each triangle, (m, 3).
-        neighbours: 1 where an edge joins two points, (n, n).
-        inside: The mask.
-    """
-
-    points: np.ndarray
-    normals: np.ndarray
-    areas_mm2: np.ndarray
-    faces: np.ndarray
-    neighbours: csr_matrix
-    inside: Inside
+    points: np.ndarray  # (n, 3)
+    normals: np.ndarray  # outward, of length 1, (n, 3)
+    areas_mm2: np.ndarray  # the part of the surface that belongs to each point, a third of its triangles, (n,)
+    faces: np.ndarray  # numbers of three points for each triangle, (m, 3)
+    neighbours: csr_matrix  # 1 where an edge joins two points, (n, n)
+    inside: Inside  # the mask
 
 
 def surface_of(mask: np.ndarray, spacing: Sequence[float], start: Sequence[int] = (0, 0, 0)) -> Surface:
-    """The surface of a mask: marching cubes, smoothed as by Taubin (1995).
+    """The surface of a mask, by marching cubes, with Taubin's smoothing (1995).
 
     Args:
         mask: A box around the structure, 3-D, with voxels inside; beyond the box is outside.
@@ -119,11 +104,11 @@ def _unit(vectors: np.ndarray) -> np.ndarray:
 
 
 def _across(points: np.ndarray, faces: np.ndarray) -> np.ndarray:
-    """For each triangle a vector along its outward normal, twice as long as it is large."""
+    """For each triangle a vector along its outward normal, twice as long as the triangle's area."""
     first, second, third = (points[faces[:, corner]] for corner in range(3))
     return np.cross(second - first, third - first)
 
 
 def _sums(of_corners: np.ndarray, faces: np.ndarray, number: int) -> np.ndarray:
-    """Vectors of all triangles' corners, (3 m, k), added up in their points, (number, k)."""
+    """Sums of the vectors of all triangles' corners, (3 m, k), for each point, (number, k)."""
     return np.stack([np.bincount(faces.ravel(), column, minlength=number) for column in of_corners.T], axis=1)

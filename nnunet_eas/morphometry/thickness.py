@@ -1,4 +1,4 @@
-"""How thick a layer is at each point of its surface."""
+"""The thickness of a layer at each point of its surface."""
 
 from __future__ import annotations
 
@@ -11,15 +11,16 @@ LONGEST_MM = 10.0
 """A structure is a layer where twice its volume is less than its surface times this; no chord is longer."""
 
 BALL = 0.8
-"""Share of half a chord that a ball around its middle must reach before it meets the surface. At a rim, where a chord
-runs aslant or lengthwise, it meets it sooner."""
+"""Least radius of the largest ball around a chord's middle within the surface, as a share of half the chord. At a rim
+chords run aslant or lengthwise, and the ball is smaller."""
 
 
 def thickness_mm(surface: Surface) -> np.ndarray:
-    """From each point of a surface to the opposite side, (n,); NaN at rims and where it is no layer.
+    """The distance from each point of a surface to the opposite side, (n,); NaN at rims and where there is no layer.
 
-    The way along the inward normal is too long where that is aslant, the distance to the plane of the opposite side too
-    short where this is: it is their geometric mean, which is right in the mean. On parallel sides all three are equal.
+    The way along the inward normal is too long where the normal is aslant, and the distance to the opposite side's
+    plane too short where the plane is aslant. Their geometric mean is right in the mean; on parallel sides all are
+    equal.
     """
     lengths = np.full(len(surface.points), np.nan)
     if 2 * surface.inside.volume_mm3 > LONGEST_MM * surface.areas_mm2.sum():
@@ -28,7 +29,7 @@ def thickness_mm(surface: Surface) -> np.ndarray:
     start, ways = _to_the_end(surface)
     inward = -surface.normals[start]
     _, opposite = tree.query(surface.points[start] + ways[:, None] * inward)
-    # from where the voxels end to the plane of the smooth surface there
+    # the voxels end near the opposite side; the plane of the smooth surface there says where exactly
     plane = surface.normals[opposite]
     cosine = (inward * plane).sum(axis=1)
     distance = ((surface.points[opposite] - surface.points[start]) * plane).sum(axis=1)
@@ -40,7 +41,7 @@ def thickness_mm(surface: Surface) -> np.ndarray:
 
 
 def _to_the_end(surface: Surface) -> tuple[np.ndarray, np.ndarray]:
-    """The points whose inward normals leave the structure within `LONGEST_MM`, and where, to half a voxel."""
+    """The points whose inward normals leave the structure within `LONGEST_MM`, and after which way, to half a voxel."""
     step = surface.inside.spacing.min() / 2
     active, entered = np.arange(len(surface.points)), np.zeros(len(surface.points), dtype=bool)
     found, ways = [], []

@@ -1,8 +1,7 @@
-"""A picture of a layer's thickness, as one sees it from where it shows most of itself."""
+"""A picture of a layer's thickness, from the directions that show most of its surface."""
 
 from __future__ import annotations
 
-import os
 from pathlib import Path
 
 import numpy as np
@@ -15,12 +14,13 @@ from matplotlib.figure import Figure
 
 from nnunet_eas.morphometry.regions import in_patient
 from nnunet_eas.morphometry.surface import Surface
+from nnunet_eas.support.files import replacing
 
 SCALES_MM = (5, 10)
-"""Ends of the colour bar: few, so that pictures can be compared."""
+"""Possible ends of the colour bar: few, so that pictures can be compared."""
 
 _ENDS = (("right", "left"), ("front", "back"), ("feet", "head"))
-"""Where each axis of LPS comes from and goes to."""
+"""Start and end of each axis of LPS."""
 
 _UNMEASURED = (0.8, 0.8, 0.8, 1.0)
 
@@ -30,16 +30,16 @@ def draw_thickness(
 ) -> None:
     """Writes a PNG: viridis from 0 mm, grey where there is no thickness.
 
-    It is seen along that of the patient's axes which most of the surface faces, and along others that show at least
-    half as much; from the side away from the bone, without a bone from the left, the front or above.
+    The views are along the patient's axes: the one that most of the surface faces, and others that show at least half
+    as much. They look from the side away from the bone; without a bone from the left, the front or above.
 
     Args:
         path: The file.
-        surface: Of the layer.
-        thickness: By `thickness_mm`, at least one of which is a number.
-        direction: The image's, as in `Grid`.
-        bone: What it lies on.
-        title: Above the picture.
+        surface: The layer's surface.
+        thickness: By `thickness_mm`; at least one must be a number.
+        direction: The image's direction, as in `Grid`.
+        bone: The surface of the bone that the layer lies on; None without one.
+        title: Text above the picture.
     """
     points, normals = in_patient(surface.points, direction), in_patient(surface.normals, direction)
     shown = surface.areas_mm2 @ np.abs(normals)
@@ -68,13 +68,8 @@ def draw_thickness(
         view.set(xlabel=f"{_way(across)}, mm", ylabel=f"{_way(up)}, mm")
     figure.suptitle(title)
     figure.colorbar(ScalarMappable(norm, "viridis"), ax=views, extend="max", label="thickness, mm; grey: none")
-    partial = path.with_name(f"{path.name}.partial")
-    try:
-        figure.savefig(partial, format="png")
-        os.replace(partial, path)
-    except BaseException:
-        partial.unlink(missing_ok=True)
-        raise
+    with replacing(path) as temporary:
+        figure.savefig(temporary, format="png")
 
 
 def _way(vector: np.ndarray) -> str:

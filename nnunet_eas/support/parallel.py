@@ -20,7 +20,7 @@ Result = TypeVar("Result")
 
 
 def for_all(
-    function: Callable[[Job], Result], jobs: Sequence[Job], *, workers: int, description: str
+    function: Callable[[Job], Result], jobs: Sequence[Job], *, workers: int, description: str, progress: bool = True
 ) -> Iterator[tuple[Job, Result]]:
     """Yields every job with its result, in the order in which they get ready.
 
@@ -28,9 +28,10 @@ def for_all(
         function: At a module's top level. What it raises ends the whole.
         jobs: Picklable.
         workers: Processes; 1 stays in this one.
-        description: Before the progress bar, which shows on terminals only.
+        description: Before the progress bar.
+        progress: Show the bar, on terminals only.
     """
-    bar = tqdm(total=len(jobs), desc=description, unit="case", disable=None)
+    bar = tqdm(total=len(jobs), desc=description, unit="case", disable=None if progress else True)
     with bar:
         if workers == 1 or len(jobs) < 2:
             for job in jobs:
@@ -46,6 +47,15 @@ def for_all(
         finally:
             for future in futures:
                 future.cancel()
+
+
+def all_results(
+    function: Callable[[Job], Result], jobs: Sequence[Job], *, workers: int, description: str, progress: bool
+) -> list[Result]:
+    """The results of all jobs, in the jobs' order; arguments as in `for_all`."""
+    done = for_all(function, jobs, workers=workers, description=description, progress=progress)
+    by_job = {id(job): result for job, result in done}
+    return [by_job[id(job)] for job in jobs]
 
 
 @cache
@@ -78,3 +88,9 @@ def _leave_with_parent() -> None:
         os._exit(1)
 
     threading.Thread(target=watch, daemon=True).start()
+
+
+def check_workers(workers: int) -> None:
+    """Raises ValueError unless there is at least one worker."""
+    if workers < 1:
+        raise ValueError(f"workers must be at least 1, got {workers}. Give the number of processes.")

@@ -6,9 +6,9 @@ import numpy as np
 import pytest
 from evaluation.mask_files import SHAPE, SPACING, label_map, write_mask
 
-from nnunet_eas.evaluation.case_scores import Job, labels_in, score_case
+from nnunet_eas.evaluation.case_scores import score_case
 from nnunet_eas.evaluation.cases import Case
-from nnunet_eas.evaluation.structures import Structures, structures_of_dataset
+from nnunet_eas.evaluation.structures import Structures, labels_in, structures_of_dataset
 
 VOXEL_MM3 = math.prod(SPACING)
 
@@ -22,7 +22,7 @@ def score(tmp_path):
             write_mask(tmp_path / side / "a.nii.gz", array, spacing)
             for side, array in (("ref", reference), ("pred", prediction))
         ]
-        scores = score_case(Job(Case("a", *paths), structures, tolerance_mm))
+        scores = score_case(Case("a", *paths), structures, tolerance_mm)
         assert not scores.faults
         assert {record["case"] for record in scores.records} == {"a"}
         return {record["label"]: record for record in scores.records}
@@ -106,7 +106,7 @@ def test_a_single_slice_in_a_3d_file_is_a_picture(score):
 
 def test_pictures(tmp_path):
     paths = [write_mask(tmp_path / side / "a.png", label_map((1, BOX))[1], (1, 1)) for side in ("ref", "pred")]
-    record = score_case(Job(Case("a", *paths), Structures({"box": (1,)}), 1.0)).records[0]
+    record = score_case(Case("a", *paths), Structures({"box": (1,)}), 1.0).records[0]
     assert record["volume_ref_mm3"] == 20
     assert record["hd_mm"] == 0
 
@@ -121,7 +121,7 @@ def test_what_is_wrong_with_a_case(tmp_path):
     structures = structures_of_dataset({"background": 0, "box": 1})
 
     def faults(reference, prediction):
-        scores = score_case(Job(Case("a", reference, prediction), structures, 1.0))
+        scores = score_case(Case("a", reference, prediction), structures, 1.0)
         assert not scores.records
         return "\n".join(scores.faults)
 
@@ -137,9 +137,9 @@ def test_what_is_wrong_with_a_case(tmp_path):
 
 def test_labels_of_a_reference(tmp_path):
     path = write_mask(tmp_path / "a.nii.gz", label_map((1, BOX), (7, (slice(0, 1),) * 3)).astype(np.float32))
-    assert labels_in(path) == {1, 7}
-    assert labels_in(write_mask(tmp_path / "b.nii.gz", label_map())) == frozenset()
-    assert labels_in(tmp_path / "none.nii.gz") == frozenset()
+    blank = write_mask(tmp_path / "b.nii.gz", label_map())
+    assert labels_in([path, blank, tmp_path / "none.nii.gz"], workers=1, progress=False) == [1, 7]
+    assert labels_in([blank], workers=1, progress=False) == []
 
 
 @pytest.mark.parametrize(
@@ -162,7 +162,7 @@ def test_dice_and_iou_are_nnunet_s(tmp_path, labels):
     theirs = compute_metrics(
         str(reference), str(prediction), SimpleITKIO(), list(structures.values.values()), structures.ignore
     )["metrics"]
-    records = score_case(Job(Case("a", reference, prediction), structures, 1.0)).records
+    records = score_case(Case("a", reference, prediction), structures, 1.0).records
     assert len(records) == len(theirs)
     for record in records:
         expected = theirs[structures.values[record["label"]]]

@@ -123,7 +123,7 @@ def test_chosen_labels(folders, run):
     assert run("-l", 2, "-djfile", "dataset.json")[1]["labels"] == {"corner": [2]}
     status, content, out, err = run("-l", 5, "-djfile", "dataset.json")
     assert (status, content, out) == (1, None, "")
-    assert err == "error: -l must name labels of dataset.json, got 5. It has 1 2.\n"
+    assert err == "error: labels (-l) must be in dataset.json, got 5. Choose from 1 2.\n"
 
 
 def test_formats_may_differ_between_the_sides(folders, run):
@@ -172,8 +172,8 @@ def test_faulty_cases_are_named_and_the_others_evaluated(folders, run):
         assert fault.replace(".0,", ",").replace(".0)", ")").startswith(start)
         assert f"left out {case}: {fault}\n" in err
     assert err.splitlines()[-1] == (
-        "error: -pred must fit -ref in all cases, got faults in cut, elsewhere, only_prediction, only_reference, "
-        "twice. Mend what is said above; the other 2 cases are evaluated."
+        "error: predictions (-pred) must fit references (-ref) in all cases, got faults in cut, elsewhere, "
+        "only_prediction, only_reference, twice. Correct these cases; the other 2 are evaluated."
     )
     assert "2 cases in out.json" in out
 
@@ -203,19 +203,19 @@ def test_with_no_sound_case_the_file_still_says_why(folders, run):
 @pytest.mark.parametrize(
     ("args", "folder", "message"),
     [
-        (["--tolerance-mm", "-1"], {}, "--tolerance-mm must be 0 or more, got -1.0. "),
-        (["--tolerance-mm", "nan"], {}, "--tolerance-mm must be 0 or more, got nan. "),
-        (["--workers", "0"], {}, "--workers must be at least 1, got 0. "),
-        (["-djfile", "nowhere.json"], {}, "-djfile must be a file, got nowhere.json. "),
+        (["--tolerance-mm", "-1"], {}, "tolerance_mm must be 0 or more, got -1.0. "),
+        (["--tolerance-mm", "nan"], {}, "tolerance_mm must be 0 or more, got nan. "),
+        (["--workers", "0"], {}, "workers must be at least 1, got 0. "),
+        (["-djfile", "nowhere.json"], {}, "dataset_json (-djfile) must be a file, got nowhere.json. "),
         (["--csv", "out.json"], {}, "--csv must be another file than -o, got out.json for both. "),
         (["--csv", "pred"], {}, "--csv must be a file, got the folder pred. "),
-        ([], {"ref": "nowhere"}, "-ref must be a folder, got nowhere. "),
-        ([], {"ref": None}, "-ref must be a folder of masks, got nothing. "),
-        ([], {"pred": "nowhere"}, "-pred must be a folder, got nowhere. "),
-        ([], {"pred": "empty"}, "-pred must hold masks (.nii.gz .nii .mha "),
-        ([], {"ref": "empty"}, "-ref must hold masks (.nii.gz .nii .mha "),
-        ([], {"pred": "ref"}, "-pred must be another folder than -ref, got ref for both. "),
-        ([], {"ref": "blank"}, "-ref must hold labels, got none in 2 masks that can be read. "),
+        ([], {"ref": "nowhere"}, "references (-ref) must be a folder, got nowhere. "),
+        ([], {"ref": None}, "references (-ref) must be a folder of masks, got nothing. "),
+        ([], {"pred": "nowhere"}, "predictions (-pred) must be a folder, got nowhere. "),
+        ([], {"pred": "empty"}, "predictions (-pred) must hold masks (.nii.gz .nii .mha "),
+        ([], {"ref": "empty"}, "references (-ref) must hold masks (.nii.gz .nii .mha "),
+        ([], {"pred": "ref"}, "predictions (-pred) must be another folder than references (-ref), got ref for both. "),
+        ([], {"ref": "blank"}, "references (-ref) must hold labels, got none in 2 masks that can be read. "),
     ],
 )
 def test_bad_arguments(folders, run, args, folder, message):
@@ -341,7 +341,7 @@ def test_a_model_without_references(model, run, monkeypatch, preprocessed):
         monkeypatch.delenv("nnUNet_preprocessed")
     status, _, _, err = run(ref=None, pred=model)
     assert status == 1
-    assert "error: -ref must be a folder of masks, got nothing. " in err
+    assert "error: references (-ref) must be a folder of masks, got nothing. " in err
 
 
 @pytest.mark.slow
@@ -365,5 +365,7 @@ def test_in_a_shell_with_several_processes(folders, run):
     (folders / "pred" / "a.nii.gz").write_text("")
     completed = shell()
     assert completed.returncode == 1
-    assert completed.stderr.splitlines()[-1].startswith("error: -pred must fit -ref in all cases, got faults in a. ")
+    assert completed.stderr.splitlines()[-1].startswith(
+        "error: predictions (-pred) must fit references (-ref) in all cases, got faults in a. "
+    )
     assert "Traceback" not in completed.stderr

@@ -15,6 +15,6 @@ def test_no_name_in_common_is_one_line(tmp_path, capsys):
     arguments = ["-ref", str(tmp_path / "ref"), "-pred", str(tmp_path / "pred"), "-o", str(output)]
     assert main(["evaluate", *arguments]) == 1
     said = capsys.readouterr().err.strip()
-    assert "got knee_1_0000 and so on where -ref has knee_1." in said
+    assert "got knee_1_0000 and so on where the references have knee_1." in said
     assert len(said.splitlines()) == 1
     assert not output.exists()

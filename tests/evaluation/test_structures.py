@@ -17,7 +17,10 @@ def test_names_regions_and_the_ignore_label():
 
 @pytest.mark.parametrize("region", [[0, 1], [1, 3]])
 def test_regions_are_of_foreground(region):
-    with pytest.raises(ValueError, match=r"a region must hold neither background nor ignore label, got .* for whole"):
+    with pytest.raises(
+        ValueError,
+        match=r"a region in dataset.json must hold neither the background nor the ignore label, got .* for whole",
+    ):
         structures_of_dataset({**LABELS, "whole": region})
 
 
@@ -31,10 +34,10 @@ def test_chosen_labels_go_by_the_dataset_s_names():
 @pytest.mark.parametrize(
     ("labels", "message"),
     [
-        ([2, 7, 9], "-l must name labels of dataset.json, got 7 9. It has 1 2."),
-        ([0], "-l must name foreground labels, got 0"),
-        ([-1], "-l must name foreground labels, got -1"),
-        ([3], "-l must name foreground labels, got 3"),
+        ([2, 7, 9], r"labels \(-l\) must be in dataset.json, got 7 9. Choose from 1 2."),
+        ([0], r"labels \(-l\) must be of the foreground, got 0"),
+        ([-1], r"labels \(-l\) must be of the foreground, got -1"),
+        ([3], r"labels \(-l\) must be of the foreground, got 3"),
     ],
 )
 def test_labels_that_cannot_be_chosen(labels, message):
@@ -42,14 +45,22 @@ def test_labels_that_cannot_be_chosen(labels, message):
         chosen(labels, structures_of_dataset(LABELS))
 
 
-@pytest.mark.parametrize("content", ["nonsense", "{}", "[]", json.dumps({"labels": {"0": "background", "1": "core"}})])
+@pytest.mark.parametrize("content", ["{}", "[]", json.dumps({"labels": {"0": "background", "1": "core"}})])
 def test_what_is_no_dataset_json(tmp_path, content):
     path = tmp_path / "dataset.json"
     path.write_text(content)
-    with pytest.raises(ValueError, match=r"-djfile must be nnU-Net v2's dataset.json with labels as name: number"):
+    with pytest.raises(
+        ValueError, match=r"dataset_json \(-djfile\) must be nnU-Net v2's dataset.json with labels as name"
+    ):
         read_dataset_json(path)
 
 
+def test_dataset_json_must_be_json(tmp_path):
+    (tmp_path / "dataset.json").write_text("nonsense")
+    with pytest.raises(ValueError, match=r"dataset_json \(-djfile\) must be whole JSON, got "):
+        read_dataset_json(tmp_path / "dataset.json")
+
+
 def test_dataset_json_must_be_there(tmp_path):
-    with pytest.raises(FileNotFoundError, match="-djfile must be a file"):
+    with pytest.raises(FileNotFoundError, match=r"dataset_json \(-djfile\) must be a file"):
         read_dataset_json(tmp_path / "dataset.json")

@@ -167,8 +167,8 @@ def test_faulty_masks_are_named_and_the_others_measured(named, run):
     for line, (case, start) in zip(lines, starts.items()):
         assert line.startswith(f"left out {case}: {start}")
     assert lines[-1] == (
-        "error: MASKS must be sound, got faults in cut, flat, half, other, text. Mend what is said above; the other "
-        "2 cases are measured."
+        "error: masks must be sound, got faults in cut, flat, half, other, text. Correct these cases; the other 2 are "
+        "measured."
     )
 
 
@@ -205,21 +205,21 @@ def test_a_missing_bone_is_named_and_the_case_measured(named, run):
 @pytest.mark.parametrize(
     ("args", "paths", "message"),
     [
-        (["--workers", "0"], {}, "--workers must be at least 1, got 0. "),
-        ([], {"masks": "nowhere"}, "MASKS must be a folder or a file, got nowhere. "),
-        ([], {"masks": "empty"}, "MASKS must hold masks (.nii.gz .nii .mha "),
-        ([], {"masks": "blank"}, "MASKS must hold labels, got none in 1 masks. "),
-        ([], {"masks": "file.txt"}, "MASKS must end in one of .nii.gz "),
+        (["--workers", "0"], {}, "workers must be at least 1, got 0. "),
+        ([], {"masks": "nowhere"}, "masks must be a folder or a file, got nowhere. "),
+        ([], {"masks": "empty"}, "masks must hold masks (.nii.gz .nii .mha "),
+        ([], {"masks": "blank"}, "masks must hold labels, got none in 1 masks. "),
+        ([], {"masks": "file.txt"}, "masks must end in one of .nii.gz "),
         ([], {"out": "masks"}, "-o must be a file, got the folder masks. "),
         ([], {"out": "file.txt/out.csv"}, "-o must lead to a folder, got file.txt: "),
-        (["--maps", "file.txt"], {}, "--maps must lead to a folder, got file.txt: "),
-        (["--maps", "masks"], {}, "--maps must be another folder than MASKS, got masks. "),
-        (["-djfile", "nowhere.json"], {}, "-djfile must be a file, got nowhere.json. "),
-        (["-l", "0"], {}, "-l must name foreground labels, got 0. "),
+        (["--maps", "file.txt"], {}, "maps must lead to a folder, got file.txt: "),
+        (["--maps", "masks"], {}, "maps must be another folder than masks, got masks. "),
+        (["-djfile", "nowhere.json"], {}, "dataset_json (-djfile) must be a file, got nowhere.json. "),
+        (["-l", "0"], {}, "labels (-l) must be of the foreground, got 0. "),
         (["--bones", "2"], {}, "--bones must be pairs CARTILAGE=BONE, got 2. "),
-        (["--bones", "2=femur"], {}, "--bones must hold labels' names or numbers, got 'femur' in 2=femur. "),
-        (["--bones", "2=0"], {}, "--bones must hold labels' names or numbers, got '0' in 2=0. "),
-        (["--bones", "2=1", "-l", "1"], {}, "--bones must name cartilages that are measured, got 2=1. "),
+        (["--bones", "2=femur"], {}, "bones must hold labels' names or numbers, got 'femur' in 2=femur. "),
+        (["--bones", "2=0"], {}, "bones must hold labels' names or numbers, got '0' in 2=0. "),
+        (["--bones", "2=1", "-l", "1"], {}, "bones must name cartilages that are measured, got 2=1. "),
     ],
 )
 def test_bad_arguments(masks, run, tmp_path, args, paths, message):
@@ -236,7 +236,7 @@ def test_a_folder_that_may_not_be_written(masks, run, monkeypatch):
     monkeypatch.setattr(os, "access", lambda path, mode: "closed" not in str(path))
     status, _, _, err = run(out="closed/out.csv")
     assert status == 1
-    assert err == "error: -o must lead where you may write, got closed. Give another folder.\n"
+    assert err == "error: -o must lead to a writable folder, got closed. Give another folder.\n"
 
 
 def test_a_failing_write_leaves_the_earlier_table(masks, run, monkeypatch):

@@ -1,0 +1,1 @@
+"""One HTML page that compares trained models: folders -> records, curves, pictures -> parts -> page."""

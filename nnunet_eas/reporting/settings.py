@@ -1,0 +1,125 @@
+"""The settings of each model's training, from plans.json, debug.json and the logs.
+
+nnU-Net's debug.json also holds the machine's name and a user's paths: only the keys listed here get on the page.
+"""
+
+from __future__ import annotations
+
+import json
+import platform
+import statistics
+from collections.abc import Mapping, Sequence
+from html import escape
+from importlib import metadata
+from typing import Any
+
+import nnunet_eas
+from nnunet_eas.reporting.model import Model
+from nnunet_eas.reporting.training_log import Curve
+
+_OF_TRAINER = {
+    "num_epochs": "epochs planned",
+    "num_iterations_per_epoch": "iterations per epoch",
+    "initial_lr": "initial learning rate",
+    "weight_decay": "weight decay",
+    "oversample_foreground_percent": "oversampled foreground",
+    "enable_deep_supervision": "deep supervision",
+    "inference_allowed_mirroring_axes": "mirrored axes",
+    "network": "network as built",
+    "device": "device",
+    "gpu_name": "GPU",
+    "torch_version": "PyTorch",
+    "cudnn_version": "cuDNN",
+}
+_OF_PLAN = {
+    "spacing": "spacing, mm",
+    "patch_size": "patch size",
+    "batch_size": "batch size",
+    "normalization_schemes": "normalisation, per channel",
+}
+_MEASURED_WITH = ("numpy", "scipy", "SimpleITK")
+_WRAPPERS = ("OptimizedModule", "DistributedDataParallel")  # they hide the network's name
+
+
+def settings(model: Model, curves: Mapping[str, Curve]) -> dict[str, str]:
+    """The settings of one model, name and value; `curves` are its training curves by fold."""
+    found = {"trainer": model.trainer, "plans": model.plans_name, "configuration": model.configuration}
+    found["folds"] = ", ".join(fold.name.removeprefix("fold_") for fold in model.folds)
+    found["epochs trained, per fold"] = ", ".join(
+        str(max(curve) + 1) if curve else "no log" for curve in curves.values()
+    )
+    seconds = [epoch.seconds for curve in curves.values() for epoch in curve.values() if epoch.seconds > 0]
+    if seconds:
+        found["median time of an epoch, s"] = f"{statistics.median(seconds):.1f}"
+    plan = _resolved(model.plans["configurations"], model.configuration)
+    found |= {name: _text([plan[key]]) for key, name in _OF_PLAN.items() if key in plan}
+    architecture = plan.get("architecture", {})
+    if "network_class_name" in architecture:
+        found["network in the plan"] = str(architecture["network_class_name"])
+    found |= {f"network: {key}": _text(value) for key, value in architecture.get("arch_kwargs", {}).items()}
+    return found | _of_trainer(model)
+
+
+def settings_table(of_models: Mapping[str, Mapping[str, str]]) -> str:
+    """A row for each setting, from the `settings` of each model; settings in which the models differ are marked."""
+    names = list(dict.fromkeys(name for of_one in of_models.values() for name in of_one))
+    rows = []
+    for name in names:
+        values = [of_one.get(name, "\u2013") for of_one in of_models.values()]
+        differs = len(set(values)) > 1
+        mark = '<span class="differs" title="the models differ">≠</span> ' if differs else ""
+        cells = "".join(f"<td>{escape(value)}</td>" for value in values)
+        rows.append(f'<tr><th scope="row">{mark}{escape(name)}</th>{cells}</tr>')
+    heads = "".join(f'<th scope="col">{escape(model)}</th>' for model in of_models)
+    marked = " ≠ marks settings in which the models differ." if len(of_models) > 1 else ""
+    return (
+        '<div class="scroll" tabindex="0" role="region" aria-label="Settings"><table class="settings"><caption>From '
+        f'plans.json, debug.json and the logs.{marked}</caption><thead><tr><th scope="col">Setting</th>{heads}</tr>'
+        f"</thead><tbody>{''.join(rows)}</tbody></table></div>"
+    )
+
+
+def measured_with() -> str:
+    """The versions of the software that computed the numbers."""
+    versions = [f"Python {platform.python_version()}", f"nnunet-eas {nnunet_eas.__version__}"]
+    return ", ".join([*versions, *(f"{package} {metadata.version(package)}" for package in _MEASURED_WITH)])
+
+
+def _resolved(configurations: Mapping[str, Any], name: str) -> dict[str, Any]:
+    """A configuration with the entries that it inherits."""
+    own = dict(configurations[name])
+    parent = own.pop("inherits_from", None)
+    return {**_resolved({k: v for k, v in configurations.items() if k != name}, parent), **own} if parent else own
+
+
+def _of_trainer(model: Model) -> dict[str, str]:
+    """The settings in debug.json of all folds; all values where the folds differ."""
+    values: dict[str, dict[str, None]] = {}
+    for fold in model.folds:
+        try:
+            content = json.loads((fold / "debug.json").read_text(encoding="utf-8"))
+        except (OSError, ValueError):
+            continue
+        for key in _OF_TRAINER if isinstance(content, dict) else ():
+            if key in content and content[key] not in (*_WRAPPERS, "None"):
+                values.setdefault(key, {})[str(content[key])] = None
+    return {name: ", ".join(values[key]) for key, name in _OF_TRAINER.items() if key in values}
+
+
+def _text(value: Any) -> str:
+    """A value as short text: a list with commas, a kernel in it as 3 × 3 × 3."""
+    if _is_list(value):
+        return ", ".join(_edges(v) if _is_list(v) else _text(v) for v in value)
+    if isinstance(value, Mapping):
+        return ", ".join(f"{key} {_text(of_key)}" for key, of_key in value.items()) or "none"
+    if isinstance(value, float):
+        return f"{value:.6g}"
+    return "none" if value is None else str(value)
+
+
+def _edges(values: Sequence[Any]) -> str:
+    return (" × " if all(isinstance(v, (int, float)) for v in values) else ", ").join(map(_text, values))
+
+
+def _is_list(value: Any) -> bool:
+    return isinstance(value, Sequence) and not isinstance(value, str)
