@@ -1,21 +1,23 @@
-"""What a measurement ran on, to stand beside its numbers."""
+"""Software and hardware of a measurement, to be written beside its numbers."""
 
 from __future__ import annotations
 
-import importlib.metadata
 import os
 import platform
+from importlib.metadata import version
+from pathlib import Path
 from typing import Any
 
 import torch
 
+PACKAGES = ("nnunet-eas", "nnunetv2", "dynamic-network-architectures", "torch", "numpy")
+
 
 def describe() -> dict[str, Any]:
-    """Versions, processor and device, without names of machines or paths."""
-    packages = ("nnunet-eas", "nnunetv2", "dynamic-network-architectures", "torch", "numpy")
+    """Versions, processor and GPU, without machine names or paths."""
     return {
         "python": platform.python_version(),
-        **{name: importlib.metadata.version(name) for name in packages},
+        **{name: version(name) for name in PACKAGES},
         "system": platform.system(),
         "machine": platform.machine(),
         "processor": _processor(),
@@ -26,8 +28,8 @@ def describe() -> dict[str, Any]:
 
 def _processor() -> str:
     try:
-        with open("/proc/cpuinfo") as f:
-            names = [line.split(":", 1)[1].strip() for line in f if line.startswith("model name")]
-        return names[0] if names else platform.processor()
+        lines = Path("/proc/cpuinfo").read_text().splitlines()
     except OSError:
         return platform.processor()
+    names = [line.split(":", 1)[1].strip() for line in lines if line.startswith("model name")]
+    return names[0] if names else platform.processor()

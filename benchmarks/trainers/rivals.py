@@ -1,8 +1,8 @@
 """The paper's rivals as nnU-Net trainers: data, augmentation, loss, schedule and prediction are nnU-Net's own.
 
-Each network has one output and so trains without deep supervision; first weights are those of its library, and so are
-Attention U-Net's and DeepLabV3+'s norms. Widths come from the plan, and so do levels but for U-Net's and U-Net++'s.
-MONAI and segmentation-models-pytorch are the extra `rivals`.
+Each network has one output and so trains without deep supervision. First weights are those of the network's library,
+and so are the norms of Attention U-Net and DeepLabV3+. The widths come from the plan, and so do the levels, except
+those of U-Net and U-Net++. The extra `rivals` installs MONAI and segmentation-models-pytorch.
 """
 
 from __future__ import annotations
@@ -14,12 +14,13 @@ from nnunetv2.training.nnUNetTrainer.variants.network_architecture.nnUNetTrainer
     nnUNetTrainerNoDeepSupervision,
 )
 from nnunetv2.utilities.plans_handling.plans_handler import ConfigurationManager, PlansManager
-from segnet import SegNet
 from torch import nn
 from torch.nn import functional
 
+from benchmarks.trainers.segnet import SegNet
+
 MONAI_LEVELS = 5
-"""MONAI's U-Net and U-Net++ have five levels, as the paper's networks, whatever the plan says."""
+"""Levels of MONAI's U-Net and U-Net++ with any plan, as in the paper's networks."""
 
 
 class RivalTrainer(nnUNetTrainerNoDeepSupervision):
@@ -31,10 +32,10 @@ class RivalTrainer(nnUNetTrainerNoDeepSupervision):
         raise NotImplementedError
 
     def set_deep_supervision_enabled(self, enabled: bool) -> None:
-        """There is none to switch."""
+        """Does nothing: the networks have no deep supervision."""
 
     @classmethod
-    def build_network_architecture(  # the host looks at the arguments' names, and calls it on the class
+    def build_network_architecture(  # nnU-Net looks at the argument names, and calls the method on the class
         cls,
         plans_manager: PlansManager,
         configuration_manager: ConfigurationManager,
@@ -58,7 +59,7 @@ class UNetTrainer(RivalTrainer):
 class UNetPlusPlusTrainer(RivalTrainer):
     """U-Net++ (MONAI's BasicUNetPlusPlus).
 
-    Differs in: no deep supervision over its four nested outputs. MONAI computes the three that are not used as well.
+    Differs in: no deep supervision over its four nested outputs. MONAI also computes the three unused outputs.
     """
 
     @classmethod
@@ -69,9 +70,9 @@ class UNetPlusPlusTrainer(RivalTrainer):
 
 
 class AttentionUNetTrainer(RivalTrainer):
-    """Attention U-Net (MONAI's AttentionUnet), as many levels and strides as the plan.
+    """Attention U-Net (MONAI's AttentionUnet) with the levels and strides of the plan.
 
-    Differs in: strided convolutions for pooling, and batch norm in 3-D too, which MONAI leaves no choice of.
+    Differs in: strided convolutions for pooling, and batch norm in 3-D too, because MONAI has no choice of norms there.
     """
 
     @classmethod
@@ -89,7 +90,7 @@ class AttentionUNetTrainer(RivalTrainer):
 
 
 class DeepLabV3PlusTrainer(RivalTrainer):
-    """DeepLabV3+ (segmentation-models-pytorch) on a ResNet-34 without pretrained weights; 2-D alone."""
+    """DeepLabV3+ (segmentation-models-pytorch) on a ResNet-34 without pretrained weights; 2-D only."""
 
     @classmethod
     def network(cls, configuration: ConfigurationManager, input_channels: int, num_classes: int) -> nn.Module:
@@ -102,7 +103,7 @@ class DeepLabV3PlusTrainer(RivalTrainer):
 
 
 class SegNetTrainer(RivalTrainer):
-    """SegNet, on the plan's stages."""
+    """SegNet with the stages of the plan."""
 
     @classmethod
     def network(cls, configuration: ConfigurationManager, input_channels: int, num_classes: int) -> nn.Module:
@@ -116,7 +117,7 @@ class SegNetTrainer(RivalTrainer):
 
 
 class _OnlyOutput(nn.Module):
-    """The one tensor of a network that returns a list of one."""
+    """The first output of a network that returns a list."""
 
     def __init__(self, network: nn.Module) -> None:
         super().__init__()
@@ -127,7 +128,7 @@ class _OnlyOutput(nn.Module):
 
 
 class _Padded(nn.Module):
-    """A network that takes multiples of some edge only: padded with zeros behind, and cut again."""
+    """A network that takes only multiples of an edge: pads the end of every axis with zeros, and crops the logits."""
 
     def __init__(self, network: nn.Module, multiple: int) -> None:
         super().__init__()
@@ -143,7 +144,7 @@ class _Padded(nn.Module):
 
 
 def _of_five_levels(configuration: ConfigurationManager, input_channels: int, num_classes: int) -> dict:
-    """Arguments of MONAI's networks of five levels: the plan's widths, doubled on to its widest where it has fewer."""
+    """Arguments of MONAI's networks: the plan's widths, with further ones doubled up to nnU-Net's widest."""
     patch = configuration.patch_size
     if min(patch) < 2 ** (MONAI_LEVELS - 1):
         raise ValueError(
@@ -151,14 +152,14 @@ def _of_five_levels(configuration: ConfigurationManager, input_channels: int, nu
             f"{list(patch)}. Leave this network out."
         )
     planned = configuration.network_arch_init_kwargs["features_per_stage"][:MONAI_LEVELS]
-    most = 512 if len(patch) == 2 else 320  # nnU-Net's own widest
+    most = 512 if len(patch) == 2 else 320  # nnU-Net's widest
     features = [*planned, *(min(planned[-1] * 2**i, most) for i in range(1, MONAI_LEVELS - len(planned) + 1))]
     return {
         "spatial_dims": len(patch),
         "in_channels": input_channels,
         "out_channels": num_classes,
         "features": (*features, features[0]),
-        "norm": "batch" if len(patch) == 2 else ("instance", {"affine": True}),  # by the rule of EAS U-Net
+        "norm": "batch" if len(patch) == 2 else ("instance", {"affine": True}),  # as in EAS U-Net
     }
 
 

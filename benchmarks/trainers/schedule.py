@@ -1,4 +1,4 @@
-"""What every trainer of a benchmark has besides its network: a length, a seed, one step's time, a whole checkpoint."""
+"""The schedule of every compared training: its length, its seed, its times, and checkpoints written whole."""
 
 from __future__ import annotations
 
@@ -14,27 +14,31 @@ import numpy as np
 import torch
 from batchgenerators.dataloading.nondet_multi_threaded_augmenter import NonDetMultiThreadedAugmenter
 
+from nnunet_eas.support.files import write_text
+
 FIRST_ITERATIONS = 5
-"""Of the first epoch where the length is a time: enough to know how long a step takes."""
+"""Iterations of the first epoch where the length is given in seconds; they show how long a step takes."""
 
 
 class Short:
-    """Put in front of a trainer of nnU-Net's kind.
+    """Mixin that goes before one of nnU-Net's trainers and takes the schedule from environment variables.
 
-    From the environment: BENCHMARK_EPOCHS, BENCHMARK_ITERATIONS (an epoch), BENCHMARK_VAL_ITERATIONS are the length.
-    Training may take BENCHMARK_SECONDS in its place; every epoch then has as many iterations as fit its share of what
-    is left, so that the learning rate falls over the whole time. BENCHMARK_SEED is that of weights and sampling,
-    BENCHMARK_THREADS PyTorch's threads.
+    BENCHMARK_EPOCHS, BENCHMARK_ITERATIONS and BENCHMARK_VAL_ITERATIONS (both per epoch) set the length.
+    BENCHMARK_SECONDS sets a time instead of iterations: every epoch then has as many iterations as fit its share of the
+    remaining time, so that the learning rate falls over the whole time. BENCHMARK_SEED seeds weights and sampling,
+    BENCHMARK_THREADS sets PyTorch's threads.
 
-    Samples are the same for all networks with nnUNet_n_proc_DA=0, but for a network that draws itself (on a CPU,
-    DeepLabV3+ with its dropout); with several processes, whose batches come as they are ready, almost. A resumed
-    training draws other samples than one that was not cut.
+    With nnUNet_n_proc_DA=0 all networks see the same samples, except where the network itself draws random numbers
+    (DeepLabV3+ for its dropout, on a CPU). With several loading processes the samples are almost the same, because
+    batches arrive in the order in which they are ready. A resumed training draws other samples than one that was not
+    interrupted.
 
-    Beside the model lies `epochs.json`: of each epoch the iterations, seconds of a step (median), losses, pseudo Dice.
+    `epochs.json` in the fold's folder has iterations, seconds, median seconds of a step, losses and pseudo Dice of
+    every epoch.
     """
 
-    def __init__(self, plans, configuration, fold, dataset_json, device):  # the host copies the arguments by name
-        # nnU-Net takes all cores on the CPU; threads that wait for a busy core cost far more than they bring
+    def __init__(self, plans, configuration, fold, dataset_json, device):  # nnU-Net copies the arguments by name
+        # nnU-Net takes all cores of the CPU, and threads that wait for a busy core cost far more than they bring
         torch.set_num_threads(int(os.environ.get("BENCHMARK_THREADS", torch.get_num_threads())))
         _seed()
         super().__init__(plans, configuration, fold, dataset_json, device)
@@ -46,7 +50,7 @@ class Short:
         self.epoch_start = self.epoch_seconds = 0.0
 
     def get_dataloaders(self):
-        """As the host; then everything that draws is seeded, in this process and in those that load."""
+        """Builds nnU-Net's loaders, then seeds everything that draws, in this process and in the loading processes."""
         loaders = super().get_dataloaders()
         if "BENCHMARK_SEED" in os.environ:
             for number, loader in enumerate(loaders):
@@ -58,7 +62,7 @@ class Short:
         return loaders
 
     def on_train_epoch_start(self):
-        """A budget in seconds is shared among the epochs that are left."""
+        """Gives the epoch its share of the remaining seconds, where the length is given in seconds."""
         super().on_train_epoch_start()
         self.step_seconds, self.epoch_start = [], time.perf_counter()
         if "BENCHMARK_SECONDS" in os.environ:
@@ -71,19 +75,19 @@ class Short:
             self.num_iterations_per_epoch = max(1, int(share / (so_far[-1]["seconds"] / so_far[-1]["iterations"])))
 
     def on_train_epoch_end(self, train_outputs: list[dict]) -> None:
-        """As the host; the epoch's training ends here, its validation is not in the time."""
+        """Takes the time of the epoch's training, without its validation."""
         super().on_train_epoch_end(train_outputs)
         self.epoch_seconds = time.perf_counter() - self.epoch_start
 
     def train_step(self, batch: dict) -> dict:
-        """As the host, timed; its last act waits for the device. Loading is not in it."""
+        """Times nnU-Net's step, which waits for the device at its end; loading is not in the time."""
         start = time.perf_counter()
         result = super().train_step(batch)
         self.step_seconds.append(time.perf_counter() - start)
         return result
 
     def on_epoch_end(self):
-        """As the host; and a line for the benchmark, before a checkpoint says that this epoch is done."""
+        """Writes the epoch's line before a checkpoint counts the epoch as finished."""
         line = {
             "epoch": self.current_epoch,
             "iterations": len(self.step_seconds),
@@ -94,11 +98,11 @@ class Short:
             "pseudo_dice": [float(d) for d in self.logger.get_value("dice_per_class_or_region", step=-1)],
         }
         lines = [e for e in self._epochs() if e["epoch"] < self.current_epoch] + [line]
-        _replace(self._epochs_file(), json.dumps(lines))
+        write_text(self._epochs_file(), json.dumps(lines))  # a pseudo Dice may be NaN
         super().on_epoch_end()
 
     def save_checkpoint(self, filename: str) -> None:
-        """As the host, but a run killed in the middle of writing leaves the previous checkpoint whole."""
+        """Writes beside and renames, so that a training killed while it writes keeps its previous checkpoint."""
         super().save_checkpoint(f"{filename}.part")
         if os.path.exists(f"{filename}.part"):
             os.replace(f"{filename}.part", filename)
@@ -118,11 +122,5 @@ def _seed(epoch: int = 0) -> None:
 
 
 def _seed_of(epoch: int) -> int:
-    """A resumed training starts from another one, so that it does not see the same samples again."""
+    """The seed from an epoch on; a resumed training must not see the samples of the first epochs again."""
     return int(os.environ["BENCHMARK_SEED"]) + 10_000 * epoch
-
-
-def _replace(path: Path, text: str) -> None:
-    part = path.with_suffix(".part")
-    part.write_text(text)
-    part.replace(path)

@@ -1,7 +1,7 @@
-"""SegNet (Badrinarayanan, Kendall, Cipolla 2017): a decoder that puts values back where the maximum was.
+"""SegNet (Badrinarayanan, Kendall, Cipolla 2017): a decoder that unpools with the indices of the maxima.
 
-No library that we know keeps it. Differs in: two convolutions a stage where VGG-16 has two or three, and the plan's
-stages and widths; instance norm in 3-D.
+MONAI and segmentation-models-pytorch do not have it. Differs in: two convolutions a stage where VGG-16 has two or
+three, and the plan's stages and widths; instance norm in 3-D.
 """
 
 from __future__ import annotations
@@ -14,13 +14,13 @@ from torch import nn
 
 
 class SegNet(nn.Module):
-    """Encoder and decoder without skips; pooling indices take their place.
+    """Encoder and decoder that are connected by pooling indices instead of skips.
 
     Args:
-        input_channels: Of the image.
-        num_classes: Of the logits.
+        input_channels: Channels of the image.
+        num_classes: Channels of the logits.
         features_per_stage: Channels of each stage.
-        strides: Per stage and axis; the first must be ones. Kernel and stride of the pooling before each later stage.
+        strides: Per stage and axis, the first all ones: kernel and stride of the pooling before the stage.
 
     Shape:
         (B, input_channels, *spatial) to (B, num_classes, *spatial); no edge may shrink below 1.

@@ -1,24 +1,30 @@
-"""Trainers of a length that the benchmark chooses, the same for every network; nnUNet_extTrainer points here."""
+"""The trainers of all compared networks with the schedule of the benchmark; `NAME_short` is NAME with `Short`."""
 
 from collections.abc import Callable
 
 from dynamic_network_architectures.initialization.weight_init import InitWeights_He
 from nnunetv2.training.nnUNetTrainer.nnUNetTrainer import nnUNetTrainer
-from rivals import AttentionUNetTrainer, DeepLabV3PlusTrainer, SegNetTrainer, UNetPlusPlusTrainer, UNetTrainer
-from schedule import Short
 from torch import nn
 
+from benchmarks.trainers.rivals import (
+    AttentionUNetTrainer,
+    DeepLabV3PlusTrainer,
+    SegNetTrainer,
+    UNetPlusPlusTrainer,
+    UNetTrainer,
+)
+from benchmarks.trainers.schedule import Short
 from nnunet_eas.network.eas_unet import EASUNet
 from nnunet_eas.trainer import EASUNetTrainer
 from nnunet_eas.trainer.schedules import EASUNetTrainer_earlystop as _EarlyStop
 
 
 class EASUNetTrainer_earlystop(_EarlyStop):
-    """Patient for a tenth of its epochs, as the 100 of nnU-Net's 1000."""
+    """EAS U-Net with a patience of a tenth of its epochs, in proportion to 100 epochs of nnU-Net's 1000."""
 
     @property
     def patience(self) -> int:
-        """Epochs without a gain."""
+        """Epochs without a gain before training stops."""
         return max(1, self.num_epochs // 10)
 
 
@@ -27,7 +33,7 @@ def _initialised(
 ) -> type[nnUNetTrainer]:
     """A trainer with other first weights."""
 
-    def build_network_architecture(  # the host looks for these names
+    def build_network_architecture(  # nnU-Net looks for these argument names
         plans_manager, configuration_manager, num_input_channels, num_output_channels, enable_deep_supervision=True
     ):
         network = trainer.build_network_architecture(

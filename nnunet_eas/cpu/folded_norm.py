@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any, cast
+
 import torch
 from torch import nn
 from torch.nn import functional as F
@@ -21,7 +23,7 @@ class FoldingConvNormNonlin(ConvNormNonlin):
     def forward(self, x: torch.Tensor) -> torch.Tensor:
         if torch.is_grad_enabled() or not eager.runs_on(x) or not self._folds():
             return super().forward(x)
-        conv, norm = self.conv, self.norm
+        conv, norm = self.conv, cast(Any, self.norm)
         weight, bias = fuse_conv_bn_weights(
             conv.weight, conv.bias, norm.running_mean, norm.running_var, norm.eps, norm.weight, norm.bias
         )
@@ -34,7 +36,7 @@ class FoldingConvNormNonlin(ConvNormNonlin):
     def _folds(self) -> bool:
         """Whether a batch norm with running statistics follows the convolution, and no dropout between them is on."""
         between_and_after = [name for name, _ in self.named_children() if name != "dropout"][1:2]
-        norm = getattr(self, "norm", None)
+        norm: Any = getattr(self, "norm", None)
         return (
             between_and_after == ["norm"]
             and type(norm) in (nn.BatchNorm2d, nn.BatchNorm3d)

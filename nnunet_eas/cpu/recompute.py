@@ -11,7 +11,7 @@ block applies them inside its own autograd function. Hooks on modules inside a b
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Any, NamedTuple
+from typing import Any, NamedTuple, cast
 
 import torch
 from torch import nn
@@ -65,7 +65,7 @@ def _last_norm_nonlin(block: Any) -> NormNonlin | None:
         return _last_norm_nonlin(block.pointwise) if _last_norm_nonlin(block.depthwise) else None
     if not isinstance(block, ConvNormNonlin) or list(dict(block.named_children()))[-2:] != ["norm", "nonlin"]:
         return None
-    norm, nonlin = block.norm, block.nonlin
+    norm, nonlin = cast(Any, block.norm), block.nonlin
     batch_norm = type(norm) in (nn.BatchNorm2d, nn.BatchNorm3d) and norm.training and norm.momentum is not None
     known_norm = batch_norm or (isinstance(norm, _InstanceNorm) and not norm.track_running_stats)
     known = known_norm and type(nonlin) in (nn.LeakyReLU, nn.ReLU, nn.Hardswish)

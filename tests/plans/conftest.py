@@ -8,7 +8,8 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from fingerprints import write_fingerprint
+
+from benchmarks.planning.fingerprints import write_fingerprint
 
 
 @dataclass

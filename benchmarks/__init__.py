@@ -1,0 +1,1 @@
+"""Comparisons, speed, planning and checks; scripts run from the source folder: `python -m benchmarks.ROOM.SCRIPT`."""

@@ -1,0 +1,1 @@
+"""Masks of our commands against those of nnU-Net's commands."""

@@ -1,0 +1,1 @@
+"""Trains networks side by side, and compares them on the same cases."""

@@ -1,0 +1,131 @@
+"""The networks that are compared: for each its trainer, its plans, and the switches that it changes in them."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from importlib.metadata import version
+from pathlib import Path
+from typing import Any
+
+import nnunet_eas
+from benchmarks.commands import ROOT
+from benchmarks.compare import provenance
+
+TRAINERS = ROOT / "benchmarks" / "trainers"
+PACKAGE = Path(nnunet_eas.__file__).resolve().parent
+
+SOURCES_OF_ALL = (TRAINERS / "schedule.py",)
+SOURCES_OF_EAS = (
+    PACKAGE / "network",
+    PACKAGE / "cpu",
+    PACKAGE / "plans" / "translation.py",
+    PACKAGE / "trainer" / "eas_unet_trainer.py",
+)
+SOURCES_OF_RIVALS = (TRAINERS / "rivals.py", TRAINERS / "segnet.py")
+PACKAGES_OF_ALL = ("nnunetv2", "dynamic-network-architectures", "batchgeneratorsv2", "torch")
+
+NORM_OF_EAS = {2: "torch.nn.modules.batchnorm.BatchNorm2d", 3: "torch.nn.modules.instancenorm.InstanceNorm3d"}
+"""The norm of EAS U-Net by dimension."""
+
+OTHER_NORM = {2: "torch.nn.modules.instancenorm.InstanceNorm2d", 3: "torch.nn.modules.batchnorm.BatchNorm3d"}
+"""The other common norm by dimension."""
+
+
+@dataclass(frozen=True)
+class Network:
+    """One row of a comparison.
+
+    Attributes:
+        title: The name in tables.
+        trainer: A trainer of `trainers/short.py`, without `_short`.
+        planner: nnU-Net's planner, whose plans give topology and patch; the batch is the same for all networks.
+        switches: Values set in `arch_kwargs` of the plan, which is translated for EAS U-Net; a dict goes by dimension.
+        sources: Our files, besides `SOURCES_OF_ALL`, that its results depend on.
+        packages: Packages, besides `PACKAGES_OF_ALL`, that its results depend on.
+    """
+
+    title: str
+    trainer: str
+    planner: str = "ExperimentPlanner"
+    switches: dict[str, Any] = field(default_factory=dict)
+    sources: tuple[Path, ...] = ()
+    packages: tuple[str, ...] = ()
+
+    @property
+    def is_eas(self) -> bool:
+        """Whether it is an EAS U-Net."""
+        return self.trainer.startswith("EASUNetTrainer")
+
+    def fingerprint(self) -> str:
+        """The fingerprint of its sources as they are."""
+        return provenance.fingerprint([*SOURCES_OF_ALL, *self.sources])
+
+    def code(self) -> dict[str, Any]:
+        """The version of its code: sources, by the earliest fingerprint that computes the same, and packages."""
+        return {
+            "sources": provenance.original(self.fingerprint()),
+            "versions": {name: version(name) for name in (*PACKAGES_OF_ALL, *self.packages)},
+        }
+
+
+def _rival(title: str, trainer: str, *packages: str) -> Network:
+    return Network(title, trainer, sources=SOURCES_OF_RIVALS, packages=packages)
+
+
+def _variant(title: str, **switches: Any) -> Network:
+    return Network(title, "EASUNetTrainer", switches=switches, sources=SOURCES_OF_EAS)
+
+
+COMPARED = {
+    "default": Network("default nnU-Net", "nnUNetTrainer"),
+    "eas": Network("EAS U-Net", "EASUNetTrainer", sources=SOURCES_OF_EAS),
+    "unet": _rival("U-Net", "UNetTrainer", "monai"),
+    "attention_unet": _rival("Attention U-Net", "AttentionUNetTrainer", "monai"),
+    "segnet": _rival("SegNet", "SegNetTrainer"),
+    "deeplabv3plus": _rival("DeepLabV3+", "DeepLabV3PlusTrainer", "segmentation-models-pytorch", "timm"),
+    "resenc_m": Network("nnU-Net ResEnc-M", "nnUNetTrainer", planner="nnUNetPlannerResEncM"),
+    "unet_plus_plus": _rival("U-Net++", "UNetPlusPlusTrainer", "monai"),
+}
+"""nnU-Net's networks, EAS U-Net and the paper's rivals."""
+
+ABLATION = {
+    "eas_separable_stem": _variant("stem separable", stem="separable"),
+    "eas_full_blocks": _variant("blocks of full convolutions", block="full"),
+    "eas_strided": _variant("strided convolution for pooling", pool="conv"),
+    "eas_no_module": _variant("without EAS module", eas_module=False),
+    "eas_full_dilated": _variant("dilated convolutions full", dilated_block="full"),
+    "eas_paper_rates": _variant("the paper's rates, 6, 12 and 18, on every map", dilations=[6, 12, 18]),
+    "eas_no_fusion": _variant("without output fusion", output_fusion=False),
+    "eas_other_norm": _variant("instance norm in 2-D, batch norm in 3-D", norm_op=OTHER_NORM),
+}
+"""EAS U-Net with one switch changed in each."""
+
+CONTROLS = {
+    "default_eas_start": Network(
+        "default nnU-Net with EAS U-Net's norm and first weights",
+        "nnUNetTrainer_eas_start",
+        switches={"norm_op": NORM_OF_EAS},
+        sources=(PACKAGE / "network" / "eas_unet.py", TRAINERS / "short.py"),
+    ),
+}
+"""Shows how much of a difference comes from the start and not from the architecture."""
+
+_SOURCES_OF_SHORT = (*SOURCES_OF_EAS, TRAINERS / "short.py")
+FIRST_WEIGHTS = {
+    "eas_he_start": Network("EAS U-Net, He's first weights", "EASUNetTrainer_he", sources=_SOURCES_OF_SHORT),
+    "eas_pytorch_start": Network(
+        "EAS U-Net, PyTorch's first weights", "EASUNetTrainer_pytorch", sources=_SOURCES_OF_SHORT
+    ),
+}
+"""EAS U-Net with other first weights."""
+
+LENGTHS = {
+    "eas_earlystop": Network(
+        "EAS U-Net, stopped early",
+        "EASUNetTrainer_earlystop",
+        sources=(*_SOURCES_OF_SHORT, PACKAGE / "trainer" / "early_stopping.py"),
+    ),
+}
+"""EAS U-Net with other ends of the training."""
+
+NETWORKS = {**COMPARED, **CONTROLS, **ABLATION, **FIRST_WEIGHTS, **LENGTHS}

@@ -1,0 +1,58 @@
+r"""Writes every generated table: the comparisons in `results`, and the blocks of docs/benchmarks and the README.
+
+    python -m benchmarks.pages
+
+Everything comes from committed results; a test compares the pages with them.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+from pathlib import Path
+
+from benchmarks.commands import ROOT
+from benchmarks.compare.comparison import compare
+from benchmarks.compare.comparison_markdown import summary
+from benchmarks.compare.presets import PRESETS
+from benchmarks.compare.results_table import results_table
+from benchmarks.markdown import put_between_marks
+from benchmarks.speed.speed_table import speed_table
+
+RESULTS = ROOT / "benchmarks" / "results"
+COMPARISONS = {
+    "comparison": ("runs", "costs.json", "comparison"),
+    "rivals": ("runs", "costs.json", "rivals"),
+    "ablation": ("runs", "costs_of_ablation.json", "ablation"),
+    "synthetic_knees": ("runs_of_phantom_knees", "costs.json", "phantom_knees"),
+}
+"""For every preset of the committed results: the runner's folder, the costs, and the files to write."""
+
+
+def main() -> None:
+    """Writes all pages of the source folder."""
+    argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter).parse_args()
+    write_pages(ROOT)
+
+
+def write_pages(root: Path) -> None:
+    """Writes the comparisons and the blocks of the pages below a source folder.
+
+    Raises:
+        RuntimeError: Committed results do not fit together.
+    """
+    docs = root / "docs" / "benchmarks"
+    for block, (runs, costs, name) in COMPARISONS.items():
+        out = root / "benchmarks" / "results" / name
+        tables, faults = compare(RESULTS / runs, RESULTS / costs, PRESETS[block], out)
+        if faults:
+            raise RuntimeError(f"committed results must fit together, got {'; '.join(faults)} Correct provenance.json.")
+        put_between_marks(docs / "comparison.md", block, summary(tables))
+        if block == "comparison":
+            put_between_marks(root / "README.md", "results", results_table(tables))
+    speed = [json.loads((RESULTS / f"speed_cpu{which}.json").read_text(encoding="utf-8")) for which in ("", "_quick")]
+    put_between_marks(docs / "speed.md", "speed", speed_table(*speed))
+
+
+if __name__ == "__main__":
+    main()

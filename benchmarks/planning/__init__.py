@@ -1,0 +1,1 @@
+"""The planner's memory model, its time, and the data sets that it plans for."""
