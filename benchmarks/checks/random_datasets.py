@@ -1,6 +1,6 @@
 """Plans random datasets and checks that every plan trains and fits its memory target, or that a line says why not.
 
-python benchmarks/checks/random_datasets.py --datasets 200
+    python -m benchmarks.checks.random_datasets --datasets 200
 
 The check is a test of the planner, which draws 20 datasets where it runs with all other tests.
 """

@@ -123,7 +123,7 @@ LENGTHS = {
     "eas_earlystop": Network(
         "EAS U-Net, stopped early",
         "EASUNetTrainer_earlystop",
-        sources=(*_SOURCES_OF_SHORT, PACKAGE / "trainer" / "early_stopping.py"),
+        sources=(*_SOURCES_OF_SHORT, PACKAGE / "trainer" / "schedules.py"),
     ),
 }
 """EAS U-Net with other ends of the training."""
