@@ -30,8 +30,7 @@ class EASUNetTrainer(ProgressBar, Interruptible):
     beside the model names `EASUNet` with all its arguments, so that prediction, a resumed training and the stock
     trainer build the same network. A plan of two stages has one output only and trains without deep supervision.
 
-    On a terminal it shows a bar inside an epoch (`ProgressBar`), and it can be stopped and resumed
-    (`Interruptible`).
+    On a terminal it shows a bar inside an epoch (`ProgressBar`), and it can be stopped and resumed (`Interruptible`).
 
     Args:
         plans: Content of a plans file. Not changed.
@@ -44,6 +43,8 @@ class EASUNetTrainer(ProgressBar, Interruptible):
         RuntimeError: CUDA is asked for and absent, or a folder variable of nnU-Net is not set.
         ValueError: The dataset has no labels, or the plan can't be translated.
     """
+
+    settings: Mapping[str, float] = {}  # of a subclass: values for nnU-Net's attributes, by their names
 
     def __init__(
         self,
@@ -58,6 +59,7 @@ class EASUNetTrainer(ProgressBar, Interruptible):
         if self.configuration_manager.network_arch_init_kwargs["n_stages"] == 2:
             # nnU-Net gives the lowest output the weight 0 and divides by the sum of the weights
             self.enable_deep_supervision = False
+        self.__dict__.update(self.settings)
 
     @classmethod
     def prepare_plans(cls, plans: dict[str, Any], configuration: str) -> dict[str, Any]:
@@ -66,8 +68,7 @@ class EASUNetTrainer(ProgressBar, Interruptible):
         try:
             trained = json.loads((Path(model_folder) / "plans.json").read_text(encoding="utf-8"))
         except (FileNotFoundError, json.JSONDecodeError):
-            # no plan yet, or half a file: nnU-Net writes it in place, perhaps just now for another fold, or was killed
-            trained = None
+            trained = None  # no plan yet, or half a file: nnU-Net writes it in place, perhaps now for another fold
         return translate_plans(plans, trained=trained)
 
     @staticmethod
@@ -87,11 +88,9 @@ class EASUNetTrainer(ProgressBar, Interruptible):
         return accelerate(network)
 
     def save_checkpoint(self, filename: str) -> None:
-        """Saves as nnU-Net does, but a run killed in the middle of writing leaves the previous checkpoint whole."""
+        """Saves as nnU-Net does; a run killed while it writes leaves the previous checkpoint whole."""
         if self.local_rank != 0 or self.disable_checkpointing:
-            super().save_checkpoint(
-                filename
-            )  # saves nothing: a temporary file would be another rank's or a killed run's
+            super().save_checkpoint(filename)  # saves nothing, and a temporary file might be another process's
             return
         temporary = f"{filename}.tmp"
         super().save_checkpoint(temporary)

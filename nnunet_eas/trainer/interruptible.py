@@ -33,14 +33,11 @@ class Interruptible(nnUNetTrainer):
         """Trains one step, and ends the process where it was asked to."""
         outputs = super().train_step(batch)
         if self._is_asked_to_stop:
-            self._stop()
+            self.current_epoch -= 1  # a checkpoint of nnU-Net says that its epoch is finished, which this one is not
+            self.save_checkpoint(str(Path(self.output_folder) / "checkpoint_latest.pth"))
+            self.print_to_log_file(f"Stopped by a signal in epoch {self.current_epoch + 1}; --c goes on from here.")
+            sys.exit(STATUS)
         return outputs
 
     def _ask(self, *_: Any) -> None:
         self._is_asked_to_stop = True
-
-    def _stop(self) -> None:
-        self.current_epoch -= 1  # a checkpoint of nnU-Net says that its epoch is finished, which this one is not
-        self.save_checkpoint(str(Path(self.output_folder) / "checkpoint_latest.pth"))
-        self.print_to_log_file(f"Stopped by a signal in epoch {self.current_epoch + 1}; --c goes on from here.")
-        sys.exit(STATUS)

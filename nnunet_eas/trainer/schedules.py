@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from typing import Any
 
 import torch
@@ -14,48 +14,31 @@ from nnunet_eas.demo.settings import FULL_SCHEDULE, QUICK_SCHEDULE, Schedule
 from nnunet_eas.trainer.eas_unet_trainer import EASUNetTrainer
 
 
-class _Scheduled(EASUNetTrainer):
-    """EASUNetTrainer with other values of nnU-Net's settings, by the names of nnU-Net's attributes."""
-
-    settings: Mapping[str, float]
-
-    def __init__(
-        self,
-        plans: dict,
-        configuration: str,
-        fold: int,
-        dataset_json: dict,
-        device: torch.device = torch.device("cuda"),  # noqa: B008  nnU-Net's signature
-    ) -> None:
-        super().__init__(plans, configuration, fold, dataset_json, device)
-        self.__dict__.update(self.settings)
-
-
-class EASUNetTrainer_5epochs(_Scheduled):
+class EASUNetTrainer_5epochs(EASUNetTrainer):
     """EASUNetTrainer for 5 epochs: enough to see that everything runs."""
 
     settings = {"num_epochs": 5}
 
 
-class EASUNetTrainer_20epochs(_Scheduled):
+class EASUNetTrainer_20epochs(EASUNetTrainer):
     """EASUNetTrainer for 20 epochs."""
 
     settings = {"num_epochs": 20}
 
 
-class EASUNetTrainer_50epochs(_Scheduled):
+class EASUNetTrainer_50epochs(EASUNetTrainer):
     """EASUNetTrainer for 50 epochs."""
 
     settings = {"num_epochs": 50}
 
 
-class EASUNetTrainer_100epochs(_Scheduled):
+class EASUNetTrainer_100epochs(EASUNetTrainer):
     """EASUNetTrainer for 100 epochs."""
 
     settings = {"num_epochs": 100}
 
 
-class EASUNetTrainer_250epochs(_Scheduled):
+class EASUNetTrainer_250epochs(EASUNetTrainer):
     """EASUNetTrainer for 250 epochs."""
 
     settings = {"num_epochs": 250}
@@ -66,17 +49,17 @@ def _demo_settings(schedule: Schedule) -> dict[str, float]:
         "num_epochs": schedule.epochs,
         "num_iterations_per_epoch": schedule.iterations,
         "num_val_iterations_per_epoch": schedule.validation_iterations,
-        "save_every": 1,  # one epoch is a sizeable part of the training, and a killed demo resumes after the last one
+        "save_every": 1,  # a killed demo resumes after its last epoch, and one epoch is a sizeable part of it
     }
 
 
-class EASUNetTrainer_demo(_Scheduled):
+class EASUNetTrainer_demo(EASUNetTrainer):
     """EASUNetTrainer with the schedule of `nnunet-eas demo`, for small synthetic knees only."""
 
     settings = _demo_settings(FULL_SCHEDULE)
 
 
-class EASUNetTrainer_demo_quick(_Scheduled):
+class EASUNetTrainer_demo_quick(EASUNetTrainer):
     """EASUNetTrainer with the schedule of `nnunet-eas demo --quick`, which learns next to nothing."""
 
     settings = _demo_settings(QUICK_SCHEDULE)
@@ -88,14 +71,10 @@ class EASUNetTrainer_earlystop(EASUNetTrainer):
     It watches nnU-Net's moving average over epochs, by which nnU-Net also chooses checkpoint_best.pth, and keeps the
     weights of its last epoch. The learning rate still falls over all `num_epochs`: a training that stops early has not
     had its small steps.
-
-    Attributes:
-        patience: Epochs without a gain.
-        least_gain: The smallest rise of the pseudo Dice that counts as a gain.
     """
 
-    patience = 100
-    least_gain = 1e-3
+    patience = 100  # epochs without a gain
+    least_gain = 1e-3  # smallest rise of the pseudo Dice that counts as a gain
 
     def run_training(self) -> None:
         """Trains as nnU-Net does; a training that stopped early and is resumed (`--c`) trains no further."""
@@ -131,7 +110,7 @@ def epochs_without_gain(values: Sequence[float], least_gain: float) -> int:
     return since
 
 
-class EASUNetTrainer_paper(_Scheduled):
+class EASUNetTrainer_paper(EASUNetTrainer):
     """EASUNetTrainer with the optimiser and schedule of Bi et al. (2023).
 
     SGD with learning rate 0.01 throughout, momentum 0.9 and weight decay 1e-4, for 50 epochs, in batches of 16 slices.
@@ -160,16 +139,11 @@ class EASUNetTrainer_paper(_Scheduled):
     def on_train_start(self) -> None:
         """Starts as nnU-Net does, then sets the length of an epoch, because only then the training data are known."""
         super().on_train_start()
-        self.num_iterations_per_epoch = self._iterations_for_one_pass()
-        self.print_to_log_file(f"One pass over the training data: {self.num_iterations_per_epoch} iterations an epoch")
-
-    def _iterations_for_one_pass(self) -> int:
         patch_size = self.configuration_manager.patch_size
         train_keys, _ = self.do_split()
         dataset = self.dataset_class(self.preprocessed_dataset_folder, train_keys)
         shapes = [dataset.load_case(key)[0].shape[1:] for key in train_keys]  # opens the files, reads no voxels
-        if len(patch_size) == 2:
-            samples = sum(shape[0] for shape in shapes)
-        else:
-            samples = sum(math.prod(shape) for shape in shapes) / math.prod(patch_size)
-        return max(1, math.ceil(samples / self.configuration_manager.batch_size))
+        slices, voxels = sum(shape[0] for shape in shapes), sum(math.prod(shape) for shape in shapes)
+        samples = slices if len(patch_size) == 2 else voxels / math.prod(patch_size)
+        self.num_iterations_per_epoch = max(1, math.ceil(samples / self.configuration_manager.batch_size))
+        self.print_to_log_file(f"One pass over the training data: {self.num_iterations_per_epoch} iterations an epoch")

@@ -6,8 +6,7 @@ import torch
 
 from nnunet_eas.trainer.eas_unet_trainer import EASUNetTrainer
 
-LEFT_RIGHT = 2
-"""The left-right axis of an image (z, y, x) in LPS, in which `nnunet-eas convert` writes all images."""
+LEFT_RIGHT = 2  # axis of an image (z, y, x) in LPS, in which `nnunet-eas convert` writes all images
 
 
 class EASUNetTrainer_bf16(EASUNetTrainer):
@@ -42,12 +41,8 @@ class EASUNetTrainer_noMirrorLR(EASUNetTrainer):
 
     def configure_rotation_dummyDA_mirroring_and_inital_patch_size(self) -> tuple:
         """Chooses augmentation as nnU-Net does, without the left-right axis among the mirrored ones."""
-        rotation, dummy_2d, initial_patch_size, axes = (
-            super().configure_rotation_dummyDA_mirroring_and_inital_patch_size()
-        )
+        *augmentation, axes = super().configure_rotation_dummyDA_mirroring_and_inital_patch_size()
         # the plan reorders an image's axes, and a 2d patch has those after the first
-        axis = self.plans_manager.transpose_forward.index(LEFT_RIGHT)
-        axis -= 3 - len(self.configuration_manager.patch_size)
-        axes = tuple(a for a in axes if a != axis)
-        self.inference_allowed_mirroring_axes = axes
-        return rotation, dummy_2d, initial_patch_size, axes
+        axis = self.plans_manager.transpose_forward.index(LEFT_RIGHT) - 3 + len(self.configuration_manager.patch_size)
+        self.inference_allowed_mirroring_axes = tuple(a for a in axes if a != axis)
+        return *augmentation, self.inference_allowed_mirroring_axes
