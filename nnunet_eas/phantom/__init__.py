@@ -1,7 +1,6 @@
-"""Synthetic knees: MR scans with labels, as many as needed, without a patient.
+"""Synthetic knees: MR scans with labels for the demo and the tests, because OAI-ZIB cannot be shipped.
 
-OAI-ZIB cannot be shipped with the project, and the demo and the tests need knees. This room draws them: bones, thin
-curved cartilage with worn spots, the surrounding soft tissue, and the contrast, shading and noise of a scanner.
+Bones, thin curved cartilage with worn spots, soft tissue, and a scanner's contrast, shading and noise.
 """
 
 from nnunet_eas.phantom.knee import LABELS, Knee, knee

@@ -7,42 +7,26 @@ the joint line is z = 0. Bones are blends of ellipsoids; cartilage is a layer of
 from __future__ import annotations
 
 from enum import IntEnum
+from functools import partial, reduce
 
 import numpy as np
 
 from nnunet_eas.phantom.shapes import Points, Waves, capsule, ellipsoid, ramp, smooth_intersection, smooth_union
 
-HALF_GAP_MM = 2.2
-"""Half the distance between the bones where they bear load: about the thickness of one cartilage."""
+HALF_GAP_MM = 2.2  # half the distance between the bones where they bear load: about the thickness of one cartilage
+CORTEX_MM = 0.9
 
 
-class Tissue(IntEnum):
-    """Tissues of the knee."""
-
-    AIR = 0
-    FAT = 1
-    MUSCLE = 2
-    FLUID = 3
-    VESSEL = 4
-    LIGAMENT = 5
-    MENISCUS = 6
-    CORTEX = 7
-    MARROW = 8
-    PATELLAR_CARTILAGE = 9
-    FEMUR_CORTEX = 10
-    FEMUR_MARROW = 11
-    FEMORAL_CARTILAGE = 12
-    TIBIA_CORTEX = 13
-    TIBIA_MARROW = 14
-    TIBIAL_CARTILAGE = 15
+Tissue = IntEnum(
+    "Tissue",
+    "AIR FAT MUSCLE FLUID VESSEL LIGAMENT MENISCUS CORTEX MARROW PATELLAR_CARTILAGE FEMUR_CORTEX FEMUR_MARROW "
+    "FEMORAL_CARTILAGE TIBIA_CORTEX TIBIA_MARROW TIBIAL_CARTILAGE",
+    start=0,
+)
 
 
 class Anatomy:
-    """One knee with its individual traits.
-
-    Args:
-        rng: Source of every trait, drawn in a fixed order.
-    """
+    """One knee with its individual traits, drawn from a random generator in a fixed order."""
 
     def __init__(self, rng: np.random.Generator) -> None:
         self.flexion = np.deg2rad(rng.uniform(-7, 7))
@@ -61,14 +45,14 @@ class Anatomy:
 
     @staticmethod
     def _femoral_lesion(rng: np.random.Generator, side: int) -> tuple[np.ndarray, float, float]:
-        """A worn spot on the load-bearing part of one condyle: (centre, radius in mm, lost share of thickness)."""
+        """A worn spot where one condyle bears load: (centre, radius in mm, lost share of thickness)."""
         angle = np.deg2rad(rng.uniform(-40, 50))
         centre = (side * 23 + rng.uniform(-6, 6), 8 + 28 * np.sin(angle), 24 - 21.7 * np.cos(angle))
         return np.asarray(centre), rng.uniform(4, 8), rng.uniform(0.5, 0.95)
 
     @staticmethod
     def _tibial_lesion(rng: np.random.Generator, side: int) -> tuple[np.ndarray, float, float]:
-        """A worn spot on one side of the plateau: (centre, radius in mm, lost share of thickness)."""
+        """A worn spot on one side of the plateau."""
         centre = (side * 21 + rng.uniform(-5, 5), 4 + rng.uniform(-9, 9), -HALF_GAP_MM)
         return np.asarray(centre), rng.uniform(3.5, 7), rng.uniform(0.5, 0.95)
 
@@ -94,15 +78,14 @@ class Anatomy:
         result[in_femoral & (nearer_femur | ~in_tibial)] = Tissue.FEMORAL_CARTILAGE
         result[in_tibial & (~nearer_femur | ~in_femoral)] = Tissue.TIBIAL_CARTILAGE
 
-        cortex_mm = 0.9
         for bone, cortex, marrow in (
             (patella, Tissue.CORTEX, Tissue.MARROW),
-            (self._fibula(points), Tissue.CORTEX, Tissue.MARROW),
+            (capsule(points, start=(-33, 22, -21), end=(-35, 18, -140), radius=6.5), Tissue.CORTEX, Tissue.MARROW),
             (tibia, Tissue.TIBIA_CORTEX, Tissue.TIBIA_MARROW),
             (femur, Tissue.FEMUR_CORTEX, Tissue.FEMUR_MARROW),
         ):
             result[bone <= 0] = cortex
-            result[bone <= -cortex_mm] = marrow
+            result[bone <= -CORTEX_MM] = marrow
         return result
 
     def _bend(self, points: Points) -> Points:
@@ -122,10 +105,7 @@ class Anatomy:
             ellipsoid(points, centre=(0, 1, 48), radii=(35, 20, 27)),
             capsule(points, start=(0, -1, 56), end=(0, -3, 160), radius=14.5),
         )
-        solid = parts[0]
-        for part in parts[1:]:
-            solid = smooth_union(solid, part, 5.0)
-        return solid
+        return reduce(partial(smooth_union, blend_mm=5.0), parts)
 
     def _femoral_thickness(self, points: Points) -> np.ndarray:
         """Thickness of the femoral layer in mm: on condyles and trochlea, not in the notch, on sides or shaft."""
@@ -169,12 +149,8 @@ class Anatomy:
             left = left * (1 - np.float32(lost) * np.exp(-((squared / np.float32(radius**2)) ** 2)))
         return left
 
-    @staticmethod
-    def _fibula(points: Points) -> np.ndarray:
-        return capsule(points, start=(-33, 22, -21), end=(-35, 18, -140), radius=6.5)
-
     def _soft_tissue(self, points: Points) -> np.ndarray:
-        """The tissue around the joint: skin and fat, muscle, tendons, ligaments, the vessels behind the knee, fluid."""
+        """The tissue around the joint: fat, muscle, tendons, ligaments, the vessels behind the knee, fluid."""
         x, y, z = points
         skin = (np.sqrt((x / 62) ** 2 + ((y - 2) / 61) ** 2) - 1) * 61
         result = np.where(skin < 0, np.uint8(Tissue.FAT), np.uint8(Tissue.AIR))
@@ -197,13 +173,9 @@ class Anatomy:
         return result
 
     def _put_joint_space(self, tissue: np.ndarray, points: Points, above: np.ndarray, below: np.ndarray) -> None:
-        """Fills the space between the cartilages: fluid, and the two menisci as wedges around the contact.
+        """Fills `tissue` between the cartilages with fluid and the two menisci, which are wedges around the contact.
 
-        Args:
-            tissue: Written in place.
-            points: Positions in the frame.
-            above: Distance to the surface of the femoral cartilage, mm.
-            below: Distance to the surface of the tibial cartilage, mm.
+        `above` and `below` are distances in mm to the surfaces of the femoral and the tibial cartilage.
         """
         x, y, _ = points
         patch = ((np.abs(x) - 22) / 16) ** 2 + ((y - 5) / 23) ** 2

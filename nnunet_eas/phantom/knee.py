@@ -10,9 +10,10 @@ from scipy.spatial.transform import Rotation
 
 from nnunet_eas.phantom.anatomy import Anatomy, Tissue
 from nnunet_eas.phantom.scanner import contrast, scan
+from nnunet_eas.phantom.shapes import Points
 
+# OAI-ZIB's, in the form of dataset.json; patella, fibula, menisci and ligaments are background
 LABELS = {"background": 0, "femur": 1, "femoral_cartilage": 2, "tibia": 3, "tibial_cartilage": 4}
-"""OAI-ZIB's labels, in the form of ``dataset.json``. Patella, fibula, menisci and ligaments are background."""
 
 _LABEL_OF_TISSUE = np.zeros(len(Tissue), dtype=np.uint8)
 _LABEL_OF_TISSUE[[Tissue.FEMUR_CORTEX, Tissue.FEMUR_MARROW]] = LABELS["femur"]
@@ -20,12 +21,10 @@ _LABEL_OF_TISSUE[Tissue.FEMORAL_CARTILAGE] = LABELS["femoral_cartilage"]
 _LABEL_OF_TISSUE[[Tissue.TIBIA_CORTEX, Tissue.TIBIA_MARROW]] = LABELS["tibia"]
 _LABEL_OF_TISSUE[Tissue.TIBIAL_CARTILAGE] = LABELS["tibial_cartilage"]
 
-_CENTRE_MM = (5.0, -5.0, 0.0)
-"""The centre of the grid in the frame of the knee (z, y, x): a little above the joint, towards the patella."""
-
-_FINEST_MM = 0.5
-_MOST_SAMPLES = 4
-_CHUNK = 5000
+_CENTRE_MM = (0.0, -5.0, 5.0)  # of the grid in the frame of the knee (x, y, z): above the joint, towards the patella
+_FINEST_MM = 0.5  # between the samples of a voxel
+_MOST_SAMPLES = 4  # of a voxel along an axis
+_CHUNK = 5000  # voxels that are sampled at a time
 
 
 @dataclass(frozen=True)
@@ -35,7 +34,7 @@ class Knee:
     Attributes:
         image: (z, y, x), int16; 1000 stands for a signal of 1. z from the feet to the head, y from front to back, x
             from the patient's right to left.
-        segmentation: (z, y, x), uint8, with the values of ``LABELS``.
+        segmentation: (z, y, x), uint8: the one of ``LABELS`` that fills most of the voxel.
         spacing: Voxel size in mm, (z, y, x).
         side: "left" or "right".
     """
@@ -63,12 +62,6 @@ def knee(
         shape: Voxels, (z, y, x).
         spacing: mm, (z, y, x).
         side: "left", "right", or None to draw it from the seed.
-
-    Returns:
-        Scan and labels. Each voxel has the label that fills most of it.
-
-    Raises:
-        ValueError: An argument is out of its range.
     """
     if len(shape) != 3 or min(shape) < 1:
         raise ValueError(f"shape must hold three edges of at least one voxel, got {shape}. Give it as (z, y, x).")
@@ -96,11 +89,10 @@ class _Pose:
         self.matrix = (Rotation.from_euler("xyz", angles, degrees=True).as_matrix() / size[:, None]).astype(np.float32)
         if mirrored:
             self.matrix = self.matrix * np.array([-1, 1, 1], dtype=np.float32)
-        self.shift = (np.array(_CENTRE_MM[::-1]) + rng.uniform(-3, 3, size=3)).astype(np.float32)
+        self.shift = (np.array(_CENTRE_MM) + rng.uniform(-3, 3, size=3)).astype(np.float32)
 
-    def __call__(self, x: np.ndarray, y: np.ndarray, z: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-        rows = zip(self.matrix, self.shift, strict=True)
-        first, second, third = (row[0] * x + row[1] * y + row[2] * z + shift for row, shift in rows)
+    def __call__(self, x: np.ndarray, y: np.ndarray, z: np.ndarray) -> Points:
+        first, second, third = (a * x + b * y + c * z + d for (a, b, c), d in zip(self.matrix, self.shift))
         return first, second, third
 
 
@@ -109,8 +101,7 @@ def _sample(
 ) -> tuple[np.ndarray, np.ndarray]:
     """Signal and majority label of each voxel, (z, y, x) both.
 
-    One point decides a voxel whose neighbours are of the same tissue. Another voxel can contain a border, and is
-    sampled at many points (partial volume).
+    One point decides a voxel among neighbours of the same tissue; any other is sampled at many (partial volume).
     """
     centred = (np.arange(edge) + 0.5 - edge / 2 for edge in shape)
     axes = [(index * step).astype(np.float32) for index, step in zip(centred, spacing, strict=True)]

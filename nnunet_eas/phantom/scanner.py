@@ -7,6 +7,8 @@ from scipy.ndimage import gaussian_filter
 
 from nnunet_eas.phantom.anatomy import Tissue
 
+# Mean signals (0..1). Cartilage and bone as measured in a DESS template of 103 knees: 0.63, 0.55 and 0.19 (bone with
+# its cortex); the others are estimates.
 INTENSITIES = {
     Tissue.AIR: 0.0,
     Tissue.FAT: 0.27,
@@ -25,8 +27,6 @@ INTENSITIES = {
     Tissue.TIBIA_MARROW: 0.205,
     Tissue.TIBIAL_CARTILAGE: 0.55,
 }
-"""Mean signal (0..1). Cartilage and bone as measured in a DESS template of 103 knees: 0.63, 0.55 and 0.19 (bone with
-its cortex); the others are estimates."""
 
 
 def contrast(rng: np.random.Generator) -> np.ndarray:
@@ -36,16 +36,7 @@ def contrast(rng: np.random.Generator) -> np.ndarray:
 
 
 def scan(signal: np.ndarray, spacing: tuple[float, float, float], rng: np.random.Generator) -> np.ndarray:
-    """Adds texture, a smooth bias field and Rician noise.
-
-    Args:
-        signal: (z, y, x), noise-free, 0..1.
-        spacing: mm, (z, y, x).
-        rng: Source of randomness.
-
-    Returns:
-        (z, y, x), int16; 1000 stands for a signal of 1.
-    """
+    """Adds texture, a smooth bias field and Rician noise to a signal of 0..1; the image is int16 with 1000 for 1."""
     grain = gaussian_filter(rng.standard_normal(signal.shape, dtype=np.float32), [0.9 / s for s in spacing])
     image = signal * (1 + 0.07 * grain / max(float(grain.std()), 1e-6)) * _bias_field(signal.shape, rng)
     sigma = np.float32(rng.uniform(0.025, 0.045))
@@ -55,7 +46,7 @@ def scan(signal: np.ndarray, spacing: tuple[float, float, float], rng: np.random
 
 
 def _bias_field(shape: tuple[int, ...], rng: np.random.Generator) -> np.ndarray:
-    """Multiplicative shading of a surface coil: one smooth, slanted parabola per axis, about +-25 % over the volume."""
+    """Shading of a surface coil: a factor from one slanted parabola per axis, about +-25 % over the volume."""
     log_bias = np.zeros((1, 1, 1), dtype=np.float32)
     for axis, edge in enumerate(shape):
         t = np.linspace(-1, 1, edge, dtype=np.float32)

@@ -47,13 +47,7 @@ def ramp(values: np.ndarray, start: float, end: float) -> np.ndarray:
 
 
 class Waves:
-    """A smooth random field of zero mean and unit standard deviation: a few plane waves of random direction.
-
-    Args:
-        rng: Source of directions, wavelengths and phases.
-        wavelengths_mm: Shortest and longest wavelength.
-        number: Number of waves.
-    """
+    """A smooth random field of zero mean and unit standard deviation: a few plane waves of random direction."""
 
     def __init__(self, rng: np.random.Generator, wavelengths_mm: tuple[float, float], number: int = 5) -> None:
         directions = rng.normal(size=(number, 3))

@@ -9,24 +9,18 @@ from pathlib import Path
 import numpy as np
 
 from nnunet_eas.phantom import LABELS
-from nnunet_eas.phantom_archive.case import MOST_CASES, ArchiveCase, draw_case, draw_identifiers
+from nnunet_eas.phantom_archive.case import MOST_CASES, RELEASES, ArchiveCase, draw_case, draw_identifiers
 from nnunet_eas.phantom_archive.dicom import write_series
 from nnunet_eas.phantom_archive.metaimage import write_mask
 
 
 @dataclass(frozen=True)
 class Archive:
-    """A written archive.
+    """A written archive."""
 
-    Attributes:
-        masks: The unpacked archive, as a converter gets it.
-        mri: Root of the scans: the folder that the lines of ``oai_mri_paths.txt`` are relative to.
-        cases: The true knees, in ascending order of identifiers.
-    """
-
-    masks: Path
-    mri: Path
-    cases: tuple[ArchiveCase, ...]
+    masks: Path  # the unpacked archive, as a converter gets it
+    mri: Path  # root of the scans, which the lines of oai_mri_paths.txt are relative to
+    cases: tuple[ArchiveCase, ...]  # the true knees, in ascending order of identifiers
 
 
 def write_archive(
@@ -49,10 +43,6 @@ def write_archive(
         spacing: mm, (z, y, x).
         sides: Cycled over the cases. The real archive holds right knees only.
         obliquity_deg: Largest tilt of the scans, about any axis; each has another angle.
-
-    Raises:
-        FileExistsError: The folder is not empty.
-        ValueError: An argument is out of its range.
     """
     if not 1 <= cases <= MOST_CASES:
         raise ValueError(f"cases must be from 1 to {MOST_CASES}, got {cases}. Identifiers have seven digits.")
@@ -62,8 +52,7 @@ def write_archive(
         raise ValueError(f"sides must hold 'left', 'right' or both, got {sides!r}. They are cycled over the cases.")
     if not 0 <= obliquity_deg < 45:
         raise ValueError(
-            f"obliquity_deg must be at least 0 and less than 45, got {obliquity_deg}. "
-            "Beyond that, slices are no longer sagittal."
+            f"obliquity_deg must be at least 0 and less than 45, got {obliquity_deg}. Tilt the scans less."
         )
     if folder.exists() and any(folder.iterdir()):
         raise FileExistsError(f"folder must be new or empty, got {folder}. Remove what it holds, or name another one.")
@@ -71,13 +60,13 @@ def write_archive(
     # all are drawn before the first file is written, so that a grid that the knee refuses leaves nothing behind
     drawn = [
         draw_case(
-            identifier=identifier,
-            index=index,
-            seed=seed,
+            identifier,
+            np.random.default_rng((seed, index)),
+            RELEASES[index % 2],
+            obliquity_deg,
             shape=shape,
             spacing=spacing,
             side=sides[index % len(sides)],
-            obliquity_deg=obliquity_deg,
         )
         for index, identifier in enumerate(draw_identifiers(cases=cases, seed=seed))
     ]
@@ -89,18 +78,11 @@ def write_archive(
 
 
 def write_masks(folder: Path, cases: Sequence[ArchiveCase], numbers: np.ndarray) -> None:
-    """Writes a folder of masks with its list of scans.
-
-    Args:
-        folder: Gets ``segmentation_masks`` and ``doc``.
-        cases: The knees.
-        numbers: Number in the masks for each of the phantom's labels.
-    """
+    """Writes masks, in which each of the phantom's labels has a number, and the list of their scans."""
     (folder / "segmentation_masks").mkdir(parents=True)
     (folder / "doc").mkdir()
     for case in cases:
         path = folder / "segmentation_masks" / f"{case.identifier}.segmentation_masks.mhd"
         write_mask(path, numbers[case.knee.segmentation], case.knee.spacing)
-    lines = [f"{case.identifier}: {case.series.as_posix()}\n" for case in cases]
-    # as bytes: the same line ends on every system
-    (folder / "doc" / "oai_mri_paths.txt").write_bytes("".join(lines).encode())
+    lines = "".join(f"{case.identifier}: {case.series.as_posix()}\n" for case in cases)
+    (folder / "doc" / "oai_mri_paths.txt").write_text(lines, newline="\n")

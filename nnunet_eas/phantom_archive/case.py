@@ -6,12 +6,14 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import date, timedelta
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 
 from nnunet_eas.phantom import Knee, knee
 
 MOST_CASES = 1000
+RELEASES = ("0.E.1", "0.C.2")  # of the scans, OAI's
 _ID_STEPS = (1, 1000)  # the last identifier of MOST_CASES still has seven digits
 _FIRST_DAY = date(2004, 2, 16)
 _DAYS = 800
@@ -23,7 +25,7 @@ class ArchiveCase:
 
     Attributes:
         identifier: Seven digits, as OAI's.
-        release: OAI's release of the scan, "0.C.2" or "0.E.1".
+        release: One of `RELEASES`.
         side: "left" or "right".
         knee: Scan and labels, arrays (z, y, x) on a grid that runs to the patient's left, back and head.
         series: release / identifier / yyyymmdd / barcode, relative to the root of the scans.
@@ -49,44 +51,25 @@ def draw_identifiers(*, cases: int, seed: int) -> list[str]:
 
 
 def draw_case(
-    *,
-    identifier: str,
-    index: int,
-    seed: int,
-    shape: tuple[int, int, int],
-    spacing: tuple[float, float, float],
-    side: str,
-    obliquity_deg: float,
+    identifier: str, rng: np.random.Generator, release: str, obliquity_deg: float, *, side: str, **grid: Any
 ) -> ArchiveCase:
-    """Draws the case at place `index` of the archive, independently of the others."""
-    rng = np.random.default_rng((seed, index))
-    drawn = knee(seed=int(rng.integers(2**31)), shape=shape, spacing=spacing, side=side)
+    """Draws a case; `side` and `grid` are arguments of `knee`."""
+    drawn = knee(seed=int(rng.integers(2**31)), side=side, **grid)
     day = _FIRST_DAY + timedelta(days=int(rng.integers(_DAYS)))
-    barcode = str(rng.integers(10_000_000, 17_000_000))
-    release = ("0.E.1", "0.C.2")[index % 2]
-    return ArchiveCase(
-        identifier=identifier,
-        release=release,
-        side=side,
-        knee=drawn,
-        series=Path(release, identifier, f"{day:%Y%m%d}", barcode),
-        affine=_draw_affine(rng, drawn, obliquity_deg),
-    )
+    series = Path(release, identifier, f"{day:%Y%m%d}", str(rng.integers(10_000_000, 17_000_000)))
+    return ArchiveCase(identifier, release, side, drawn, series, _draw_affine(rng, drawn, obliquity_deg))
 
 
 def _draw_affine(rng: np.random.Generator, knee: Knee, obliquity_deg: float) -> np.ndarray:
     """A tilted grid with its centre beside the midline, near the isocentre along the table."""
     spacing_xyz, shape_xyz = np.array(knee.spacing[::-1]), np.array(knee.image.shape[::-1])
-    rotation = _rotation(rng.normal(size=3), np.deg2rad(rng.uniform(0, obliquity_deg)))
+    axis = rng.normal(size=3)
+    x, y, z = axis / np.linalg.norm(axis)
+    angle = np.deg2rad(rng.uniform(0, obliquity_deg))
+    cross = np.array([[0, -z, y], [z, 0, -x], [-y, x, 0]])
+    rotation = np.eye(3) + np.sin(angle) * cross + (1 - np.cos(angle)) * cross @ cross  # Rodrigues' formula
     centre = rng.uniform((60, -20, -40), (110, 20, 40)) * (1 if knee.side == "left" else -1, 1, 1)
     affine = np.eye(4)
     affine[:3, :3] = rotation * spacing_xyz
     affine[:3, 3] = centre - affine[:3, :3] @ ((shape_xyz - 1) / 2)
     return affine
-
-
-def _rotation(axis: np.ndarray, angle: float) -> np.ndarray:
-    """A rotation about an axis, by Rodrigues' formula."""
-    x, y, z = axis / np.linalg.norm(axis)
-    cross = np.array([[0, -z, y], [z, 0, -x], [-y, x, 0]])
-    return np.eye(3) + np.sin(angle) * cross + (1 - np.cos(angle)) * cross @ cross

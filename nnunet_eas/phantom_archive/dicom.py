@@ -19,9 +19,8 @@ def write_series(folder: Path, case: ArchiveCase, *, index: int) -> None:
     """Writes the slices 001, 002 and so on, into a new folder.
 
     Columns run to the back, rows to the feet, and slices from the patient's right to left. What the standard leaves
-    open differs by the case's index in the archive: every second case says how to rescale its pixels, pairs of cases
-    say the distance between slices or do not, and of three cases one is numbered in the order of its positions, one in
-    another order, and in one the instance numbers also disagree with the file names.
+    open differs by the case's index in the archive: whether it says how to rescale its pixels, or the distance between
+    slices; whether the files are numbered in the order of positions, and the instances as the files.
     """
     planes = case.knee.image.astype(np.uint16)[::-1]
     depth, width, count = planes.shape
@@ -37,29 +36,22 @@ def write_series(folder: Path, case: ArchiveCase, *, index: int) -> None:
         common.SpacingBetweenSlices = format_number_as_ds(case.knee.spacing[2])
 
     folder.mkdir(parents=True)
-    file_numbers, instance_numbers = _numbering(count, index, rng)
+    in_order, shuffled = np.arange(count) + 1, rng.permutation(count) + 1
+    file_numbers = in_order if index % 3 == 0 else shuffled
+    instance_numbers = rng.permutation(count) + 1 if index % 3 == 2 else file_numbers
     for place in range(count):
         item = deepcopy(common)
         item.SOPInstanceUID = item.file_meta.MediaStorageSOPInstanceUID = _uid(case, f"instance {place}")
-        item.InstanceNumber = instance_numbers[place]
+        item.InstanceNumber = int(instance_numbers[place])
         item.ImagePositionPatient = _decimals(case.position((place, 0, depth - 1)))
         item.PixelData = np.ascontiguousarray(planes[:, :, place]).tobytes()
         item.save_as(folder / f"{file_numbers[place]:03d}", enforce_file_format=True)
-
-
-def _numbering(count: int, index: int, rng: np.random.Generator) -> tuple[list[int], list[int]]:
-    """File number and InstanceNumber of each slice in the order of positions."""
-    in_order, shuffled = np.arange(count) + 1, rng.permutation(count) + 1
-    files = in_order if index % 3 == 0 else shuffled
-    instances = rng.permutation(count) + 1 if index % 3 == 2 else files
-    return files.tolist(), instances.tolist()
 
 
 def _common(case: ArchiveCase, index: int, rng: np.random.Generator) -> Dataset:
     """The attributes that all slices of a series share, apart from their grid."""
     day = case.series.parts[2]
     born = datetime.strptime(day, "%Y%m%d") - timedelta(days=int(rng.integers(45 * 365, 79 * 365)))
-    spacing_z, spacing_y, spacing_x = case.knee.spacing
     item = Dataset()
     item.file_meta = FileMetaDataset()
     item.file_meta.TransferSyntaxUID = ExplicitVRLittleEndian
@@ -71,8 +63,7 @@ def _common(case: ArchiveCase, index: int, rng: np.random.Generator) -> Dataset:
     item.Modality = "MR"
     item.Manufacturer = "PHANTOM"
     item.StudyDescription = "OAI^MR^KNEE"
-    # the only attribute that tells the side, as in OAI's scans
-    item.SeriesDescription = f"SAG_3D_DESS_{case.side.upper()}"
+    item.SeriesDescription = f"SAG_3D_DESS_{case.side.upper()}"  # alone tells the side, as in OAI's scans
     item.PatientName = f"PHANTOM^CASE{index:04d}"
     item.PatientID = case.identifier
     item.PatientBirthDate = f"{born:%Y%m%d}"
@@ -82,7 +73,7 @@ def _common(case: ArchiveCase, index: int, rng: np.random.Generator) -> Dataset:
     item.SequenceVariant = "SS"
     item.ScanOptions = ""
     item.MRAcquisitionType = "3D"
-    item.SliceThickness = format_number_as_ds(spacing_x)
+    item.SliceThickness = format_number_as_ds(case.knee.spacing[2])
     item.RepetitionTime, item.EchoTime, item.FlipAngle = "16.3", "4.7", "25"
     item.EchoNumbers, item.EchoTrainLength = 1, 1
     item.PatientPosition = "FFS"
@@ -92,7 +83,7 @@ def _common(case: ArchiveCase, index: int, rng: np.random.Generator) -> Dataset:
     item.PositionReferenceIndicator = ""
     item.StudyID, item.SeriesNumber, item.AcquisitionNumber = "1", 5, 1
     item.SamplesPerPixel, item.PhotometricInterpretation = 1, "MONOCHROME2"
-    item.PixelSpacing = _decimals((spacing_z, spacing_y))
+    item.PixelSpacing = _decimals(case.knee.spacing[:2])
     item.BitsAllocated, item.BitsStored, item.HighBit = 16, 16, 15
     return item
 
@@ -103,5 +94,4 @@ def _decimals(values: Sequence[float] | np.ndarray) -> list[str]:
 
 
 def _uid(case: ArchiveCase, what: str) -> UID:
-    """A UID that depends on the case and on what it is for."""
     return generate_uid(entropy_srcs=[case.series.as_posix(), what])

@@ -24,12 +24,9 @@ ElementDataFile = {data}
 
 
 def write_mask(path: Path, labels: np.ndarray, spacing: tuple[float, float, float]) -> None:
-    """Writes header and data. As in the real archive, the header does not tell the knee's place.
+    """Writes a header, `path`, and the data beside it. As in the real archive, it does not tell the knee's place.
 
-    Args:
-        path: The header, ending in ``.mhd``; the data get its name with ``.raw``.
-        labels: (z, y, x), uint8.
-        spacing: mm, (z, y, x); rounded to six digits, as by ITK, so that it differs a little from the scan's.
+    The header has six digits of the spacing, as by ITK, so that it differs a little from the scan's.
     """
     data = path.with_suffix(".raw")
     data.write_bytes(np.ascontiguousarray(labels, dtype=np.uint8).tobytes())
