@@ -206,7 +206,7 @@ def test_a_picture_says_that_nothing_was_predicted():
 
 
 def test_progress_of_a_training():
-    output = TrainingOutput(epochs=16, structures=STRUCTURES, shown=["femoral_cartilage", "tibial_cartilage"])
+    output = TrainingOutput(epochs=16, structures=STRUCTURES)
     lines = {
         "2026-01-01 10:00:00.000001: Epoch 4 ": ("epoch 5 of 16", False),
         "2026-01-01 10:00:00.000001: Current learning rate: 0.00742 ": None,

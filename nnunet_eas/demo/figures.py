@@ -8,7 +8,6 @@ from typing import Any
 
 import numpy as np
 import SimpleITK as sitk
-from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.colors import ListedColormap
 from matplotlib.figure import Figure
 from matplotlib.patches import Patch
@@ -20,47 +19,26 @@ COLOURS = {"femur": "#0072B2", "femoral_cartilage": "#E69F00", "tibia": "#009E73
 
 
 def draw_case(path: Path, *, scan: Path, truth: Path, prediction: Path, title: str, steps: int) -> None:
-    """Draws scan, truth and prediction in the sagittal slice with most tibial cartilage, which shows both cartilages.
+    """Draws a case as a PNG, in the sagittal slice with most tibial cartilage, which shows both cartilages.
 
-    Args:
-        path: PNG file to write.
-        scan: Image file.
-        truth: Label file.
-        prediction: Label file.
-        title: Above the picture.
-        steps: Training steps of the network, named where it predicts nothing.
+    `steps` is the number of training steps of the network, named where it predicts nothing.
     """
     image = sitk.ReadImage(str(scan))
-    spacing = image.GetSpacing()[::-1]
     arrays = [sitk.GetArrayFromImage(sitk.ReadImage(str(file))) for file in (scan, truth, prediction)]
-    tibial = arrays[1] == LABELS["tibial_cartilage"]
-    index = int(np.argmax(tibial.sum(axis=(0, 1))))
+    index = int(np.argmax((arrays[1] == LABELS["tibial_cartilage"]).sum(axis=(0, 1))))
     slices = [array[:, :, index] for array in arrays]
-    extent = (0, slices[0].shape[1] * spacing[1], 0, slices[0].shape[0] * spacing[0])
+    _, spacing_y, spacing_z = image.GetSpacing()
+    extent = (0, slices[0].shape[1] * spacing_y, 0, slices[0].shape[0] * spacing_z)
+    placed: dict[str, Any] = {"origin": "lower", "extent": extent}  # z, the rows, grows towards the head
 
     figure = Figure(figsize=(12, 4.2), layout="constrained")
-    FigureCanvasAgg(figure)
     axes = figure.subplots(1, 3)
-    colours = ListedColormap(list(COLOURS.values()))
-    names = ("scan", "truth", prediction_title(slices[2], steps))
-    for axis, name, labels in zip(axes, names, (None, *slices[1:]), strict=True):
-        # z grows towards the head, so row 0 belongs at the bottom
-        axis.imshow(slices[0], cmap="gray", vmin=0, vmax=1000, origin="lower", extent=extent)
-        if labels is not None:
-            shown = np.ma.masked_equal(labels, 0)
-            axis.imshow(
-                shown,
-                cmap=colours,
-                vmin=1,
-                vmax=len(COLOURS),
-                alpha=0.55,
-                origin="lower",
-                extent=extent,
-                interpolation="nearest",
-            )
-        axis.set_title(name)
-        axis.set_xticks([])
-        axis.set_yticks([])
+    labels: dict[str, Any] = {"cmap": ListedColormap(list(COLOURS.values())), "vmin": 1, "vmax": len(COLOURS)}
+    for axis, name, shown in zip(axes, ("scan", "truth", prediction_title(slices[2], steps)), slices, strict=True):
+        axis.imshow(slices[0], cmap="gray", vmin=0, vmax=1000, **placed)
+        if name != "scan":
+            axis.imshow(np.ma.masked_equal(shown, 0), alpha=0.55, interpolation="nearest", **labels, **placed)
+        axis.set(title=name, xticks=[], yticks=[])
     handles = [Patch(color=colour, label=name.replace("_", " ")) for name, colour in COLOURS.items()]
     figure.legend(handles=handles, loc="outside lower center", ncols=len(handles), frameon=False)
     figure.suptitle(f"{title}, sagittal slice {index}, front is left")
@@ -73,15 +51,8 @@ def prediction_title(labels: np.ndarray, steps: int) -> str:
 
 
 def draw_curves(path: Path, log: dict[str, Sequence[Any]], structures: Sequence[str]) -> None:
-    """Draws losses and pseudo Dice (nnU-Net's estimate on random patches) over the epochs.
-
-    Args:
-        path: PNG file to write.
-        log: The part "logging" of nnU-Net's checkpoints.
-        structures: Names, in the order of their labels.
-    """
+    """Draws losses and pseudo Dice (nnU-Net's estimate on random patches) from the "logging" of a checkpoint."""
     figure = Figure(figsize=(10, 3.8), layout="constrained")
-    FigureCanvasAgg(figure)
     left, right = figure.subplots(1, 2)
     epochs = np.arange(1, len(log["train_losses"]) + 1)
     left.plot(epochs, log["train_losses"], "o-", color="#0072B2", label="training")

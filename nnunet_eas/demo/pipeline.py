@@ -33,36 +33,19 @@ RESULTS = "results.json"
 
 
 class Stage(NamedTuple):
-    """One stage of the demo.
+    """One stage of the demo."""
 
-    Attributes:
-        name: Name of its stamp.
-        title: Its line on the terminal.
-        settings: What its products depend on, besides the stages before it.
-        products: Files and folders that it makes.
-        work: Makes them; gets whether an earlier run began the stage with the same settings.
-    """
-
-    name: str
-    title: str
-    settings: dict[str, Any]
-    products: tuple[str, ...]
-    work: Callable[[bool], None]
+    name: str  # of its stamp
+    title: str  # its line on the terminal
+    settings: dict[str, Any]  # what its products depend on, besides the stages before it
+    products: tuple[str, ...]  # files and folders that it makes
+    work: Callable[[bool], None]  # makes them; gets whether an earlier run began it with the same settings
 
 
 class Demo:
-    """One demo in one folder.
+    """One demo in one folder, which is new, empty or an earlier demo's.
 
-    Args:
-        output: The folder: new, empty or an earlier demo's.
-        quick: Whether it only shows that everything runs.
-        seed: Seed of the knees, 0 or more.
-        device: cpu, cuda, mps, or auto for the best that this machine has.
-        lookup_folder: Where nnU-Net finds our trainers.
-
-    Raises:
-        RuntimeError: PyTorch cannot use the device here.
-        FileExistsError: The folder holds something else; see `Workspace`.
+    `device` may be auto, for the best that this machine has; `lookup_folder` is where nnU-Net finds our trainers.
     """
 
     def __init__(self, output: Path, *, quick: bool, seed: int, device: str, lookup_folder: str) -> None:
@@ -71,32 +54,27 @@ class Demo:
         self.root = self.workspace.root
         self.settings = DemoSettings.quick(seed) if quick else DemoSettings(seed)
         self.lookup_folder = lookup_folder
-        self.model_folder = (
-            self.root / f"nnUNet_results/{DATASET_NAME}/{self.settings.trainer}__nnUNetPlans__{CONFIGURATION}"
-        )
+        model = f"{self.settings.trainer}__nnUNetPlans__{CONFIGURATION}"
+        self.model_folder = self.root / "nnUNet_results" / DATASET_NAME / model
         self._fold_folder = self.model_folder / f"fold_{FOLD}"
         self._lock: tuple[int, ...] = ()
 
     def run(self) -> dict[str, Any]:
-        """Runs the stages that no earlier run finished with the same settings.
-
-        Returns:
-            The content of results.json, with the seconds that each stage took in the run that finished it.
-        """
+        """Runs the stages that no earlier run finished with the same settings; returns the content of results.json."""
         with self.workspace.lock() as self._lock:
             stages = self._stages()
             self.progress = Progress(len(stages))
             before = ""
-            for number, stage in enumerate(stages):
+            for number, stage in enumerate(stages, 1):
                 before = fingerprint(stage.settings, before)
-                self._run_stage(stage, before, stages[number + 1 :])
+                self._run_stage(stage, before, later=stages[number:])
             results = json.loads((self.root / SCORES).read_text())
             results["seconds"] = {stage.name: self.workspace.stamp(stage.name)["seconds"] for stage in stages}
             write_json(self.root / RESULTS, results)
         return results
 
     def predict_command(self) -> str:
-        """The command that predicts a user's own scans with the trained model, on this machine."""
+        """The command that predicts a user's own scans with the trained model."""
         model = shlex.quote(str(self.model_folder))
         return f"nnUNetv2_predict_from_modelfolder -i IMAGES -o PREDICTIONS -m {model} -f {FOLD} -device {self.device}"
 
@@ -118,10 +96,9 @@ class Demo:
         if same and stamp["finished"] and all((self.root / product).exists() for product in stage.products):
             self.progress.kept(stage.title)
             return
-        self.workspace.remove(RESULTS)
-        for other in later:
-            for product in (*other.products, f"stages/{other.name}.json"):
-                self.workspace.remove(product)
+        stale = [product for other in later for product in (*other.products, f"stages/{other.name}.json")]
+        for product in (RESULTS, *stale):
+            self.workspace.remove(product)
         self.workspace.write_stamp(stage.name, settings)
         with self.progress.stage(stage.title):
             stage.work(same)
@@ -152,9 +129,7 @@ class Demo:
         write_json(plans, content)
 
     def _train(self, begun: bool) -> None:
-        structures = list(scores.STRUCTURES)
-        shown = [name for name in structures if "cartilage" in name]
-        output = TrainingOutput(epochs=self.settings.schedule.epochs, structures=structures, shown=shown)
+        output = TrainingOutput(epochs=self.settings.schedule.epochs, structures=list(scores.STRUCTURES))
 
         def on_line(line: str) -> None:
             if news := output.read(line):
@@ -174,11 +149,10 @@ class Demo:
 
     def _has_checkpoint(self) -> bool:
         """Whether there is a complete checkpoint; partial ones are deleted, because nnU-Net would load them."""
-        files = sorted(self._fold_folder.glob("checkpoint_*.pth"))
-        for file in files:
+        for file in self._fold_folder.glob("checkpoint_*.pth"):
             if not zipfile.is_zipfile(file):
                 file.unlink()
-        return any(file.exists() for file in files)
+        return any(self._fold_folder.glob("checkpoint_*.pth"))
 
     def _predict(self, _: bool) -> None:
         self._run(
@@ -244,34 +218,25 @@ class Demo:
 
 def command_environment(command: str, root: Path, lookup_folder: str) -> dict[str, str]:
     """The environment of one of nnU-Net's commands, with its folders below the demo's root."""
-    result = dict(os.environ)
-    for name in ("nnUNet_raw", "nnUNet_preprocessed", "nnUNet_results"):
-        result[name] = str(root / name)
-    # the demo also works where the start-up registration is switched off
-    directories = [d for d in result.get("nnUNet_extTrainer", "").split(os.pathsep) if d]
-    if lookup_folder not in directories:
-        directories.append(lookup_folder)
-    result["nnUNet_extTrainer"] = os.pathsep.join(directories)
-    # With 0 the training augments in its own process: on a few cores, worker processes only compete with the network,
-    # and a killed training leaves none behind. The planner takes the number for its threads and refuses 0.
-    result["nnUNet_n_proc_DA"] = "0" if command == "nnUNetv2_train" else "2"
-    # every process that nnU-Net starts imports PyTorch, which costs more than a second process saves on a few knees
-    result["nnUNet_def_n_proc"] = "1"
-    # on a busy core, threads that spin while they wait take the core from those that they wait for
-    result.setdefault("OMP_WAIT_POLICY", "PASSIVE")
-    result["PYTHONUNBUFFERED"] = "1"  # progress arrives when it happens
-    return result
+    directories = [d for d in os.environ.get("nnUNet_extTrainer", "").split(os.pathsep) if d]
+    return {
+        # on a busy core, threads that spin while they wait take the core from those that they wait for
+        "OMP_WAIT_POLICY": "PASSIVE",
+        **os.environ,
+        **{name: str(root / name) for name in ("nnUNet_raw", "nnUNet_preprocessed", "nnUNet_results")},
+        # the demo also works where the start-up registration is switched off
+        "nnUNet_extTrainer": os.pathsep.join(dict.fromkeys([*directories, lookup_folder])),
+        # With 0 the training augments in its own process: on a few cores, worker processes only compete with the
+        # network, and a killed training leaves none behind. The planner takes the number for its threads and refuses 0.
+        "nnUNet_n_proc_DA": "0" if command == "nnUNetv2_train" else "2",
+        # every process that nnU-Net starts imports PyTorch, which costs more than a second one saves on a few knees
+        "nnUNet_def_n_proc": "1",
+        "PYTHONUNBUFFERED": "1",  # progress arrives when it happens
+    }
 
 
 def choose_device(wanted: str) -> str:
-    """The device to train on: cpu, cuda or mps.
-
-    Args:
-        wanted: One of these, or auto for the best that this machine has.
-
-    Raises:
-        RuntimeError: PyTorch cannot use the wanted device here.
-    """
+    """The device to train on: cpu, cuda or mps; "auto" takes the best that this machine has."""
     if wanted == "cpu":
         return wanted
     import torch

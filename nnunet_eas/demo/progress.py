@@ -7,20 +7,15 @@ import shutil
 import sys
 import threading
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 
 
 class Progress:
-    """One line a stage: on a terminal it is repainted every second, elsewhere it is repeated every ten seconds.
-
-    Args:
-        stages: Number of stages.
-    """
+    """One line a stage: on a terminal it is repainted every second, elsewhere it is repeated every ten seconds."""
 
     def __init__(self, stages: int) -> None:
-        self.stages = stages
-        self.number = 0
+        self.stages, self.number = stages, 0
         self.title = self.text = ""
         self.started = 0.0
         self._live = sys.stdout.isatty()
@@ -76,18 +71,10 @@ class Progress:
 
 
 class TrainingOutput:
-    """Progress of a training, read from the lines that nnU-Net prints.
+    """Progress of a training, read from the lines that nnU-Net prints: epochs, and the Dice of the cartilages."""
 
-    Args:
-        epochs: Number of epochs in the schedule.
-        structures: Names of the foreground structures, in the order of their labels.
-        shown: The structures whose Dice is shown.
-    """
-
-    def __init__(self, *, epochs: int, structures: list[str], shown: list[str]) -> None:
-        self.epochs = epochs
-        self.structures = structures
-        self.shown = shown
+    def __init__(self, *, epochs: int, structures: Sequence[str]) -> None:
+        self.epochs, self.structures = epochs, structures  # the structures in the order of their labels
         self.epoch = 0
         self.dice: list[float] = []
 
@@ -99,9 +86,7 @@ class TrainingOutput:
         if "Pseudo dice" in line:
             self.dice = [float(number) for number in re.findall(r"\d+\.\d+|nan", line.split("Pseudo dice", 1)[1])]
         if "Epoch time" in line and len(self.dice) == len(self.structures):
-            dice = dict(zip(self.structures, self.dice, strict=True))
-            scores = ", ".join(f"{name.replace('_', ' ')} {dice[name]:.2f}" for name in self.shown)
-            return f"epoch {self.epoch} of {self.epochs}, Dice so far: {scores}", True
-        if "predicting" in line:
-            return "validation", False
-        return None
+            dice = zip(self.structures, self.dice, strict=True)
+            shown = [f"{name.replace('_', ' ')} {value:.2f}" for name, value in dice if "cartilage" in name]
+            return f"epoch {self.epoch} of {self.epochs}, Dice so far: {', '.join(shown)}", True
+        return ("validation", False) if "predicting" in line else None

@@ -12,7 +12,8 @@ from typing import Any
 import numpy as np
 import SimpleITK as sitk
 
-from nnunet_eas.evaluation.metrics import DEFINED_BY, definition, measure
+from nnunet_eas.evaluation.evaluate import evaluate
+from nnunet_eas.evaluation.metrics import DEFINED_BY, definition
 from nnunet_eas.phantom import LABELS
 
 STRUCTURES = {name: label for name, label in LABELS.items() if label}
@@ -24,31 +25,21 @@ def score(reference_folder: Path, prediction_folder: Path, cases: Sequence[str])
     """One record for each case and structure: case, label, structure, and the numbers of `METRICS` (None for NaN)."""
     records = []
     for case in cases:
-        truth = sitk.ReadImage(str(reference_folder / f"{case}.nii.gz"))
-        reference = sitk.GetArrayFromImage(truth)
-        prediction = sitk.GetArrayFromImage(sitk.ReadImage(str(prediction_folder / f"{case}.nii.gz")))
-        for structure, label in STRUCTURES.items():
-            numbers = measure(
-                reference=reference == label,
-                prediction=prediction == label,
-                spacing=truth.GetSpacing()[::-1],
-                tolerance_mm=1.0,
-            )
-            named = {metric: None if np.isnan(numbers[metric]) else numbers[metric] for metric in METRICS}
-            records.append({"case": case, "label": label, "structure": structure, **named})
+        pair = [sitk.ReadImage(str(folder / f"{case}.nii.gz")) for folder in (reference_folder, prediction_folder)]
+        scores = evaluate(*pair, labels=STRUCTURES.values()).per_case
+        for (structure, label), numbers in zip(STRUCTURES.items(), scores, strict=True):
+            record = {"case": case, "label": label, "structure": structure}
+            records.append(record | {metric: numbers[metric] for metric in METRICS})
     return records
 
 
 def means(records: list[dict[str, Any]]) -> dict[str, dict[str, float | None]]:
     """Means over the cases for each structure; None where one value is undefined, because none is left out."""
-    values = {
-        structure: {m: [record[m] for record in records if record["structure"] == structure] for m in METRICS}
-        for structure in STRUCTURES
-    }
-    return {
-        structure: {m: None if None in column else float(np.mean(column)) for m, column in columns.items()}
-        for structure, columns in values.items()
-    }
+    result: dict[str, dict[str, float | None]] = {}
+    for structure in STRUCTURES:
+        columns = {m: [record[m] for record in records if record["structure"] == structure] for m in METRICS}
+        result[structure] = {m: None if None in values else float(np.mean(values)) for m, values in columns.items()}
+    return result
 
 
 def table(mean: dict[str, dict[str, float | None]], cases: int) -> str:

@@ -26,29 +26,18 @@ QUICK_SCHEDULE = Schedule(epochs=2, iterations=3, validation_iterations=1)
 
 @dataclass(frozen=True)
 class DemoSettings:
-    """Sizes of one demo, by default of the full one: at most five minutes on two slow cores.
+    """Sizes of one demo, by default of the full one: at most five minutes on two slow cores."""
 
-    Attributes:
-        seed: Seed of the knees; the training draws its own random numbers.
-        shape: Voxels of a scan, (z, y, x).
-        spacing: mm, (z, y, x). It is largest along x, so that the slices of nnU-Net's 2d configuration are sagittal.
-        training_knees: Knees that the network learns from.
-        validation_knees: Knees by which nnU-Net judges the training.
-        test_knees: Knees that only the final scores are computed on.
-        trainer: Class name of the trainer.
-        schedule: The trainer's schedule.
-        batch_size: Slices per step. nnU-Net plans it for the memory of a GPU; in minutes on a CPU, more steps with
-            smaller batches learn more.
-    """
-
-    seed: int
-    shape: tuple[int, int, int] = (112, 128, 28)
+    seed: int  # of the knees; the training draws its own random numbers
+    shape: tuple[int, int, int] = (112, 128, 28)  # voxels of a scan, (z, y, x)
+    # mm, (z, y, x); largest along x, so that the slices of nnU-Net's 2d configuration are sagittal
     spacing: tuple[float, float, float] = (0.8, 0.84, 3.2)
     training_knees: int = 12
     validation_knees: int = 2
-    test_knees: int = 3
+    test_knees: int = 3  # new patients, whom the scores are computed on
     trainer: str = "EASUNetTrainer_demo"
     schedule: Schedule = FULL_SCHEDULE
+    # nnU-Net plans a batch for the memory of a GPU; in minutes on a CPU, more steps with fewer slices learn more
     batch_size: int = 4
 
     @classmethod

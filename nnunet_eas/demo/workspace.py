@@ -6,7 +6,7 @@ import hashlib
 import json
 import shutil
 from collections.abc import Iterator
-from contextlib import contextmanager, suppress
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -22,14 +22,8 @@ class Workspace:
     A stamp holds the stage's fingerprint: its settings and those of every stage before it. A stage counts as finished
     only with the right fingerprint, so changed settings repeat the stages that depend on them, and no others.
 
-    Args:
-        root: The folder; made where it is missing.
-        options: The user's options. A folder keeps those that it was made with.
-
-    Raises:
-        FileExistsError: The folder holds something that is not the demo's, or a demo with other options. It is left
-            untouched.
-        NotADirectoryError: It is a file.
+    A folder keeps the user's options that it was made with. One that holds something else, or a demo with other
+    options, is refused and left untouched.
     """
 
     def __init__(self, root: Path, options: dict[str, Any] | None = None) -> None:
@@ -56,15 +50,13 @@ class Workspace:
 
     def stamp(self, stage: str) -> dict[str, Any]:
         """The stage's stamp; empty where it never began."""
-        with suppress(FileNotFoundError):
-            return json.loads((self.root / "stages" / f"{stage}.json").read_text())
-        return {}
+        file = self.root / "stages" / f"{stage}.json"
+        return json.loads(file.read_text()) if file.is_file() else {}
 
     def write_stamp(self, stage: str, fingerprint: str, seconds: float | None = None) -> None:
         """Notes that a stage with these settings has begun, or has finished after so many seconds."""
-        content: dict[str, Any] = {"fingerprint": fingerprint, "finished": seconds is not None}
-        if seconds is not None:
-            content["seconds"] = round(seconds, 1)
+        finished = {} if seconds is None else {"seconds": round(seconds, 1)}
+        content = {"fingerprint": fingerprint, "finished": bool(finished), **finished}
         write_json(self.root / "stages" / f"{stage}.json", content)
 
     def remove(self, name: str) -> None:
@@ -84,19 +76,10 @@ class Workspace:
 
     @contextmanager
     def lock(self, wait_s: float = 180) -> Iterator[tuple[int, ...]]:
-        """Keeps other demos out of the folder until this process *and the children that inherit the lock* have ended.
+        """Keeps other demos out until this process and the children that inherit the yielded descriptors have ended.
 
         A killed demo may leave an nnU-Net command behind that still writes. The command ends at its next line of
         output, which no process reads any more, so this waits for a busy folder.
-
-        Args:
-            wait_s: How long to wait.
-
-        Yields:
-            The file descriptors for children to inherit.
-
-        Raises:
-            RuntimeError: The folder stays busy.
         """
         file = self.root / ".lock"
         if is_held(file):
