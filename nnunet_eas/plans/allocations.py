@@ -31,8 +31,8 @@ class Autocast(TorchFunctionMode):
         return func(*args, **(kwargs or {}))
 
 
+# makers of operations' results, by operation and arguments: much of PyTorch's meta device is slow Python code
 _RESULTS: dict[Any, Any] = {}
-"""Makers of operations' results, by operation and arguments: much of PyTorch's meta device is slow Python code."""
 
 
 class Allocations(TorchDispatchMode):
@@ -49,15 +49,14 @@ class Allocations(TorchDispatchMode):
             result = tree_map_only(partial, lambda make: make(), _RESULTS[key])
         else:
             result = func(*args, **(kwargs or {}))
-        can_be_made_again = [
-            self.note(leaf) and leaf.is_meta for leaf in tree_leaves(result) if isinstance(leaf, torch.Tensor)
-        ]
-        if key not in _RESULTS and func.namespace == "aten" and all(can_be_made_again):  # neither a view nor in place
+        tensors = [leaf for leaf in tree_leaves(result) if isinstance(leaf, torch.Tensor)]
+        are_new = [self.note(tensor) and tensor.is_meta for tensor in tensors]  # neither views nor changed in place
+        if key not in _RESULTS and func.namespace == "aten" and all(are_new):
             _RESULTS[key] = tree_map_only(torch.Tensor, _maker, result)
         return result
 
     def note(self, tensor: torch.Tensor) -> bool:
-        """Notes the storage of a tensor if it is new."""
+        """Notes the storage of a tensor; tells whether it is new."""
         storage = tensor.untyped_storage()
         key = storage._cdata
         if key in self._alive:

@@ -10,6 +10,7 @@ import nnunetv2
 from nnunetv2.paths import nnUNet_preprocessed, nnUNet_raw
 from nnunetv2.utilities.find_class_by_name import recursive_find_python_class
 
+from nnunet_eas.plans.translation import check_structures
 from nnunet_eas.support.files import read_json
 
 
@@ -23,16 +24,11 @@ def check_files(dataset_name: str) -> None:
     """Raises FileNotFoundError or ValueError unless dataset.json and the fingerprint are complete."""
     dataset_file = Path(str(nnUNet_raw)) / dataset_name / "dataset.json"
     dataset = read_json(dataset_file, "dataset.json", "Convert the dataset first.")
-    missing = {"labels", "numTraining", "file_ending"} - set(dataset)
-    if not {"channel_names", "modality"} & set(dataset):
-        missing.add("channel_names")
+    channels = "modality" if "modality" in dataset else "channel_names"  # the first is the older name
+    missing = {"labels", "numTraining", "file_ending", channels} - set(dataset)
     if missing:
         raise ValueError(f"{dataset_file} must have {', '.join(sorted(missing))}, got {', '.join(dataset)}. Add them.")
-    if not set(dataset["labels"]) - {"background", "ignore"}:
-        raise ValueError(
-            f"labels in {dataset_file} must name the background and at least one structure, got {dataset['labels']}. "
-            "Add e.g. {'background': 0, 'femoral_cartilage': 1}."
-        )
+    check_structures(dataset, dataset_file)
     fingerprint_file = Path(str(nnUNet_preprocessed)) / dataset_name / "dataset_fingerprint.json"
     extract = f"Run nnUNetv2_extract_fingerprint -d {int(dataset_name[7:10])}, or nnunet-eas plan_and_preprocess."
     fingerprint = read_json(fingerprint_file, "The fingerprint", extract)
@@ -42,11 +38,8 @@ def check_files(dataset_name: str) -> None:
 
 def check_preprocessor(name: str) -> None:
     """Raises ValueError unless nnU-Net has a preprocessor of this name."""
+    if name == "DefaultPreprocessor":
+        return  # the search imports all modules of the folder
     folder = Path(nnunetv2.__path__[0]) / "preprocessing"
-    if (
-        name != "DefaultPreprocessor"  # the search imports all modules of the folder
-        and recursive_find_python_class(str(folder), name, "nnunetv2.preprocessing") is None
-    ):
-        raise ValueError(
-            f"preprocessor_name must be a class in nnunetv2.preprocessing, got {name}. Check its spelling."
-        )
+    if recursive_find_python_class(str(folder), name, "nnunetv2.preprocessing") is None:
+        raise ValueError(f"preprocessor_name must be a class in nnunetv2.preprocessing, got {name}. Correct the name.")

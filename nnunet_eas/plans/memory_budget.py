@@ -9,28 +9,19 @@ from typing import Any
 import torch
 from nnunetv2.utilities.label_handling.label_handling import LabelManager
 
-from nnunet_eas.plans.training_memory import StepMemory, TrainingStep, training_step
+from nnunet_eas.plans.training_memory import TrainingStep, training_step
 
+# Share of the memory target that no plan uses: for the CUDA context, cuDNN's workspaces and gaps in the allocator.
+# A choice, not a measurement: `benchmarks/planning/training_memory.py --device cuda` measures what it has to be.
 RESERVED = 0.1
-"""Share of the memory target that no plan uses: for the CUDA context, cuDNN's workspaces and gaps in the allocator.
-A choice, not a measurement: `benchmarks/training_memory.py --device cuda` measures what it has to be."""
 
 
 class MemoryBudget:
-    """A memory target, for the networks of one dataset.
-
-    Args:
-        target_gb: In units of 10^9 bytes.
-        dataset_json: Content of the dataset's dataset.json: channels, labels and regions decide what a step takes.
-
-    Attributes:
-        usable_bytes: What a plan may use.
-        least_bytes: The least that a batch of two took, of all patches so far.
-    """
+    """A memory target in units of 10^9 bytes, for the networks of one dataset."""
 
     def __init__(self, target_gb: float, dataset_json: Mapping[str, Any]) -> None:
         self.usable_bytes = target_gb * 1e9 * (1 - RESERVED)
-        self.least_bytes = math.inf
+        self.least_bytes = math.inf  # that a batch of two took, of all patches so far
         labels = LabelManager(dataset_json["labels"], dataset_json.get("regions_class_order"))
         self._has_regions = labels.has_regions
         self._num_outputs = labels.num_segmentation_heads
@@ -38,21 +29,13 @@ class MemoryBudget:
         self._previous_stage_channels = len(labels.foreground_labels)
 
     def samples_that_fit(self, architecture: Mapping[str, Any], patch_size: Sequence[int]) -> int:
-        """The largest batch that fits, 0 where none does.
-
-        Args:
-            architecture: An EAS U-Net as a plan records it.
-            patch_size: In voxels.
-        """
-        step = self._step(architecture)
+        """The largest batch that fits, 0 where none does."""
+        step = self.step(architecture)
         self.least_bytes = min(self.least_bytes, step.memory(patch_size, 2).peak)
         return step.largest_batch(patch_size, self.usable_bytes)
 
-    def count(self, architecture: Mapping[str, Any], patch_size: Sequence[int], batch_size: int) -> StepMemory:
-        """Bytes of a step. In 3-D its input is that of a cascade's second stage, which inherits patch and batch."""
-        return self._step(architecture).memory(patch_size, batch_size)
-
-    def _step(self, architecture: Mapping[str, Any]) -> TrainingStep:
+    def step(self, architecture: Mapping[str, Any]) -> TrainingStep:
+        """A step of a planned EAS U-Net; in 3-D with a cascade's second stage's input, which inherits the patch."""
         is_3d = len(architecture["arch_kwargs"]["strides"][0]) == 3
         channels = self._channels + (self._previous_stage_channels if is_3d else 0)
         return training_step(architecture, channels, self._num_outputs, self._has_regions, torch.float16)

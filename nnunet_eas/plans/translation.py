@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 from collections.abc import Mapping, Sequence
 from copy import deepcopy
+from pathlib import Path
 from typing import Any
 
 from nnunetv2.utilities.plans_handling.plans_handler import PlansManager
@@ -13,24 +14,28 @@ from nnunet_eas.network.eas_unet import ARCH_FORMAT, EASUNet
 
 NETWORK_CLASS_NAME = f"{EASUNet.__module__}.{EASUNet.__name__}"
 
-PLANS_FORMAT = 1
-"""Format of EASUNetPlanner's plans files. It grows when an older version would misread a newer file."""
+PLANS_FORMAT = 1  # of EASUNetPlanner's plans files; it grows when an older version would misread a newer file
 
 # networks of equal topologies have weights of the same shapes
 TOPOLOGY = ("n_stages", "features_per_stage", "conv_op", "kernel_sizes", "strides")
 
 
 def refuse_later_plans(plans: Mapping[str, Any]) -> None:
-    """Refuses plans of a later version of nnunet-eas.
-
-    Raises:
-        ValueError: The plans' format is newer than `PLANS_FORMAT`.
-    """
+    """Raises ValueError where plans come from a later version of nnunet-eas."""
     plans_format = plans.get("nnunet_eas", {}).get("plans_format", PLANS_FORMAT)
     if plans_format > PLANS_FORMAT:
         raise ValueError(
             f"{plans.get('plans_name')} must have a plans_format of at most {PLANS_FORMAT} for this version of nnunet-"
             f"eas, got {plans_format}. The plans come from a later version: run pip install --upgrade nnunet-eas."
+        )
+
+
+def check_structures(dataset_json: Mapping[str, Any], name: str | Path = "dataset.json") -> None:
+    """Raises ValueError where a dataset has nothing to segment."""
+    if not set(dataset_json.get("labels", {})) - {"background", "ignore"}:
+        raise ValueError(
+            f"labels in {name} must name the background and at least one structure, got {dataset_json.get('labels')}. "
+            "Add e.g. {'background': 0, 'femoral_cartilage': 1}."
         )
 
 
@@ -45,9 +50,6 @@ def dilation_rates(edges: Sequence[int]) -> list[list[int]]:
     These are DeepLab's proportions: an edge of 24 gives 6, 12, 18. Along an axis of edge e a rate is at least 1 and at
     most e - 1, so that the outer taps see the map and not only padding; an edge of 1 gives 1.
 
-    Args:
-        edges: The map's shape in voxels, one entry per axis.
-
     Returns:
         One list per branch with one rate per axis, smallest first; equal branches occur once.
     """
@@ -57,11 +59,7 @@ def dilation_rates(edges: Sequence[int]) -> list[list[int]]:
 
 
 def bottleneck_edges(patch_size: Sequence[int], strides: Sequence[Sequence[int]]) -> list[int]:
-    """Shape in voxels of the last stage's map.
-
-    Raises:
-        ValueError: The strides do not divide the patch.
-    """
+    """Shape in voxels of the last stage's map; a ValueError where the strides do not divide the patch."""
     divisor = [math.prod(stage[axis] for stage in strides) for axis in range(len(patch_size))]
     if any(p % d for p, d in zip(patch_size, divisor, strict=True)):
         raise ValueError(
@@ -81,12 +79,6 @@ def translate_architecture(configuration: Mapping[str, Any]) -> dict[str, Any]:
     Args:
         configuration: A configuration of a plans file with its inheritance resolved: `patch_size` in voxels and the
             `architecture` of a U-Net (PlainConvUNet, ResidualEncoderUNet or similar). Not changed.
-
-    Returns:
-        `network_class_name`, `arch_kwargs` with every argument written out, `_kw_requires_import`.
-
-    Raises:
-        ValueError: The architecture is not a U-Net with strides, or the strides do not fit the patch.
     """
     source = configuration["architecture"]
     kwargs = source["arch_kwargs"]
@@ -98,33 +90,24 @@ def translate_architecture(configuration: Mapping[str, Any]) -> dict[str, Any]:
         )
     n_stages = kwargs["n_stages"]
     if n_stages < 2:
-        raise ValueError(
-            f"n_stages must be at least 2, got {n_stages}. These images are too small to be pooled by a U-Net."
-        )
+        raise ValueError(f"n_stages must be at least 2, got {n_stages}. These images are too small for a U-Net.")
     for key in ("features_per_stage", "kernel_sizes", "strides"):
         if len(kwargs[key]) != n_stages:
             raise ValueError(f"{key} must have n_stages = {n_stages} entries, got {len(kwargs[key])}. Fix the plan.")
     edges = bottleneck_edges(configuration["patch_size"], kwargs["strides"])
-    is_residual = "n_conv_per_stage" not in kwargs
+    blocks = {"n_conv_per_stage": [2] * n_stages, "n_conv_per_stage_decoder": [2] * (n_stages - 1)}
+    if "n_conv_per_stage" in kwargs:  # not a residual network
+        blocks = {key: kwargs[key] for key in blocks}
+    kept = {key: kwargs[key] for key in ("dropout_op", "dropout_op_kwargs", "nonlin", "nonlin_kwargs")}
+    norm = "batchnorm.BatchNorm2d" if len(edges) == 2 else "instancenorm.InstanceNorm3d"
     return {
         "network_class_name": NETWORK_CLASS_NAME,
         "arch_kwargs": {
-            **{key: deepcopy(kwargs[key]) for key in TOPOLOGY},
-            "n_conv_per_stage": [2] * n_stages if is_residual else deepcopy(kwargs["n_conv_per_stage"]),
-            "n_conv_per_stage_decoder": (
-                [2] * (n_stages - 1) if is_residual else deepcopy(kwargs["n_conv_per_stage_decoder"])
-            ),
+            **deepcopy({key: kwargs[key] for key in TOPOLOGY} | blocks),
             "conv_bias": kwargs["conv_bias"],
-            "norm_op": (
-                "torch.nn.modules.batchnorm.BatchNorm2d"
-                if len(edges) == 2
-                else "torch.nn.modules.instancenorm.InstanceNorm3d"
-            ),
+            "norm_op": f"torch.nn.modules.{norm}",
             "norm_op_kwargs": {"eps": 1e-5, "affine": True},
-            "dropout_op": kwargs["dropout_op"],
-            "dropout_op_kwargs": deepcopy(kwargs["dropout_op_kwargs"]),
-            "nonlin": kwargs["nonlin"],
-            "nonlin_kwargs": deepcopy(kwargs["nonlin_kwargs"]),
+            **deepcopy(kept),
             "nonlin_first": kwargs.get("nonlin_first", False),
             "pointwise_nonlin": "torch.nn.Hardswish",
             "pointwise_nonlin_kwargs": None,
@@ -151,9 +134,6 @@ def translate_plans(plans: Mapping[str, Any], trained: Mapping[str, Any] | None 
         trained: The plans saved with a trained model of the same name; None where there is none. A configuration with
             the same patch and topology there gets the network recorded there instead of a new translation, so that a
             resumed training and the next fold get the network of the folds before, whatever this version translates to.
-
-    Raises:
-        ValueError: A configuration cannot be translated; the message begins with the configuration's name.
     """
     refuse_later_plans(plans)
     planned = _resolved_configurations(plans)

@@ -18,7 +18,7 @@ from torch._dynamo import OptimizedModule
 from torch.nn.parallel import DistributedDataParallel
 
 from nnunet_eas.cpu import accelerate, keep_freed_memory
-from nnunet_eas.plans.translation import architecture_differences, translate_plans
+from nnunet_eas.plans.translation import architecture_differences, check_structures, translate_plans
 from nnunet_eas.trainer.interruptible import Interruptible
 from nnunet_eas.trainer.progress_bar import ProgressBar
 
@@ -129,11 +129,7 @@ def _check_surroundings(dataset_json: dict[str, Any], device: torch.device) -> N
     for variable in (nnUNet_preprocessed, nnUNet_results):
         if not variable.is_set():
             raise RuntimeError(f"{variable.env_var_name} must be set to a folder, got nothing. Run nnunet-eas doctor.")
-    if not set(dataset_json.get("labels", {})) - {"background", "ignore"}:
-        raise ValueError(
-            "labels in dataset.json must name the background and at least one structure, got "
-            f"{dataset_json.get('labels')}. Add e.g. {{'background': 0, 'femoral_cartilage': 1}}."
-        )
+    check_structures(dataset_json)
 
 
 def _unwrapped(network: nn.Module) -> nn.Module:

@@ -103,7 +103,7 @@ def test_a_topology_is_run_once_for_all_patches_batches_and_rates(architecture, 
     budget = MemoryBudget(4, dataset())
     for patch in ((1024, 768), (320, 192), SLICES[0]):
         budget.samples_that_fit(architecture((patch, SLICES[1])), patch)
-        budget.count(architecture((patch, SLICES[1])), patch, 7)
+        budget.step(architecture((patch, SLICES[1]))).memory(patch, 7)
     assert len(runs) == 1
     budget.samples_that_fit(architecture(TINY), TINY[0])
     assert len(runs) == 2
@@ -128,7 +128,9 @@ def test_a_count_is_of_the_datasets_channels_and_outputs(architecture, topology,
     budget = MemoryBudget(8, dataset(**more))
     if len(patch) == 3:  # a cascade's second stage gets one channel for each of the first one's three structures
         expected = {**expected, "input_channels": expected["input_channels"] + 3}
-    assert budget.count(built, patch, 2) == training_step_memory(built, patch_size=patch, batch_size=2, **expected)
+    assert budget.step(built).memory(patch, 2) == training_step_memory(
+        built, patch_size=patch, batch_size=2, **expected
+    )
 
 
 def test_more_classes_and_channels_leave_fewer_samples(architecture):
@@ -142,4 +144,5 @@ def test_more_classes_and_channels_leave_fewer_samples(architecture):
 def test_old_names_for_channels_are_known(architecture):
     old = {"labels": CLASSES, "modality": {"0": "MR", "1": "MR"}}
     built, patch = architecture(TINY), TINY[0]
-    assert MemoryBudget(1, old).count(built, patch, 2) == MemoryBudget(1, dataset(channels=2)).count(built, patch, 2)
+    steps = [MemoryBudget(1, json).step(built) for json in (old, dataset(channels=2))]
+    assert steps[0].memory(patch, 2) == steps[1].memory(patch, 2)
