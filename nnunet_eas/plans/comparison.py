@@ -29,15 +29,7 @@ def compare_plans(
 ) -> Iterator[Comparison]:
     """Summarises plans as EASUNetTrainer trains them, beside nnU-Net's default plans where those exist.
 
-    Args:
-        dataset_id: Id of a planned dataset.
-        plans_name: Name of the plans.
-        configurations: Names of configurations. None: all.
-        drawings: Folder for one drawing of each network, made where it is missing. None draws nothing.
-
-    Raises:
-        FileNotFoundError: The dataset has no plans of this name.
-        ValueError: The plans lack a configuration, or come from a later version.
+    `configurations` None is all; each network is drawn into the folder `drawings`, which is made where it is missing.
     """
     name = dataset_name(dataset_id)
     folder = Path(str(nnUNet_preprocessed)) / name

@@ -22,8 +22,7 @@ from nnunet_eas.support.files import read_json, replacing
 
 CONFIGURATIONS = ("2d", "3d_fullres", "3d_lowres", "3d_cascade_fullres")
 
-NNUNET_FILES = ("dataset", "dataset_fingerprint", "splits_final")
-"""nnU-Net's own JSON files in the folder of the plans."""
+NNUNET_FILES = ("dataset", "dataset_fingerprint", "splits_final")  # nnU-Net's own, in the folder of the plans
 
 
 class ImagesTooSmallError(ValueError):
@@ -69,8 +68,7 @@ class EASUNetPlanner(ExperimentPlanner):
         >>> plans["configurations"]["3d_fullres"]["patch_size"]
     """
 
-    requested_configurations: Sequence[str] = ()
-    """Configurations that a user asked for by name; checked before a plans file is written."""
+    requested_configurations: Sequence[str] = ()  # by a user, by name; checked before a plans file is written
 
     def __init__(
         self,
@@ -81,10 +79,10 @@ class EASUNetPlanner(ExperimentPlanner):
         overwrite_target_spacing: list[float] | None = None,
         suppress_transpose: bool = False,
     ) -> None:
-        if not (math.isfinite(gpu_memory_target_in_gb) and gpu_memory_target_in_gb > 0):
+        target_gb = gpu_memory_target_in_gb
+        if not 0 < target_gb < math.inf:
             raise ValueError(
-                "gpu_memory_target_in_gb (-gpu_memory_target) must be positive, got "
-                f"{gpu_memory_target_in_gb}. Give gigabytes."
+                f"gpu_memory_target_in_gb (-gpu_memory_target) must be positive, got {target_gb}. Give gigabytes."
             )
         if not plans_name or Path(plans_name).name != plans_name or plans_name in NNUNET_FILES:
             raise ValueError(
@@ -93,14 +91,8 @@ class EASUNetPlanner(ExperimentPlanner):
             )
         check_spacing("overwrite_target_spacing", overwrite_target_spacing)
         check_files(maybe_convert_to_dataset_name(dataset_name_or_id))
-        super().__init__(
-            dataset_name_or_id,
-            gpu_memory_target_in_gb,
-            preprocessor_name,
-            plans_name,
-            overwrite_target_spacing,
-            suppress_transpose,
-        )
+        rest = preprocessor_name, plans_name, overwrite_target_spacing, suppress_transpose
+        super().__init__(dataset_name_or_id, target_gb, *rest)
         for identifier, spacing in zip(self.dataset, self.dataset_fingerprint["spacings"], strict=False):
             check_spacing(f"spacing of {identifier}", spacing)
         self.preprocessed_folder = Path(str(nnUNet_preprocessed)) / self.dataset_name
@@ -119,8 +111,8 @@ class EASUNetPlanner(ExperimentPlanner):
         # reference_batch` samples. With these references an estimate of 1 / n means that n samples fit.
         self.UNet_reference_val_2d = self.UNet_reference_val_3d = 1.0
         self.UNet_reference_val_corresp_bs_2d = self.UNet_reference_val_corresp_bs_3d = 1
-        self.UNet_reference_val_corresp_GB = gpu_memory_target_in_gb
-        self.budget = MemoryBudget(gpu_memory_target_in_gb, self.dataset_json)
+        self.UNet_reference_val_corresp_GB = target_gb
+        self.budget = MemoryBudget(target_gb, self.dataset_json)
 
     def static_estimate_VRAM_usage(  # nnU-Net's name; static there
         self,
@@ -131,11 +123,7 @@ class EASUNetPlanner(ExperimentPlanner):
         arch_kwargs: dict[str, Any],
         arch_kwargs_req_import: Sequence[str],
     ) -> float:
-        """Estimates 1 / the number of samples that fit, infinity for none; nnU-Net makes a batch of it.
-
-        Raises:
-            ValueError: The patch has become so small that the network has fewer than two stages.
-        """
+        """Estimates 1 / the number of samples that fit, infinity for none; nnU-Net makes a batch of it."""
         if arch_kwargs["n_stages"] < 2 or min(patch_size) < 1:
             self._give_up()
         patch_size = [int(i) for i in patch_size]
@@ -174,9 +162,6 @@ class EASUNetPlanner(ExperimentPlanner):
 
         Differs from nnU-Net: of the existing file only a user's own configurations are kept, not those of nnU-Net's
         four names that the new plan lacks.
-
-        Raises:
-            ValueError: No configuration can be planned, or a requested one does not exist.
         """
         configurations = plans["configurations"]
         left_out = [name for name, plan in configurations.items() if "left_out" in plan]
@@ -189,11 +174,8 @@ class EASUNetPlanner(ExperimentPlanner):
         old = self._existing_plans().get("configurations", {})
         custom = _with_their_parents({k: v for k, v in old.items() if k not in CONFIGURATIONS}, configurations)
         self._check_request([*configurations, *custom], reasons)
-        plans["nnunet_eas"] = {
-            "plans_format": PLANS_FORMAT,
-            "gpu_memory_target_in_gb": float(self.UNet_vram_target_GB),
-            "reserved": RESERVED,
-        }
+        target = float(self.UNet_vram_target_GB)
+        plans["nnunet_eas"] = {"plans_format": PLANS_FORMAT, "gpu_memory_target_in_gb": target, "reserved": RESERVED}
         recursive_fix_for_json_export(plans)
         for name, decision in reuse_preprocessed_data(plans, self.preprocessed_folder, list(self.dataset)):
             print(f"{name}: {decision}")
@@ -210,7 +192,7 @@ class EASUNetPlanner(ExperimentPlanner):
     def _check_request(self, available: Sequence[str], reasons: str) -> None:
         requested = self.requested_configurations
         unknown = [name for name in requested if name not in (*CONFIGURATIONS, *available)]
-        if unknown or (requested and not set(requested) & set(available)):  # as in nnU-Net, not all need to exist
+        if unknown or (requested and not {*requested} & {*available}):  # as in nnU-Net, not all need to exist
             raise ValueError(
                 f"configurations (-c) must be those of {self.plans_identifier} for {self.dataset_name}, got "
                 f"{' '.join(unknown or requested)}. There {'are' if len(available) > 1 else 'is'} "

@@ -27,13 +27,8 @@ def reuse_preprocessed_data(
 ) -> Iterator[tuple[str, str]]:
     """Makes configurations use the data of nnUNetPlans, where those are complete and what preprocessing would give.
 
-    Args:
-        plans: The new plans; the `data_identifier` of a configuration may change.
-        folder: The dataset's folder in nnUNet_preprocessed.
-        case_identifiers: All training cases.
-
-    Yields:
-        The name of a configuration and the decision, as a text to print.
+    The `data_identifier` of a configuration in `plans` may change. `folder` is the dataset's in nnUNet_preprocessed.
+    Yields the name of a configuration and the decision, as a text to print.
     """
     try:
         default = json.loads((folder / f"{DEFAULT_PLANS}.json").read_text(encoding="utf-8"))
@@ -52,9 +47,9 @@ def reuse_preprocessed_data(
         fault = _first_fault(folder / other["data_identifier"], configuration, plans, case_identifiers)
         if fault:
             yield name, f"data of its own, those of {DEFAULT_PLANS} cannot be used: {fault}"
-            continue
-        configuration["data_identifier"] = other["data_identifier"]
-        yield name, f"the preprocessed data of {DEFAULT_PLANS} are reused unchanged"
+        else:
+            configuration["data_identifier"] = other["data_identifier"]
+            yield name, f"the preprocessed data of {DEFAULT_PLANS} are reused unchanged"
 
 
 def _first_fault(
@@ -62,12 +57,11 @@ def _first_fault(
 ) -> str | None:
     if not folder.is_dir() or not any(folder.iterdir()):
         return "not preprocessed"
-    dataset_class = infer_dataset_class(str(folder))
-    present = set(dataset_class.get_identifiers(str(folder)))
+    dataset = infer_dataset_class(str(folder))(str(folder))
+    present = set(dataset.identifiers)
     unknown = sorted(present - set(case_identifiers))
     if unknown:
         return f"{unknown[0]} is not a case of the dataset"
-    dataset = dataset_class(str(folder))
     for identifier in case_identifiers:
         if identifier not in present or not (folder / f"{identifier}.pkl").is_file():
             return f"{identifier} is missing"
@@ -75,17 +69,11 @@ def _first_fault(
             data, seg, _, properties = dataset.load_case(identifier)  # opens the files, reads no voxels
         except (OSError, RuntimeError, ValueError, EOFError, pickle.UnpicklingError):
             return f"{identifier} cannot be read"
-        expected = _resampled_shape(properties, configuration["spacing"], plans["transpose_forward"])
+        spacing = [properties["spacing"][axis] for axis in plans["transpose_forward"]]
+        # 2d does not resample across slices
+        target = np.array([*spacing[: 3 - len(configuration["spacing"])], *configuration["spacing"]])
+        shape = compute_new_shape(properties["shape_after_cropping_and_before_resampling"], spacing, target)
+        expected = tuple(int(i) for i in shape)
         if tuple(data.shape[1:]) != expected or tuple(seg.shape[1:]) != expected:
             return f"{identifier} has shape {tuple(data.shape[1:])} there, not {expected}"
     return None
-
-
-def _resampled_shape(
-    properties: Mapping[str, Any], target: Sequence[float], transpose_forward: Sequence[int]
-) -> tuple[int, ...]:
-    spacing = [properties["spacing"][axis] for axis in transpose_forward]
-    if len(target) < len(spacing):  # 2d does not resample across slices
-        target = [spacing[0], *target]
-    shape = properties["shape_after_cropping_and_before_resampling"]
-    return tuple(int(i) for i in compute_new_shape(shape, spacing, np.array(target)))

@@ -17,12 +17,7 @@ PROCESSES = {"2d": 8, "3d_fullres": 4, "3d_lowres": 8}  # nnU-Net's defaults; 4 
 
 
 def dataset_name(dataset_id: int) -> str:
-    """The name DatasetXXX_NAME of the one dataset with this id.
-
-    Raises:
-        RuntimeError: nnU-Net's folders are not set.
-        ValueError: No dataset has this id, or several have.
-    """
+    """The name DatasetXXX_NAME of the one dataset with this id."""
     for variable in (nnUNet_raw, nnUNet_preprocessed):
         if not variable.is_set():
             raise RuntimeError(f"{variable.env_var_name} must be set to a folder, got nothing. Run nnunet-eas doctor.")
@@ -46,26 +41,12 @@ def plan_experiment(
 ) -> dict[str, Any]:
     """Plans a dataset with EASUNetPlanner, writes the plans file and returns its content.
 
-    Args:
-        dataset_id: Id of a dataset with a fingerprint.
-        gpu_memory_target_in_gb: Memory that a training may take, in units of 10^9 bytes.
-        preprocessor_name: Class name of nnU-Net's preprocessor.
-        overwrite_target_spacing: Spacing of 3d_fullres in mm, in the images' axis order. None: the dataset's.
-        plans_name: Name of the plans file.
-        configurations: Configurations that the plans must know; checked before anything is written.
-
-    Raises:
-        ValueError, FileNotFoundError, RuntimeError: As EASUNetPlanner; or a configuration does not exist.
+    Arguments as of EASUNetPlanner; the plans must know `configurations`, which is checked before anything is written.
     """
     dataset_name(dataset_id)
+    spacing = None if overwrite_target_spacing is None else [float(i) for i in overwrite_target_spacing]
     with _error_in_one_line():
-        planner = EASUNetPlanner(
-            dataset_id,
-            gpu_memory_target_in_gb,
-            preprocessor_name,
-            plans_name,
-            None if overwrite_target_spacing is None else [float(i) for i in overwrite_target_spacing],
-        )
+        planner = EASUNetPlanner(dataset_id, gpu_memory_target_in_gb, preprocessor_name, plans_name, spacing)
         planner.requested_configurations = configurations
         plans: dict[str, Any] = planner.plan_experiment()
     return plans
@@ -84,22 +65,11 @@ def plan_and_preprocess(
     show_progress_bar: bool = True,
     **planning: Any,
 ) -> None:
-    """Extracts fingerprints, plans and preprocesses, as nnUNetv2_plan_and_preprocess.
+    """Extracts fingerprints, plans and preprocesses, as nnUNetv2_plan_and_preprocess and with its arguments.
 
-    Args:
-        dataset_ids: Ids of datasets; all are checked before the first one is processed.
-        configurations: Configurations to preprocess. None: 2d, 3d_fullres and 3d_lowres.
-        num_processes: One number for all configurations, or one for each. None: nnU-Net's defaults.
-        num_processes_fingerprint: Processes for the fingerprint.
-        verify_dataset_integrity: Check the dataset first.
-        clean: Extract an existing fingerprint anew.
-        no_preprocessing: Stop after planning.
-        verbose: As in nnU-Net.
-        show_progress_bar: As in nnU-Net.
-        **planning: Keyword arguments of `plan_experiment`.
-
-    Raises:
-        ValueError, FileNotFoundError, RuntimeError: As `plan_experiment`; or a number of processes is below 1.
+    All datasets are checked before the first one is processed. `configurations` None is 2d, 3d_fullres and 3d_lowres;
+    `num_processes` is one number for all, or one for each, None for nnU-Net's defaults; `planning` are keyword
+    arguments of `plan_experiment`.
     """
     for name, numbers in (
         ("num_processes (-np)", num_processes or [1]),
@@ -109,6 +79,7 @@ def plan_and_preprocess(
             raise ValueError(f"{name} must be at least 1, got {min(numbers)}. Give a number of processes.")
     for dataset_id in dataset_ids:
         dataset_name(dataset_id)
+    shown = {"verbose": verbose, "show_progress_bar": show_progress_bar}
     for dataset_id in dataset_ids:
         print("Fingerprint extraction...")
         with _error_in_one_line():
@@ -117,28 +88,20 @@ def plan_and_preprocess(
                 num_processes=num_processes_fingerprint,
                 check_dataset_integrity=verify_dataset_integrity,
                 clean=clean,
-                verbose=verbose,
-                show_progress_bar=show_progress_bar,
+                **shown,
             )
         print("Experiment planning...")
         plans = plan_experiment(dataset_id, configurations=configurations or (), **planning)
         if not no_preprocessing:
             print("Preprocessing...")
-            preprocess(
-                dataset_id,
-                plans,
-                configurations=configurations or CONFIGURATIONS[:3],
-                num_processes=num_processes,
-                verbose=verbose,
-                show_progress_bar=show_progress_bar,
-            )
+            preprocess(dataset_id, plans, configurations=configurations, num_processes=num_processes, **shown)
 
 
 def preprocess(
     dataset_id: int,
     plans: dict[str, Any],
     *,
-    configurations: Sequence[str] = CONFIGURATIONS[:3],
+    configurations: Sequence[str] | None = None,
     num_processes: Sequence[int] | None = None,
     verbose: bool = False,
     show_progress_bar: bool = True,
@@ -147,10 +110,8 @@ def preprocess(
 
     nnU-Net's own preprocessing would delete the folder of those data and write it anew. `plans` is the content of the
     plans file; the other arguments are those of `plan_and_preprocess`.
-
-    Raises:
-        ValueError: `num_processes` has another length than `configurations`.
     """
+    configurations = configurations or CONFIGURATIONS[:3]
     processes = list(num_processes or [PROCESSES.get(name, 4) for name in configurations])
     if len(processes) == 1:
         processes *= len(configurations)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any, NamedTuple
 
@@ -52,13 +52,7 @@ class ConfigurationSummary:
 
 
 def summarise(plans: Mapping[str, Any], configuration: str, dataset_json: Mapping[str, Any]) -> ConfigurationSummary:
-    """Counts a configuration's size, cost and memory on the meta device, without making a weight.
-
-    Args:
-        plans: Content of a plans file, of any U-Net that nnU-Net can plan.
-        configuration: Name of one of its configurations.
-        dataset_json: Content of the dataset's dataset.json.
-    """
+    """Counts the size, cost and memory of any U-Net that nnU-Net can plan, on the meta device, without its weights."""
     manager = PlansManager(dict(plans))
     planned = manager.get_configuration(configuration)
     architecture = planned.configuration["architecture"]
@@ -67,21 +61,26 @@ def summarise(plans: Mapping[str, Any], configuration: str, dataset_json: Mappin
     channels = determine_num_input_channels(manager, planned, dict(dataset_json))
     outputs = labels.num_segmentation_heads
 
+    shape, stages = patch_size, []
+    kwargs = architecture["arch_kwargs"]
+    topology = zip(kwargs["features_per_stage"], kwargs["kernel_sizes"], kwargs["strides"], strict=True)
+    for features, kernel, stride in topology:
+        shape = tuple(-(-edge // step) for edge, step in zip(shape, stride, strict=True))
+        stages.append(Stage(shape, features, tuple(kernel), tuple(stride)))
     network = network_on_meta(architecture, channels, outputs, deep_supervision=False)
     with torch.no_grad(), FlopCounterMode(display=False) as counter:
         network(torch.empty(1, channels, *patch_size, device="meta"))
-    median = manager.original_median_shape_after_transp
-    spacing_factor = [
-        a / b for a, b in zip(manager.original_median_spacing_after_transp[-len(patch_size) :], planned.spacing)
-    ]
-    voxels = math.prod(median) * math.prod(spacing_factor) * dataset_json["numTraining"] * TRAINING_SHARE
+    spacing = manager.original_median_spacing_after_transp[-len(patch_size) :]
+    resampling = math.prod(a / b for a, b in zip(spacing, planned.spacing, strict=True))
+    median = math.prod(manager.original_median_shape_after_transp)
+    voxels = median * resampling * dataset_json["numTraining"] * TRAINING_SHARE
     return ConfigurationSummary(
         network=architecture["network_class_name"].rsplit(".", 1)[-1],
         patch_size=patch_size,
         spacing=tuple(planned.spacing),
         batch_size=planned.batch_size,
-        stages=tuple(_stages(patch_size, architecture["arch_kwargs"])),
-        dilations=architecture["arch_kwargs"].get("dilations"),
+        stages=tuple(stages),
+        dilations=kwargs.get("dilations"),
         input_channels=channels,
         num_outputs=outputs,
         parameters=sum(parameter.numel() for parameter in network.parameters()),
@@ -96,13 +95,3 @@ def summarise(plans: Mapping[str, Any], configuration: str, dataset_json: Mappin
         ),
         steps_per_pass=math.ceil(voxels / (planned.batch_size * math.prod(patch_size))),
     )
-
-
-def _stages(patch_size: Sequence[int], kwargs: Mapping[str, Any]) -> list[Stage]:
-    shape, stages = tuple(patch_size), []
-    for channels, kernel, stride in zip(
-        kwargs["features_per_stage"], kwargs["kernel_sizes"], kwargs["strides"], strict=True
-    ):
-        shape = tuple(-(-edge // step) for edge, step in zip(shape, stride, strict=True))
-        stages.append(Stage(shape, channels, tuple(kernel), tuple(stride)))
-    return stages

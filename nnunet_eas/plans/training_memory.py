@@ -25,9 +25,9 @@ from torch import nn
 from nnunet_eas.plans.allocations import Allocations, Autocast, kept_bytes
 from nnunet_eas.plans.translation import bottleneck_edges
 
+# batch and edges of the coarsest map; no number of channels is a multiple of the batch, or of all edges
 PRIME_BATCH = 10007
 PRIME_EDGES = {2: (101, 103), 3: (11, 13, 17)}
-"""Edges of the coarsest map. No number of channels is a multiple of all of them, or of the batch."""
 
 
 @dataclass(frozen=True)
@@ -52,7 +52,7 @@ class TrainingStep:
     keeps less than an eager one.
 
     Args:
-        architecture: As a plan records it: `network_class_name`, `arch_kwargs`, `_kw_requires_import`.
+        architecture: As a plan records it.
         input_channels: Channels of the network's input.
         num_outputs: Channels of its output.
         has_regions: Region-based training: binary cross entropy and one target map for each region.
@@ -64,8 +64,8 @@ class TrainingStep:
         architecture: Mapping[str, Any],
         input_channels: int,
         num_outputs: int,
-        has_regions: bool = False,
-        precision: torch.dtype = torch.float16,
+        has_regions: bool,
+        precision: torch.dtype,
     ) -> None:
         self._strides = architecture["arch_kwargs"]["strides"]
         deep_supervision = len(self._strides) > 2
@@ -110,11 +110,7 @@ class TrainingStep:
         return np.stack([size * ~(of_maps | of_samples), size * of_samples // PRIME_BATCH, size * of_maps // map_size])
 
     def memory(self, patch_size: Sequence[int], batch_size: int) -> StepMemory:
-        """The bytes for a patch in voxels and a batch.
-
-        Raises:
-            ValueError: The strides do not divide the patch.
-        """
+        """The bytes for a patch in voxels, which the strides must divide, and a batch."""
         amounts = np.array([1, batch_size, batch_size * math.prod(bottleneck_edges(patch_size, self._strides))])
         return StepMemory(
             weights=self._weights,
@@ -196,11 +192,8 @@ def segmentation_targets(
 def segmentation_loss(n_outputs: int, has_regions: bool) -> nn.Module:
     """The trainer's loss for a list of outputs: CE (regions: BCE) and Dice, with deep supervision's weights."""
     dice = {"batch_dice": True, "do_bg": has_regions, "smooth": 1e-5, "ddp": False}
-    loss = (
-        DC_and_BCE_loss({}, dice, dice_class=MemoryEfficientSoftDiceLoss)
-        if has_regions
-        else DC_and_CE_loss(dice, {}, dice_class=MemoryEfficientSoftDiceLoss)
-    )
+    loss_class, options = (DC_and_BCE_loss, ({}, dice)) if has_regions else (DC_and_CE_loss, (dice, {}))
+    loss = loss_class(*options, dice_class=MemoryEfficientSoftDiceLoss)
     # nnU-Net gives the lowest output the weight 0 and skips it
     weights = [1 / 2**i for i in range(max(1, n_outputs - 1))] + [0] * (n_outputs > 1)
     return DeepSupervisionWrapper(loss, weights)
