@@ -21,7 +21,7 @@ COLOURS = {"encoder": "#0072B2", "decoder": "#009E73", "EAS module": "#E69F00", 
 HATCHES = {"separable": "", "full": "/////"}  # block kinds differ by more than a colour
 
 DPI = 200
-FONT_SIZE = 9
+FONT = {"fontsize": 9, "fontfamily": "DejaVu Sans", "linespacing": 1.15, "va": "center"}
 # inches
 CHARACTER = 0.08  # more than the mean width of a character of this font, bold ones included
 LINE = 0.165
@@ -41,19 +41,9 @@ def draw_network(
     title: str,
     path: Path,
 ) -> None:
-    """Draws the EAS U-Net of a plan: stages, EAS module, heads and output fusion with their sizes.
+    """Draws the EAS U-Net of a plan as a PNG: stages, EAS module, heads and output fusion with their sizes.
 
-    Args:
-        architecture: As a plan records it: network_class_name, arch_kwargs, _kw_requires_import.
-        patch_size: In voxels, one entry per axis.
-        input_channels: Channels of the image.
-        num_outputs: Channels of the prediction.
-        title: Text above the figure.
-        path: PNG file to write; replaced where it exists.
-
-    Raises:
-        FileNotFoundError: The folder of `path` does not exist.
-        ValueError: The architecture is not an EAS U-Net, or does not fit the patch.
+    `architecture` is as a plan records it, and `patch_size` in voxels. A file at `path` is replaced.
     """
     if not path.parent.is_dir():
         raise FileNotFoundError(f"path must lie in an existing folder, got {path}. Create {path.parent} first.")
@@ -125,9 +115,9 @@ class _Drawing:
             y_legend += (len(lines) + 0.5) * LINE
 
     def text(self, x: float, y: float, text: str, ha: str = "center", bold: bool = False, rotation: int = 0) -> None:
-        style: dict[str, Any] = {"fontsize": FONT_SIZE, "fontfamily": "DejaVu Sans", "linespacing": 1.15}
-        style |= {"ha": ha, "va": "center", "fontweight": "bold" if bold else "normal", "rotation": rotation}
-        self.axes.text(x, y, text, parse_math=False, **style)  # a title may hold dollar signs
+        weight = "bold" if bold else "normal"
+        # a title may hold dollar signs
+        self.axes.text(x, y, text, FONT, ha=ha, fontweight=weight, rotation=rotation, parse_math=False)
 
     def box(
         self,
@@ -164,16 +154,14 @@ class _Drawing:
 
     def draw_stages(self) -> None:
         described, half = self.described, self.stage_width / 2
-        columns = ("encoder", self.x_encoder, described.encoder), ("decoder", self.x_decoder, described.decoder)
-        for name, x, stages in columns:
-            self.text(x - half, self.rows[0] - BOX / 2 - 0.12, name, ha="left", bold=True)
+        encoder, decoder, first = self.x_encoder, self.x_decoder, self.rows[0] - BOX / 2
+        for name, x, stages in (("encoder", encoder, described.encoder), ("decoder", decoder, described.decoder)):
+            self.text(x - half, first - 0.12, name, ha="left", bold=True)
             for y, stage in zip(self.rows, stages):
                 self.box(x, y, self.stage_width, BOX, colour=COLOURS[name])
                 for i, line in enumerate(stage.lines):
                     self.text(x, y - 0.32 + i * LINE, line, bold=i == 0)
                 self.blocks(x, y + 0.3, stage.blocks)
-
-        encoder, decoder, first = self.x_encoder, self.x_decoder, self.rows[0] - BOX / 2
         self.box(encoder, self.y_top, self.stage_width, SMALL_BOX, described.input)
         self.arrow((encoder, self.y_top + SMALL_BOX / 2), (encoder, first))
         self.text(encoder + 0.1, first - GAP / 2, f"first block:\n{described.first_block}", ha="left")

@@ -45,7 +45,7 @@ class Description(NamedTuple):
 def describe_network(
     architecture: Mapping[str, Any], *, patch_size: Sequence[int], input_channels: int, num_outputs: int
 ) -> Description:
-    """Describes a network; arguments and errors as in `nnunet_eas.plans.drawing.draw_network`."""
+    """Describes a network; arguments as in `nnunet_eas.plans.drawing.draw_network`."""
     if not names_eas_unet(architecture):
         raise ValueError(
             f"architecture must be an EAS U-Net, got {architecture['network_class_name']}. "
@@ -56,50 +56,47 @@ def describe_network(
     n, dim = kwargs["n_stages"], len(patch_size)
     if n < 2:
         raise ValueError(f"n_stages must be at least 2, got {n}. A U-Net needs a stage to skip over.")
-    features = _per_stage("features_per_stage", kwargs["features_per_stage"], n)
-    strides = _per_axis("strides", _per_stage("strides", kwargs["strides"], n), dim)
-    kernels = _per_axis("kernel_sizes", _per_stage("kernel_sizes", kwargs["kernel_sizes"], n), dim)
+    features = _per_stage(kwargs, "features_per_stage", n)
+    strides = _per_axis("strides", _per_stage(kwargs, "strides", n), dim)
+    kernels = _per_axis("kernel_sizes", _per_stage(kwargs, "kernel_sizes", n), dim)
     bottleneck_edges(patch_size, strides)  # the whole network first: its error names the patch that would fit
     sizes = [_times(bottleneck_edges(patch_size, strides[: s + 1])) for s in range(n)]
 
     def stages(n_conv: Sequence[int]) -> list[Stage]:
+        topology = zip(sizes, features, n_conv, kernels, strict=False)  # a decoder lacks the last stage
         return [
-            Stage(
-                [sizes[s], _count(features[s], "channel"), f"{_count(blocks, 'block')}, {_times(kernels[s])}"],
-                [kwargs["block"]] * blocks,
-            )
-            for s, blocks in enumerate(n_conv)
+            Stage([size, _count(f, "channel"), f"{_count(c, 'block')}, {_times(kernel)}"], [kwargs["block"]] * c)
+            for size, f, c, kernel in topology
         ]
 
     first_block = kwargs["stem"] if kwargs["block"] == "separable" else "full"
-    encoder = stages(_per_stage("n_conv_per_stage", kwargs["n_conv_per_stage"], n))
+    encoder = stages(_per_stage(kwargs, "n_conv_per_stage", n))
     encoder[0].blocks[0] = first_block
-    eas_module = _describe_eas_module(kwargs, features[-1], kernels[-1], sizes[-1]) if kwargs["eas_module"] else None
-    decoder_blocks = _per_stage("n_conv_per_stage_decoder", kwargs["n_conv_per_stage_decoder"], n - 1)
-    resize = [f"{'bilinear' if dim == 2 else 'trilinear'} resize,", "concatenate, 1x1"]
-    kinds = {first_block, kwargs["block"]} | ({kwargs["dilated_block"]} if eas_module else set())
+    kinds, eas_module = {first_block, kwargs["block"]}, None
+    if kwargs["eas_module"]:
+        kinds.add(kwargs["dilated_block"])
+        rates = _per_axis("dilations", (1, 2, 3) if kwargs["dilations"] is None else kwargs["dilations"], dim)
+        rates = [rate if len(set(rate)) > 1 else rate[:1] for rate in rates]
+        eas_module = EASModuleFacts(
+            title=f"EAS module: {sizes[-1]}, {_count(features[-1], 'channel')}",
+            dilated=[[f"{_times(kernels[-1])}, rate {_times(rate)}", kwargs["dilated_block"]] for rate in rates],
+            pooled_behind_norm="InstanceNorm" in _class_name(kwargs["norm_op"]),  # as in EASModule
+        )
+    pooling = "max pooling" if kwargs["pool"] == "max" else "strided convolution"
+    resize = [f"{'bilinear' if dim == 2 else 'trilinear'} resize,", "concatenate, 1x1"] if n > 2 else ["1x1"]
     outputs = _count(num_outputs, "channel")
     return Description(
         input=["input", _count(input_channels, "channel"), sizes[0]],
         first_block=first_block,
         encoder=encoder,
-        down=[_pooling(kwargs["pool"], stride) for stride in strides[1:]],
+        down=[f"{pooling}\nstride {_times(s)}" if math.prod(s) > 1 else "no pooling" for s in strides[1:]],
         eas_module=eas_module,
         up=[f"transposed convolution\nstride {_times(stride)}" for stride in strides[1:]],
-        decoder=stages(decoder_blocks[::-1]),
+        decoder=stages(_per_stage(kwargs, "n_conv_per_stage_decoder", n - 1)[::-1]),
         head=["1x1", outputs],
-        fusion=["output fusion", *(resize if n > 2 else ["1x1"])] if kwargs["output_fusion"] else None,
+        fusion=["output fusion", *resize] if kwargs["output_fusion"] else None,
         prediction=["prediction", outputs, sizes[0]],
         legend={kind: _block_steps(kind, kwargs) for kind in ("separable", "full") if kind in kinds},
-    )
-
-
-def _describe_eas_module(kwargs: Mapping[str, Any], features: int, kernel: Sequence[int], size: str) -> EASModuleFacts:
-    rates = _per_axis("dilations", (1, 2, 3) if kwargs["dilations"] is None else kwargs["dilations"], len(kernel))
-    return EASModuleFacts(
-        title=f"EAS module: {size}, {_count(features, 'channel')}",
-        dilated=[[f"{_times(kernel)}, rate {_rate(rate)}", kwargs["dilated_block"]] for rate in rates],
-        pooled_behind_norm="InstanceNorm" in _class_name(kwargs["norm_op"]),  # as in EASModule
     )
 
 
@@ -113,8 +110,8 @@ def _block_steps(kind: str, kwargs: Mapping[str, Any]) -> str:
     return f"{kind} block: " + " \N{RIGHTWARDS ARROW} ".join(step for step in steps if step)
 
 
-def _per_stage(name: str, value: Any, n: int) -> list[Any]:
-    values = [value] * n if isinstance(value, int) else list(value)
+def _per_stage(kwargs: Mapping[str, Any], name: str, n: int) -> list[Any]:
+    values = [kwargs[name]] * n if isinstance(kwargs[name], int) else list(kwargs[name])
     if len(values) != n:
         raise ValueError(f"{name} must have {n} entries, got {len(values)}. It goes by the plan's n_stages.")
     return values
@@ -135,15 +132,5 @@ def _times(edges: Sequence[int]) -> str:
     return "x".join(str(edge) for edge in edges)
 
 
-def _rate(rate: Sequence[int]) -> str:
-    return str(rate[0]) if len(set(rate)) == 1 else _times(rate)
-
-
 def _count(number: int, noun: str) -> str:
     return f"{number} {noun}" if number == 1 else f"{number} {noun}s"
-
-
-def _pooling(pool: str, stride: Sequence[int]) -> str:
-    if math.prod(stride) == 1:
-        return "no pooling"
-    return f"{'max pooling' if pool == 'max' else 'strided convolution'}\nstride {_times(stride)}"
