@@ -32,25 +32,14 @@ GAP = 0.5  # between stages, for an arrow and two lines beside it
 BRANCH_PITCH = 0.54
 
 
-def draw_network(
-    architecture: Mapping[str, Any],
-    *,
-    patch_size: Sequence[int],
-    input_channels: int,
-    num_outputs: int,
-    title: str,
-    path: Path,
-) -> None:
+def draw_network(architecture: Mapping[str, Any], *, title: str, path: Path, **sizes: Any) -> None:
     """Draws the EAS U-Net of a plan as a PNG: stages, EAS module, heads and output fusion with their sizes.
 
-    `architecture` is as a plan records it, and `patch_size` in voxels. A file at `path` is replaced.
+    `architecture` and `sizes` are the arguments of `describe_network`. A file at `path` is replaced.
     """
     if not path.parent.is_dir():
         raise FileNotFoundError(f"path must lie in an existing folder, got {path}. Create {path.parent} first.")
-    described = describe_network(
-        architecture, patch_size=patch_size, input_channels=input_channels, num_outputs=num_outputs
-    )
-    figure = network_figure(described, title=title)
+    figure = network_figure(describe_network(architecture, **sizes), title=title)
     with replacing(path) as temporary:
         # no software version in the file: the same plan gives the same bytes
         figure.savefig(temporary, format="png", dpi=DPI, metadata={"Software": None})

@@ -6,7 +6,6 @@ import math
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-import torch
 from nnunetv2.utilities.label_handling.label_handling import LabelManager
 
 from nnunet_eas.plans.training_memory import TrainingStep, training_step
@@ -38,4 +37,4 @@ class MemoryBudget:
         """A step of a planned EAS U-Net; in 3-D with a cascade's second stage's input, which inherits the patch."""
         is_3d = len(architecture["arch_kwargs"]["strides"][0]) == 3
         channels = self._channels + (self._previous_stage_channels if is_3d else 0)
-        return training_step(architecture, channels, self._num_outputs, self._has_regions, torch.float16)
+        return training_step(architecture, channels, self._num_outputs, self._has_regions)

@@ -45,7 +45,7 @@ class Description(NamedTuple):
 def describe_network(
     architecture: Mapping[str, Any], *, patch_size: Sequence[int], input_channels: int, num_outputs: int
 ) -> Description:
-    """Describes a network; arguments as in `nnunet_eas.plans.drawing.draw_network`."""
+    """Describes a network that is given as a plan records it, for a patch in voxels."""
     if not names_eas_unet(architecture):
         raise ValueError(
             f"architecture must be an EAS U-Net, got {architecture['network_class_name']}. "

@@ -12,7 +12,7 @@ from nnunetv2.utilities.label_handling.label_handling import determine_num_input
 from nnunetv2.utilities.plans_handling.plans_handler import PlansManager
 from torch.utils.flop_counter import FlopCounterMode
 
-from nnunet_eas.plans.training_memory import StepMemory, network_on_meta, training_step_memory
+from nnunet_eas.plans.training_memory import StepMemory, network_on_meta, training_step
 
 STEPS_PER_EPOCH = 250  # nnU-Net's
 TRAINING_SHARE = 0.8  # of the cases, in nnU-Net's five folds
@@ -85,13 +85,8 @@ def summarise(plans: Mapping[str, Any], configuration: str, dataset_json: Mappin
         num_outputs=outputs,
         parameters=sum(parameter.numel() for parameter in network.parameters()),
         flops=counter.get_total_flops(),
-        memory=training_step_memory(
-            architecture,
-            input_channels=channels,
-            num_outputs=outputs,
-            patch_size=patch_size,
-            batch_size=planned.batch_size,
-            has_regions=labels.has_regions,
+        memory=training_step(architecture, channels, outputs, labels.has_regions).memory(
+            patch_size, planned.batch_size
         ),
         steps_per_pass=math.ceil(voxels / (planned.batch_size * math.prod(patch_size))),
     )

@@ -95,9 +95,8 @@ class TrainingStep:
                 loss = loss_function([output.float() for output in outputs], targets)
             loss.backward()
             optimizer.step()
-        self._weights = _bytes(state)
-        self._gradients = _bytes([p.grad for p in parameters if p.grad is not None])
-        self._momentum = _bytes(momentum)
+        gradients = [p.grad for p in parameters if p.grad is not None]
+        self._of_weights = {"weights": _bytes(state), "gradients": _bytes(gradients), "momentum": _bytes(momentum)}
         self._activations = self._growth(list(kept.values())).sum(1)
         self._alive = np.unique(np.cumsum(self._growth(allocations.events), axis=1), axis=1)
 
@@ -112,13 +111,8 @@ class TrainingStep:
     def memory(self, patch_size: Sequence[int], batch_size: int) -> StepMemory:
         """The bytes for a patch in voxels, which the strides must divide, and a batch."""
         amounts = np.array([1, batch_size, batch_size * math.prod(bottleneck_edges(patch_size, self._strides))])
-        return StepMemory(
-            weights=self._weights,
-            gradients=self._gradients,
-            momentum=self._momentum,
-            activations=int(amounts @ self._activations),
-            peak=int((amounts @ self._alive).max()),
-        )
+        activations, peak = int(amounts @ self._activations), int((amounts @ self._alive).max())
+        return StepMemory(**self._of_weights, activations=activations, peak=peak)
 
     def largest_batch(self, patch_size: Sequence[int], usable_bytes: float) -> int:
         """The largest batch whose peak stays within the usable bytes; 0 where none does."""
@@ -130,7 +124,11 @@ class TrainingStep:
 
 
 def training_step(
-    architecture: Mapping[str, Any], input_channels: int, num_outputs: int, has_regions: bool, precision: torch.dtype
+    architecture: Mapping[str, Any],
+    input_channels: int,
+    num_outputs: int,
+    has_regions: bool = False,
+    precision: torch.dtype = torch.float16,
 ) -> TrainingStep:
     """A `TrainingStep`, made once for all architectures that differ in the dilation rates alone."""
     kwargs = dict(architecture["arch_kwargs"])
@@ -146,18 +144,10 @@ def _training_step(architecture: str, *arguments: Any) -> TrainingStep:
 
 
 def training_step_memory(
-    architecture: Mapping[str, Any],
-    *,
-    input_channels: int,
-    num_outputs: int,
-    patch_size: Sequence[int],
-    batch_size: int,
-    has_regions: bool = False,
-    precision: torch.dtype = torch.float16,
+    architecture: Mapping[str, Any], *, patch_size: Sequence[int], batch_size: int, **step: Any
 ) -> StepMemory:
-    """Counts the bytes of one training step; arguments as in `TrainingStep` and `TrainingStep.memory`."""
-    step = training_step(architecture, input_channels, num_outputs, has_regions, precision)
-    return step.memory(patch_size, batch_size)
+    """Counts the bytes of one training step; the arguments are those of `training_step` and `TrainingStep.memory`."""
+    return training_step(architecture, **step).memory(patch_size, batch_size)
 
 
 def network_on_meta(
