@@ -29,20 +29,12 @@ _CHUNK = 5000  # voxels that are sampled at a time
 
 @dataclass(frozen=True)
 class Knee:
-    """One synthetic knee on an axis-aligned LPS grid.
+    """One synthetic knee on an axis-aligned grid (z, y, x): to the patient's head, back and left."""
 
-    Attributes:
-        image: (z, y, x), int16; 1000 stands for a signal of 1. z from the feet to the head, y from front to back, x
-            from the patient's right to left.
-        segmentation: (z, y, x), uint8: the one of ``LABELS`` that fills most of the voxel.
-        spacing: Voxel size in mm, (z, y, x).
-        side: "left" or "right".
-    """
-
-    image: np.ndarray
-    segmentation: np.ndarray
-    spacing: tuple[float, float, float]
-    side: str
+    image: np.ndarray  # int16; 1000 stands for a signal of 1
+    segmentation: np.ndarray  # uint8, the one of LABELS that fills most of the voxel
+    spacing: tuple[float, float, float]  # mm
+    side: str  # "left" or "right"
 
 
 def knee(
@@ -57,11 +49,7 @@ def knee(
     The knee has the same size in mm on every grid, so that a grid smaller than about 90 x 108 x 90 mm crops it. The
     spacing should be largest along x: across that axis nnU-Net's 2d configuration slices, and the slices are sagittal.
 
-    Args:
-        seed: Non-negative.
-        shape: Voxels, (z, y, x).
-        spacing: mm, (z, y, x).
-        side: "left", "right", or None to draw it from the seed.
+    `shape` is in voxels and `spacing` in mm, (z, y, x). `side` is "left", "right", or None to draw it from the seed.
     """
     if len(shape) != 3 or min(shape) < 1:
         raise ValueError(f"shape must hold three edges of at least one voxel, got {shape}. Give it as (z, y, x).")
@@ -75,9 +63,8 @@ def knee(
     # each part draws from its own stream, so that a change to one does not change the others
     body, examination = rng.spawn(2)
     pose = _Pose(body, mirrored=side == "left")
-    anatomy = Anatomy(body)
-    signal, segmentation = _sample(anatomy, pose, shape, spacing, contrast(examination))
-    return Knee(image=scan(signal, spacing, examination), segmentation=segmentation, spacing=spacing, side=side)
+    signal, segmentation = _sample(Anatomy(body), pose, shape, spacing, contrast(examination))
+    return Knee(scan(signal, spacing, examination), segmentation, spacing, side)
 
 
 class _Pose:

@@ -5,11 +5,12 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 
 from nnunet_eas.phantom import LABELS
-from nnunet_eas.phantom_archive.case import MOST_CASES, RELEASES, ArchiveCase, draw_case, draw_identifiers
+from nnunet_eas.phantom_archive.case import MOST_CASES, ArchiveCase, draw_case, draw_identifiers
 from nnunet_eas.phantom_archive.dicom import write_series
 from nnunet_eas.phantom_archive.metaimage import write_mask
 
@@ -28,10 +29,9 @@ def write_archive(
     *,
     cases: int,
     seed: int = 0,
-    shape: tuple[int, int, int] = (112, 128, 28),
-    spacing: tuple[float, float, float] = (0.8, 0.84, 3.2),
     sides: Sequence[str] = ("right",),
     obliquity_deg: float = 16.0,
+    **grid: Any,
 ) -> Archive:
     """Writes an archive of synthetic knees. The same arguments give the same bytes.
 
@@ -39,10 +39,9 @@ def write_archive(
         folder: Gets ``archive`` and ``mri``; must be new or empty.
         cases: Number of knees.
         seed: Non-negative; another seed gives other people, poses and identifiers.
-        shape: Voxels, (z, y, x).
-        spacing: mm, (z, y, x).
         sides: Cycled over the cases. The real archive holds right knees only.
         obliquity_deg: Largest tilt of the scans, about any axis; each has another angle.
+        **grid: `shape` and `spacing`, as of `knee`.
     """
     if not 1 <= cases <= MOST_CASES:
         raise ValueError(f"cases must be from 1 to {MOST_CASES}, got {cases}. Identifiers have seven digits.")
@@ -59,15 +58,7 @@ def write_archive(
 
     # all are drawn before the first file is written, so that a grid that the knee refuses leaves nothing behind
     drawn = [
-        draw_case(
-            identifier,
-            np.random.default_rng((seed, index)),
-            RELEASES[index % 2],
-            obliquity_deg,
-            shape=shape,
-            spacing=spacing,
-            side=sides[index % len(sides)],
-        )
+        draw_case((seed, index), identifier, obliquity_deg, side=sides[index % len(sides)], **grid)
         for index, identifier in enumerate(draw_identifiers(cases=cases, seed=seed))
     ]
     masks, mri = folder / "archive", folder / "mri"

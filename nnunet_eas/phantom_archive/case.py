@@ -21,23 +21,14 @@ _DAYS = 800
 
 @dataclass(frozen=True, eq=False)
 class ArchiveCase:
-    """One knee of an archive.
+    """One knee of an archive."""
 
-    Attributes:
-        identifier: Seven digits, as OAI's.
-        release: One of `RELEASES`.
-        side: "left" or "right".
-        knee: Scan and labels, arrays (z, y, x) on a grid that runs to the patient's left, back and head.
-        series: release / identifier / yyyymmdd / barcode, relative to the root of the scans.
-        affine: (4, 4), from voxel index (x, y, z) of those arrays to the position of the voxel's centre, LPS mm.
-    """
-
-    identifier: str
+    identifier: str  # seven digits, as OAI's
     release: str
     side: str
-    knee: Knee
-    series: Path
-    affine: np.ndarray
+    knee: Knee  # on a grid that runs to the patient's left, back and head
+    series: Path  # release / identifier / yyyymmdd / barcode, relative to the root of the scans
+    affine: np.ndarray  # (4, 4), from voxel index (x, y, z) to the position of the voxel's centre, LPS mm
 
     def position(self, index_xyz: Sequence[float] | np.ndarray) -> np.ndarray:
         """Positions, LPS mm, of voxel indices (x, y, z): (..., 3) in and out."""
@@ -50,10 +41,9 @@ def draw_identifiers(*, cases: int, seed: int) -> list[str]:
     return [str(9_000_000 + number) for number in np.cumsum(steps)]
 
 
-def draw_case(
-    identifier: str, rng: np.random.Generator, release: str, obliquity_deg: float, *, side: str, **grid: Any
-) -> ArchiveCase:
-    """Draws a case; `side` and `grid` are arguments of `knee`."""
+def draw_case(place: tuple[int, int], identifier: str, obliquity_deg: float, *, side: str, **grid: Any) -> ArchiveCase:
+    """Draws the case of a place, (seed, index); `side` and `grid` are arguments of `knee`."""
+    rng, release = np.random.default_rng(place), RELEASES[place[1] % 2]
     drawn = knee(seed=int(rng.integers(2**31)), side=side, **grid)
     day = _FIRST_DAY + timedelta(days=int(rng.integers(_DAYS)))
     series = Path(release, identifier, f"{day:%Y%m%d}", str(rng.integers(10_000_000, 17_000_000)))

@@ -39,12 +39,8 @@ class EASUNetPlanner(ExperimentPlanner):
     nnU-Net's rules for spacing, topology, patch (the largest that fits with a batch of two) and batch (as many as fit,
     at most 5 % of the data) are kept. Differs in the memory estimate: nnU-Net compares the feature maps of all
     convolutions with reference values; this planner counts the bytes of a training step, eager and in half precision
-    (`nnunet_eas.plans.training_memory`), and rounds batch and patch down. A compiled step takes less, so that a plan
-    holds in both modes. 3-D configurations are sized for the input of the cascade's second stage, which inherits the
-    patch and batch of 3d_fullres.
-
-    The smallest edge (4), the width (32) and the preference of patch over batch are nnU-Net's own: short trainings with
-    other values gave no reason to change them (`benchmarks/README.md`, Topology).
+    (`nnunet_eas.plans.training_memory`), and rounds batch and patch down. A compiled step takes less. In 3-D the input
+    is that of a cascade's second stage, which inherits the patch and batch of 3d_fullres.
 
     A configuration whose images are too small for two stages is left out, and so is a low resolution that the target is
     too small for; a printed line says so.
@@ -114,16 +110,9 @@ class EASUNetPlanner(ExperimentPlanner):
         self.UNet_reference_val_corresp_GB = target_gb
         self.budget = MemoryBudget(target_gb, self.dataset_json)
 
-    def static_estimate_VRAM_usage(  # nnU-Net's name; static there
-        self,
-        patch_size: Sequence[int],
-        input_channels: int,
-        output_channels: int,
-        arch_class_name: str,
-        arch_kwargs: dict[str, Any],
-        arch_kwargs_req_import: Sequence[str],
-    ) -> float:
+    def static_estimate_VRAM_usage(self, patch_size: Sequence[int], *network: Any) -> float:  # static in nnU-Net
         """Estimates 1 / the number of samples that fit, infinity for none; nnU-Net makes a batch of it."""
+        _input_channels, _output_channels, arch_class_name, arch_kwargs, _arch_kwargs_req_import = network
         if arch_kwargs["n_stages"] < 2 or min(patch_size) < 1:
             self._give_up()
         patch_size = [int(i) for i in patch_size]
@@ -133,21 +122,14 @@ class EASUNetPlanner(ExperimentPlanner):
         return 1 / samples if samples > 0 else math.inf
 
     def get_plans_for_configuration(
-        self,
-        spacing: Sequence[float],
-        median_shape: Sequence[float],
-        data_identifier: str,
-        approximate_n_voxels_dataset: float,
-        _cache: dict[str, float],
+        self, spacing: Sequence[float], median_shape: Sequence[float], data_identifier: str, n_voxels: float, _: Any
     ) -> dict[str, Any]:
         """Plans a configuration as nnU-Net does; the plan names every argument of the EAS U-Net, and its batch fits."""
         self._configuration = data_identifier.removeprefix(f"{self.plans_identifier}_")
         self.budget.least_bytes = math.inf
         try:
             # an empty cache for every call: least_bytes must see every estimate, and the budget has its own cache
-            plan = super().get_plans_for_configuration(
-                spacing, median_shape, data_identifier, approximate_n_voxels_dataset, {}
-            )
+            plan = super().get_plans_for_configuration(spacing, median_shape, data_identifier, n_voxels, {})
         except (ImagesTooSmallError, TargetTooSmallError) as error:
             if isinstance(error, TargetTooSmallError) and self._configuration != "3d_lowres":
                 raise  # only the low resolution is optional
@@ -185,9 +167,8 @@ class EASUNetPlanner(ExperimentPlanner):
         print(f"Plans were saved to {self.plans_file}")
 
     def _existing_plans(self) -> dict[str, Any]:
-        if not self.plans_file.is_file():
-            return {}
-        return read_json(self.plans_file, "The existing plans", "Delete them, or give -overwrite_plans_name.")
+        remedy = "Delete them, or give -overwrite_plans_name."
+        return read_json(self.plans_file, "The existing plans", remedy) if self.plans_file.is_file() else {}
 
     def _check_request(self, available: Sequence[str], reasons: str) -> None:
         requested = self.requested_configurations

@@ -14,8 +14,6 @@ from nnunetv2.training.nnUNetTrainer.nnUNetTrainer import nnUNetTrainer
 from nnunetv2.utilities.file_path_utilities import get_output_folder
 from nnunetv2.utilities.plans_handling.plans_handler import ConfigurationManager, PlansManager
 from torch import nn
-from torch._dynamo import OptimizedModule
-from torch.nn.parallel import DistributedDataParallel
 
 from nnunet_eas.cpu import accelerate, keep_freed_memory
 from nnunet_eas.plans.translation import architecture_differences, check_structures, translate_plans
@@ -114,7 +112,7 @@ class EASUNetTrainer(ProgressBar, Interruptible):
         differences = architecture_differences(
             trained.configuration["architecture"], self.configuration_manager.configuration["architecture"]
         )
-        differences += _shape_differences(checkpoint["network_weights"], _unwrapped(self.network).state_dict())
+        differences += _shape_differences(checkpoint["network_weights"], self.network.state_dict())
         if differences:
             raise RuntimeError(
                 f"The checkpoint must hold the network of {self.output_folder}, got another one: "
@@ -132,16 +130,15 @@ def _check_surroundings(dataset_json: dict[str, Any], device: torch.device) -> N
     check_structures(dataset_json)
 
 
-def _unwrapped(network: nn.Module) -> nn.Module:
-    network = network.module if isinstance(network, DistributedDataParallel) else network
-    return network._orig_mod if isinstance(network, OptimizedModule) else network
-
-
-def _shape_differences(saved: Mapping[str, torch.Tensor], own: Mapping[str, torch.Tensor]) -> list[str]:
-    shapes = {key.removeprefix("module."): tuple(value.shape) for key, value in saved.items()}
+def _shape_differences(*weights: Mapping[str, torch.Tensor]) -> list[str]:
+    # DistributedDataParallel and torch.compile put their prefixes before the names
+    saved, own = (
+        {key.removeprefix("module.").removeprefix("_orig_mod."): tuple(value.shape) for key, value in of_one.items()}
+        for of_one in weights
+    )
     return [
-        f"{key} is {shapes.get(key, 'absent')} there and {tuple(value.shape)} here"
+        f"{key} is {saved.get(key, 'absent')} there and {shape} here"
         + (" (another number of classes)" if ".seg_layers." in key else "")
-        for key, value in own.items()
-        if shapes.get(key) != tuple(value.shape)
+        for key, shape in own.items()
+        if saved.get(key) != shape
     ]
