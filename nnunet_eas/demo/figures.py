@@ -18,13 +18,14 @@ from nnunet_eas.phantom import LABELS
 COLOURS = {"femur": "#0072B2", "femoral_cartilage": "#E69F00", "tibia": "#009E73", "tibial_cartilage": "#CC79A7"}
 
 
-def draw_case(path: Path, *, scan: Path, truth: Path, prediction: Path, title: str, steps: int) -> None:
+def draw_case(path: Path, truth: Path, predictions: Path, *, case: str, steps: int) -> None:
     """Draws a case as a PNG, in the sagittal slice with most tibial cartilage, which shows both cartilages.
 
-    `steps` is the number of training steps of the network, named where it predicts nothing.
+    The folder `truth` holds scans and labels. `steps` is the network's training, named where it predicts nothing.
     """
-    image = sitk.ReadImage(str(scan))
-    arrays = [sitk.GetArrayFromImage(sitk.ReadImage(str(file))) for file in (scan, truth, prediction)]
+    files = truth / f"{case}_0000.nii.gz", truth / f"{case}.nii.gz", predictions / f"{case}.nii.gz"
+    image, *labels = [sitk.ReadImage(str(file)) for file in files]
+    arrays = [sitk.GetArrayFromImage(shown) for shown in (image, *labels)]
     index = int(np.argmax((arrays[1] == LABELS["tibial_cartilage"]).sum(axis=(0, 1))))
     slices = [array[:, :, index] for array in arrays]
     _, spacing_y, spacing_z = image.GetSpacing()
@@ -33,15 +34,15 @@ def draw_case(path: Path, *, scan: Path, truth: Path, prediction: Path, title: s
 
     figure = Figure(figsize=(12, 4.2), layout="constrained")
     axes = figure.subplots(1, 3)
-    labels: dict[str, Any] = {"cmap": ListedColormap(list(COLOURS.values())), "vmin": 1, "vmax": len(COLOURS)}
+    coloured: dict[str, Any] = {"cmap": ListedColormap(list(COLOURS.values())), "vmin": 1, "vmax": len(COLOURS)}
     for axis, name, shown in zip(axes, ("scan", "truth", prediction_title(slices[2], steps)), slices, strict=True):
         axis.imshow(slices[0], cmap="gray", vmin=0, vmax=1000, **placed)
         if name != "scan":
-            axis.imshow(np.ma.masked_equal(shown, 0), alpha=0.55, interpolation="nearest", **labels, **placed)
+            axis.imshow(np.ma.masked_equal(shown, 0), alpha=0.55, interpolation="nearest", **coloured, **placed)
         axis.set(title=name, xticks=[], yticks=[])
     handles = [Patch(color=colour, label=name.replace("_", " ")) for name, colour in COLOURS.items()]
     figure.legend(handles=handles, loc="outside lower center", ncols=len(handles), frameon=False)
-    figure.suptitle(f"{title}, sagittal slice {index}, front is left")
+    figure.suptitle(f"{case}, sagittal slice {index}, front is left")
     figure.savefig(path, dpi=110, format="png")
 
 

@@ -175,17 +175,10 @@ class Demo:
         cases = json.loads((self.root / KNEES / "cases.json").read_text())
         records = scores.score(truth, predictions, cases)
         pictures = self.workspace.empty(PICTURES)
-        schedule = self.settings.schedule
+        steps = self.settings.schedule.epochs * self.settings.schedule.iterations
         for case in cases:
             self.progress.detail(f"picture of {case}")
-            figures.draw_case(
-                pictures / f"{case}.png",
-                scan=truth / f"{case}_0000.nii.gz",
-                truth=truth / f"{case}.nii.gz",
-                prediction=predictions / f"{case}.nii.gz",
-                title=case,
-                steps=schedule.epochs * schedule.iterations,
-            )
+            figures.draw_case(pictures / f"{case}.png", truth, predictions, case=case, steps=steps)
         checkpoint = torch.load(self._fold_folder / "checkpoint_final.pth", map_location="cpu", weights_only=False)
         figures.draw_curves(pictures / "training.png", checkpoint["logging"], list(scores.STRUCTURES))
         write_json(

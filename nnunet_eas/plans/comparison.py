@@ -61,12 +61,8 @@ def compare_plans(
         if drawing:
             from nnunet_eas.plans.drawing import draw_network  # matplotlib takes a second to import
 
-            draw_network(
-                PlansManager(plans).get_configuration(configuration).configuration["architecture"],
-                patch_size=summary.patch_size,
-                input_channels=summary.input_channels,
-                num_outputs=summary.num_outputs,
-                title=f"{configuration} of {name}, {plans_name}",
-                path=drawing,
-            )
+            planned = PlansManager(plans).get_configuration(configuration).configuration
+            sizes = {key: getattr(summary, key) for key in ("patch_size", "input_channels", "num_outputs")}
+            title = f"{configuration} of {name}, {plans_name}"
+            draw_network(planned["architecture"], title=title, path=drawing, **sizes)
         yield Comparison(f"{configuration} of {name}", summaries, drawing)

@@ -72,7 +72,7 @@ class EASUNetPlanner(ExperimentPlanner):
         gpu_memory_target_in_gb: float = 8,
         preprocessor_name: str = "DefaultPreprocessor",
         plans_name: str = "EASUNetPlans",
-        overwrite_target_spacing: list[float] | None = None,
+        overwrite_target_spacing: Sequence[float] | None = None,
         suppress_transpose: bool = False,
     ) -> None:
         target_gb = gpu_memory_target_in_gb
@@ -85,9 +85,10 @@ class EASUNetPlanner(ExperimentPlanner):
                 "plans_name (-overwrite_plans_name) must be a name without folders and none of "
                 f"{', '.join(NNUNET_FILES)}, got {plans_name!r}. Choose another name."
             )
-        check_spacing("overwrite_target_spacing", overwrite_target_spacing)
+        target_spacing = None if overwrite_target_spacing is None else [float(i) for i in overwrite_target_spacing]
+        check_spacing("overwrite_target_spacing", target_spacing)
         check_files(maybe_convert_to_dataset_name(dataset_name_or_id))
-        rest = preprocessor_name, plans_name, overwrite_target_spacing, suppress_transpose
+        rest = preprocessor_name, plans_name, target_spacing, suppress_transpose
         super().__init__(dataset_name_or_id, target_gb, *rest)
         for identifier, spacing in zip(self.dataset, self.dataset_fingerprint["spacings"], strict=False):
             check_spacing(f"spacing of {identifier}", spacing)

@@ -30,23 +30,14 @@ def dataset_name(dataset_id: int) -> str:
     return str(names[0])
 
 
-def plan_experiment(
-    dataset_id: int,
-    *,
-    gpu_memory_target_in_gb: float = 8,
-    preprocessor_name: str = "DefaultPreprocessor",
-    overwrite_target_spacing: Sequence[float] | None = None,
-    plans_name: str = "EASUNetPlans",
-    configurations: Sequence[str] = (),
-) -> dict[str, Any]:
+def plan_experiment(dataset_id: int, *, configurations: Sequence[str] = (), **arguments: Any) -> dict[str, Any]:
     """Plans a dataset with EASUNetPlanner, writes the plans file and returns its content.
 
-    Arguments as of EASUNetPlanner; the plans must know `configurations`, which is checked before anything is written.
+    The plans must know `configurations`, which is checked before anything is written; `arguments` are EASUNetPlanner's.
     """
     dataset_name(dataset_id)
-    spacing = None if overwrite_target_spacing is None else [float(i) for i in overwrite_target_spacing]
     with _error_in_one_line():
-        planner = EASUNetPlanner(dataset_id, gpu_memory_target_in_gb, preprocessor_name, plans_name, spacing)
+        planner = EASUNetPlanner(dataset_id, **arguments)
         planner.requested_configurations = configurations
         plans: dict[str, Any] = planner.plan_experiment()
     return plans
@@ -103,8 +94,7 @@ def preprocess(
     *,
     configurations: Sequence[str] | None = None,
     num_processes: Sequence[int] | None = None,
-    verbose: bool = False,
-    show_progress_bar: bool = True,
+    **shown: bool,
 ) -> None:
     """Preprocesses a dataset, except for configurations that reuse the data of other plans.
 
@@ -131,7 +121,7 @@ def preprocess(
             todo[name] = number
     with _error_in_one_line():
         # also without a configuration: nnU-Net copies the reference segmentations here
-        preprocess_dataset(dataset_id, plans["plans_name"], list(todo), list(todo.values()), verbose, show_progress_bar)
+        preprocess_dataset(dataset_id, plans["plans_name"], list(todo), list(todo.values()), **shown)
 
 
 @contextmanager

@@ -45,13 +45,10 @@ def names_eas_unet(architecture: Mapping[str, Any]) -> bool:
 
 
 def dilation_rates(edges: Sequence[int]) -> list[list[int]]:
-    """Dilation rates of the EAS module for a bottleneck map: 1/4, 1/2 and 3/4 of each edge.
+    """Dilation rates of the EAS module for a bottleneck map, one list per branch: 1/4, 1/2 and 3/4 of each edge.
 
     These are DeepLab's proportions: an edge of 24 gives 6, 12, 18. Along an axis of edge e a rate is at least 1 and at
-    most e - 1, so that the outer taps see the map and not only padding; an edge of 1 gives 1.
-
-    Returns:
-        One list per branch with one rate per axis, smallest first; equal branches occur once.
+    most e - 1, so that the outer taps see the map and not only padding; an edge of 1 gives 1. Equal branches come once.
     """
     # floor(q * e + 1/2) for q = n / 4, in integers
     branches = [[max(1, min((n * e + 2) // 4, e - 1)) for e in edges] for n in (1, 2, 3)]
@@ -74,11 +71,7 @@ def translate_architecture(configuration: Mapping[str, Any]) -> dict[str, Any]:
 
     Topology, blocks per stage, dropout and the depthwise activation are kept. Residual plans get two blocks per stage,
     as in the paper. The norm depends on the dimension alone (2-D batch norm, 3-D instance norm), never on the batch
-    size, which users edit and DDP splits.
-
-    Args:
-        configuration: A configuration of a plans file with its inheritance resolved: `patch_size` in voxels and the
-            `architecture` of a U-Net (PlainConvUNet, ResidualEncoderUNet or similar). Not changed.
+    size, which users edit and DDP splits. The configuration has its inheritance resolved; it is not changed.
     """
     source = configuration["architecture"]
     kwargs = source["arch_kwargs"]
@@ -127,13 +120,9 @@ def translate_architecture(configuration: Mapping[str, Any]) -> dict[str, Any]:
 def translate_plans(plans: Mapping[str, Any], trained: Mapping[str, Any] | None = None) -> dict[str, Any]:
     """Copies plans and translates every configuration to an EAS U-Net.
 
-    A configuration that already names an EAS U-Net is copied unchanged; only its patch is checked.
-
-    Args:
-        plans: The content of a plans file. Not changed.
-        trained: The plans saved with a trained model of the same name; None where there is none. A configuration with
-            the same patch and topology there gets the network recorded there instead of a new translation, so that a
-            resumed training and the next fold get the network of the folds before, whatever this version translates to.
+    A configuration that already names an EAS U-Net is copied unchanged; only its patch is checked. One with the same
+    patch and topology in `trained`, the plans saved with a trained model, gets the network recorded there: a resumed
+    training and the next fold get the network of the folds before, whatever this version translates to.
     """
     refuse_later_plans(plans)
     planned = _resolved_configurations(plans)

@@ -229,7 +229,7 @@ def handed_to_nnunet(monkeypatch):
     """Configurations given to nnU-Net's preprocessing, which deletes the folder that it writes to."""
     handed_over = []
     monkeypatch.setattr(
-        preprocessing, "preprocess_dataset", lambda _, plans, names, *rest: handed_over.append((plans, names))
+        preprocessing, "preprocess_dataset", lambda _, plans, names, *rest, **shown: handed_over.append((plans, names))
     )
     return handed_over
 
