@@ -181,16 +181,9 @@ class Demo:
             figures.draw_case(pictures / f"{case}.png", truth, predictions, case=case, steps=steps)
         checkpoint = torch.load(self._fold_folder / "checkpoint_final.pth", map_location="cpu", weights_only=False)
         figures.draw_curves(pictures / "training.png", checkpoint["logging"], list(scores.STRUCTURES))
-        write_json(
-            self.root / SCORES,
-            {
-                "definitions": scores.DEFINITIONS,
-                "mean": scores.means(records),
-                "per_case": records,
-                "settings": asdict(self.settings),
-                "environment": scores.environment(self.device),
-            },
-        )
+        content = {"definitions": scores.DEFINITIONS, "mean": scores.means(records), "per_case": records}
+        content |= {"settings": asdict(self.settings), "environment": scores.environment(self.device)}
+        write_json(self.root / SCORES, content)
 
     def _run(self, name: str, *arguments: str, on_line: Callable[[str], None] | None = None) -> None:
         """Runs a command to its end; by default its latest line of output is the stage's detail."""

@@ -11,7 +11,7 @@ from functools import partial, reduce
 
 import numpy as np
 
-from nnunet_eas.phantom.shapes import Points, Waves, capsule, ellipsoid, ramp, smooth_intersection, smooth_union
+from nnunet_eas.phantom.shapes import Points, Waves, capsule, ellipsoid, ramp, smooth_union
 
 HALF_GAP_MM = 2.2  # half the distance between the bones where they bear load: about the thickness of one cartilage
 CORTEX_MM = 0.9
@@ -127,7 +127,7 @@ class Anatomy:
         taper = 0.42 + 0.58 * ramp(z, -62, -8)
         outline = np.sqrt(np.hypot(np.square(x / 38), np.square((y - 3) / 25)))
         wall = (outline / taper - 1) * 25 * taper
-        plateau = smooth_intersection(z - top, wall, 5.0)
+        plateau = -smooth_union(top - z, -wall, 5.0)  # the intersection of both, with a rounded edge
         tuberosity = ellipsoid(points, centre=(-3, -15, -38), radii=(9, 12, 16))
         return smooth_union(plateau, tuberosity, 8.0)
 

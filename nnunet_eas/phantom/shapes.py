@@ -1,4 +1,4 @@
-"""Signed distances to simple solids, in mm, and their unions and intersections.
+"""Signed distances to simple solids, in mm, and their unions.
 
 Negative inside, zero on the surface, positive outside. Points come as three arrays ``(x, y, z)`` that broadcast.
 """
@@ -33,11 +33,6 @@ def smooth_union(first: np.ndarray, second: np.ndarray, blend_mm: float) -> np.n
     """Union whose seam is rounded over ``blend_mm``, because bone has no creases."""
     h = np.clip(blend_mm - np.abs(first - second), 0, None)
     return np.minimum(first, second) - h * h / (4 * blend_mm)
-
-
-def smooth_intersection(first: np.ndarray, second: np.ndarray, blend_mm: float) -> np.ndarray:
-    """Intersection whose edge is rounded over ``blend_mm``."""
-    return -smooth_union(-first, -second, blend_mm)
 
 
 def ramp(values: np.ndarray, start: float, end: float) -> np.ndarray:

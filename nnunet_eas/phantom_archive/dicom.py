@@ -59,28 +59,20 @@ def _common(case: ArchiveCase, index: int, rng: np.random.Generator) -> Dataset:
     item.ImageType = ["ORIGINAL", "PRIMARY", "OTHER"]
     item.StudyDate = item.SeriesDate = item.AcquisitionDate = item.ContentDate = day
     item.StudyTime = item.SeriesTime = item.AcquisitionTime = item.ContentTime = "101500"
-    item.AccessionNumber = item.ReferringPhysicianName = ""
-    item.Modality = "MR"
-    item.Manufacturer = "PHANTOM"
-    item.StudyDescription = "OAI^MR^KNEE"
+    item.AccessionNumber = item.ReferringPhysicianName = item.ScanOptions = item.PositionReferenceIndicator = ""
+    item.Modality, item.Manufacturer, item.StudyDescription = "MR", "PHANTOM", "OAI^MR^KNEE"
     item.SeriesDescription = f"SAG_3D_DESS_{case.side.upper()}"  # alone tells the side, as in OAI's scans
-    item.PatientName = f"PHANTOM^CASE{index:04d}"
-    item.PatientID = case.identifier
+    item.PatientName, item.PatientID = f"PHANTOM^CASE{index:04d}", case.identifier
     item.PatientBirthDate = f"{born:%Y%m%d}"
     item.PatientSex = str(rng.choice(["F", "M"]))
-    item.BodyPartExamined = "KNEE"
-    item.ScanningSequence = "GR"
-    item.SequenceVariant = "SS"
-    item.ScanOptions = ""
-    item.MRAcquisitionType = "3D"
+    item.BodyPartExamined, item.PatientPosition = "KNEE", "FFS"
+    item.ScanningSequence, item.SequenceVariant, item.MRAcquisitionType = "GR", "SS", "3D"
     item.SliceThickness = format_number_as_ds(case.knee.spacing[2])
     item.RepetitionTime, item.EchoTime, item.FlipAngle = "16.3", "4.7", "25"
     item.EchoNumbers, item.EchoTrainLength = 1, 1
-    item.PatientPosition = "FFS"
     item.StudyInstanceUID = _uid(case, "study")
     item.SeriesInstanceUID = _uid(case, "series")
     item.FrameOfReferenceUID = _uid(case, "frame of reference")
-    item.PositionReferenceIndicator = ""
     item.StudyID, item.SeriesNumber, item.AcquisitionNumber = "1", 5, 1
     item.SamplesPerPixel, item.PhotometricInterpretation = 1, "MONOCHROME2"
     item.PixelSpacing = _decimals(case.knee.spacing[:2])

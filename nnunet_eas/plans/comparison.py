@@ -50,8 +50,6 @@ def compare_plans(
     default_file = folder / f"{DEFAULT_PLANS}.json"
     default = read_json(default_file, DEFAULT_PLANS) if default_file.is_file() else {"configurations": {}}
     default_title = f"{DEFAULT_PLANS}, stock" if plans_name == DEFAULT_PLANS else DEFAULT_PLANS
-    if drawings:
-        drawings.mkdir(parents=True, exist_ok=True)
     for configuration in configurations or plans["configurations"]:
         summary = summarise(plans, configuration, dataset_json)
         summaries = {plans_name: summary}
@@ -61,6 +59,7 @@ def compare_plans(
         if drawing:
             from nnunet_eas.plans.drawing import draw_network  # matplotlib takes a second to import
 
+            drawing.parent.mkdir(parents=True, exist_ok=True)
             planned = PlansManager(plans).get_configuration(configuration).configuration
             sizes = {key: getattr(summary, key) for key in ("patch_size", "input_channels", "num_outputs")}
             title = f"{configuration} of {name}, {plans_name}"

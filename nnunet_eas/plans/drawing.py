@@ -47,12 +47,7 @@ def draw_network(architecture: Mapping[str, Any], *, title: str, path: Path, **s
 
 def network_figure(described: Description, *, title: str) -> Figure:
     """The figure of a described network; its size follows the number of stages."""
-    drawing = _Drawing(described, title)
-    drawing.draw_stages()
-    if described.eas_module:
-        drawing.draw_eas_module(described.eas_module)
-    drawing.draw_outputs()
-    return drawing.figure
+    return _Drawing(described, title).figure
 
 
 class _Drawing:
@@ -102,6 +97,10 @@ class _Drawing:
             for i, line in enumerate(lines):
                 self.text(MARGIN + 0.3, y_legend + i * LINE, line, ha="left")
             y_legend += (len(lines) + 0.5) * LINE
+        self.draw_stages()
+        if module:
+            self.draw_eas_module(module)
+        self.draw_outputs()
 
     def text(self, x: float, y: float, text: str, ha: str = "center", bold: bool = False, rotation: int = 0) -> None:
         weight = "bold" if bold else "normal"

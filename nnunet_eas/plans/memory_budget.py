@@ -21,11 +21,8 @@ class MemoryBudget:
     def __init__(self, target_gb: float, dataset_json: Mapping[str, Any]) -> None:
         self.usable_bytes = target_gb * 1e9 * (1 - RESERVED)
         self.least_bytes = math.inf  # that a batch of two took, of all patches so far
-        labels = LabelManager(dataset_json["labels"], dataset_json.get("regions_class_order"))
-        self._has_regions = labels.has_regions
-        self._num_outputs = labels.num_segmentation_heads
+        self._labels = LabelManager(dataset_json["labels"], dataset_json.get("regions_class_order"))
         self._channels = len(dataset_json.get("channel_names", dataset_json.get("modality")))
-        self._previous_stage_channels = len(labels.foreground_labels)
 
     def samples_that_fit(self, architecture: Mapping[str, Any], patch_size: Sequence[int]) -> int:
         """The largest batch that fits, 0 where none does."""
@@ -36,5 +33,5 @@ class MemoryBudget:
     def step(self, architecture: Mapping[str, Any]) -> TrainingStep:
         """A step of a planned EAS U-Net; in 3-D with a cascade's second stage's input, which inherits the patch."""
         is_3d = len(architecture["arch_kwargs"]["strides"][0]) == 3
-        channels = self._channels + (self._previous_stage_channels if is_3d else 0)
-        return training_step(architecture, channels, self._num_outputs, self._has_regions)
+        channels = self._channels + (len(self._labels.foreground_labels) if is_3d else 0)
+        return training_step(architecture, channels, self._labels.num_segmentation_heads, self._labels.has_regions)

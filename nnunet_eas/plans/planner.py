@@ -92,8 +92,7 @@ class EASUNetPlanner(ExperimentPlanner):
         super().__init__(dataset_name_or_id, target_gb, *rest)
         for identifier, spacing in zip(self.dataset, self.dataset_fingerprint["spacings"], strict=False):
             check_spacing(f"spacing of {identifier}", spacing)
-        self.preprocessed_folder = Path(str(nnUNet_preprocessed)) / self.dataset_name
-        self.plans_file = self.preprocessed_folder / f"{plans_name}.json"
+        self.plans_file = Path(str(nnUNet_preprocessed)) / self.dataset_name / f"{plans_name}.json"
         old = self._existing_plans()
         if old and "nnunet_eas" not in old:
             raise ValueError(
@@ -160,7 +159,7 @@ class EASUNetPlanner(ExperimentPlanner):
         target = float(self.UNet_vram_target_GB)
         plans["nnunet_eas"] = {"plans_format": PLANS_FORMAT, "gpu_memory_target_in_gb": target, "reserved": RESERVED}
         recursive_fix_for_json_export(plans)
-        for name, decision in reuse_preprocessed_data(plans, self.preprocessed_folder, list(self.dataset)):
+        for name, decision in reuse_preprocessed_data(plans, self.plans_file.parent, list(self.dataset)):
             print(f"{name}: {decision}")
         configurations.update(custom)
         with replacing(self.plans_file) as temporary:

@@ -14,7 +14,6 @@ from torch.utils.flop_counter import FlopCounterMode
 
 from nnunet_eas.plans.training_memory import StepMemory, network_on_meta, training_step
 
-STEPS_PER_EPOCH = 250  # nnU-Net's
 TRAINING_SHARE = 0.8  # of the cases, in nnU-Net's five folds
 
 
@@ -43,7 +42,7 @@ class ConfigurationSummary:
     flops: int  # of the forward pass of one patch; a multiplication with its addition counts as two
     memory: StepMemory  # of a training step, eager, half precision
     steps_per_pass: int  # steps in which a training sees as many voxels as its images have
-    steps_per_epoch: int = STEPS_PER_EPOCH
+    steps_per_epoch: int = 250  # nnU-Net's
 
     @property
     def voxels_per_step(self) -> int:

@@ -49,14 +49,8 @@ class TrainingStep:
     outputs in half; norms' parameters, logits in the loss, weights, gradients and momentum in single.
 
     The workspaces of libraries (cuDNN) and the gaps between an allocator's blocks are not counted. A compiled step
-    keeps less than an eager one.
-
-    Args:
-        architecture: As a plan records it.
-        input_channels: Channels of the network's input.
-        num_outputs: Channels of its output.
-        has_regions: Region-based training: binary cross entropy and one target map for each region.
-        precision: torch.float16 or bfloat16 for autocast, torch.float32 for none, as on the CPU.
+    keeps less than an eager one. `precision` torch.float32 is no autocast, as on the CPU; a training with regions has
+    binary cross entropy and one target map for each region.
     """
 
     def __init__(
