@@ -135,8 +135,8 @@ class Demo:
             if news := output.read(line):
                 self.progress.detail(news[0], milestone=news[1])
 
-        command = ["nnUNetv2_train", str(DATASET_ID), CONFIGURATION, str(FOLD), "-tr", self.settings.trainer]
-        command += ["-device", self.device]
+        options = ("-tr", self.settings.trainer, "-device", self.device)
+        command = ("nnUNetv2_train", str(DATASET_ID), CONFIGURATION, str(FOLD), *options)
         if begun and self._has_checkpoint():
             self.progress.detail("resuming an interrupted training", milestone=True)
             try:

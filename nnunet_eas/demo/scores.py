@@ -57,12 +57,11 @@ def table(mean: dict[str, dict[str, float | None]], cases: int) -> str:
 
 def environment(device: str) -> dict[str, Any]:
     """Versions and machine, without anything that names a person or a place."""
-    packages = ("nnunet-eas", "nnunetv2", "torch", "numpy", "scipy", "SimpleITK")
     return {
         "device": device,
         "python": platform.python_version(),
         "system": platform.system(),
         "machine": platform.machine(),
         "cores": len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count(),
-        **{package: metadata.version(package) for package in packages},
+        **{name: metadata.version(name) for name in ("nnunet-eas", "nnunetv2", "torch", "numpy", "scipy", "SimpleITK")},
     }

@@ -12,7 +12,23 @@ import numpy as np
 from nnunet_eas.phantom import LABELS
 from nnunet_eas.phantom_archive.case import MOST_CASES, ArchiveCase, draw_case, draw_identifiers
 from nnunet_eas.phantom_archive.dicom import write_series
-from nnunet_eas.phantom_archive.metaimage import write_mask
+
+# of MetaImage, OAI-ZIB's format of masks
+_HEADER = """\
+ObjectType = Image
+NDims = 3
+BinaryData = True
+BinaryDataByteOrderMSB = False
+CompressedData = False
+TransformMatrix = 1 0 0 0 1 0 0 0 1
+Offset = 0 0 0
+CenterOfRotation = 0 0 0
+AnatomicalOrientation = RAI
+ElementSpacing = {spacing}
+DimSize = {size}
+ElementType = MET_UCHAR
+ElementDataFile = {data}
+"""
 
 
 @dataclass(frozen=True)
@@ -50,9 +66,7 @@ def write_archive(
     if isinstance(sides, str) or not sides or not set(sides) <= {"left", "right"}:
         raise ValueError(f"sides must hold 'left', 'right' or both, got {sides!r}. They are cycled over the cases.")
     if not 0 <= obliquity_deg < 45:
-        raise ValueError(
-            f"obliquity_deg must be at least 0 and less than 45, got {obliquity_deg}. Tilt the scans less."
-        )
+        raise ValueError(f"obliquity_deg must be at least 0 and less than 45, got {obliquity_deg}. Give fewer degrees.")
     if folder.exists() and any(folder.iterdir()):
         raise FileExistsError(f"folder must be new or empty, got {folder}. Remove what it holds, or name another one.")
 
@@ -77,3 +91,15 @@ def write_masks(folder: Path, cases: Sequence[ArchiveCase], numbers: np.ndarray)
         write_mask(path, numbers[case.knee.segmentation], case.knee.spacing)
     lines = "".join(f"{case.identifier}: {case.series.as_posix()}\n" for case in cases)
     (folder / "doc" / "oai_mri_paths.txt").write_text(lines, newline="\n")
+
+
+def write_mask(path: Path, labels: np.ndarray, spacing: tuple[float, float, float]) -> None:
+    """Writes a header, `path`, and the data beside it. As in the real archive, it does not tell the knee's place.
+
+    The header has six digits of the spacing, as by ITK, so that it differs a little from the scan's.
+    """
+    data = path.with_suffix(".raw")
+    data.write_bytes(np.ascontiguousarray(labels, dtype=np.uint8).tobytes())
+    size = " ".join(str(edge) for edge in labels.shape[::-1])
+    header = _HEADER.format(spacing=" ".join(f"{s:g}" for s in spacing[::-1]), size=size, data=data.name)
+    path.write_bytes(header.encode())

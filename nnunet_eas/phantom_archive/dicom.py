@@ -27,9 +27,8 @@ def write_series(folder: Path, case: ArchiveCase, *, index: int) -> None:
     _, y, z = (case.affine[:3, :3] / case.knee.spacing[::-1]).T
     rng = np.random.default_rng(int(case.series.name))
     common = _common(case, index, rng)
-    common.Rows, common.Columns = depth, width
+    common.Rows, common.Columns, common.PixelRepresentation = depth, width, 0
     common.ImageOrientationPatient = _decimals([*y, *-z])
-    common.PixelRepresentation = 0
     if index % 2 == 0:
         common.RescaleSlope, common.RescaleIntercept = _decimals((1, 0))
     if index // 2 % 2 == 0:
@@ -63,8 +62,7 @@ def _common(case: ArchiveCase, index: int, rng: np.random.Generator) -> Dataset:
     item.Modality, item.Manufacturer, item.StudyDescription = "MR", "PHANTOM", "OAI^MR^KNEE"
     item.SeriesDescription = f"SAG_3D_DESS_{case.side.upper()}"  # alone tells the side, as in OAI's scans
     item.PatientName, item.PatientID = f"PHANTOM^CASE{index:04d}", case.identifier
-    item.PatientBirthDate = f"{born:%Y%m%d}"
-    item.PatientSex = str(rng.choice(["F", "M"]))
+    item.PatientBirthDate, item.PatientSex = f"{born:%Y%m%d}", str(rng.choice(["F", "M"]))
     item.BodyPartExamined, item.PatientPosition = "KNEE", "FFS"
     item.ScanningSequence, item.SequenceVariant, item.MRAcquisitionType = "GR", "SS", "3D"
     item.SliceThickness = format_number_as_ds(case.knee.spacing[2])

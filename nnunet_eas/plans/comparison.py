@@ -51,7 +51,7 @@ def compare_plans(
     default = read_json(default_file, DEFAULT_PLANS) if default_file.is_file() else {"configurations": {}}
     default_title = f"{DEFAULT_PLANS}, stock" if plans_name == DEFAULT_PLANS else DEFAULT_PLANS
     for configuration in configurations or plans["configurations"]:
-        summary = summarise(plans, configuration, dataset_json)
+        title, summary = f"{configuration} of {name}", summarise(plans, configuration, dataset_json)
         summaries = {plans_name: summary}
         if configuration in default["configurations"]:
             summaries[default_title] = summarise(default, configuration, dataset_json)
@@ -62,6 +62,5 @@ def compare_plans(
             drawing.parent.mkdir(parents=True, exist_ok=True)
             planned = PlansManager(plans).get_configuration(configuration).configuration
             sizes = {key: getattr(summary, key) for key in ("patch_size", "input_channels", "num_outputs")}
-            title = f"{configuration} of {name}, {plans_name}"
-            draw_network(planned["architecture"], title=title, path=drawing, **sizes)
-        yield Comparison(f"{configuration} of {name}", summaries, drawing)
+            draw_network(planned["architecture"], title=f"{title}, {plans_name}", path=drawing, **sizes)
+        yield Comparison(title, summaries, drawing)

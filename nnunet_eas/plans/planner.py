@@ -88,8 +88,9 @@ class EASUNetPlanner(ExperimentPlanner):
         target_spacing = None if overwrite_target_spacing is None else [float(i) for i in overwrite_target_spacing]
         check_spacing("overwrite_target_spacing", target_spacing)
         check_files(maybe_convert_to_dataset_name(dataset_name_or_id))
-        rest = preprocessor_name, plans_name, target_spacing, suppress_transpose
-        super().__init__(dataset_name_or_id, target_gb, *rest)
+        super().__init__(
+            dataset_name_or_id, target_gb, preprocessor_name, plans_name, target_spacing, suppress_transpose
+        )
         for identifier, spacing in zip(self.dataset, self.dataset_fingerprint["spacings"], strict=False):
             check_spacing(f"spacing of {identifier}", spacing)
         self.plans_file = Path(str(nnUNet_preprocessed)) / self.dataset_name / f"{plans_name}.json"

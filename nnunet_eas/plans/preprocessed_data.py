@@ -43,9 +43,7 @@ def reuse_preprocessed_data(
         differing = [key for key in KEYS_OF_CONFIGURATION if configuration.get(key) != other.get(key)]
         if differing:
             yield name, f"data of its own, {DEFAULT_PLANS} differ in {', '.join(differing)}"
-            continue
-        fault = _first_fault(folder / other["data_identifier"], configuration, plans, case_identifiers)
-        if fault:
+        elif fault := _first_fault(folder / other["data_identifier"], configuration, plans, case_identifiers):
             yield name, f"data of its own, those of {DEFAULT_PLANS} cannot be used: {fault}"
         else:
             configuration["data_identifier"] = other["data_identifier"]

@@ -39,8 +39,7 @@ def plan_experiment(dataset_id: int, *, configurations: Sequence[str] = (), **ar
     with _error_in_one_line():
         planner = EASUNetPlanner(dataset_id, **arguments)
         planner.requested_configurations = configurations
-        plans: dict[str, Any] = planner.plan_experiment()
-    return plans
+        return planner.plan_experiment()
 
 
 def plan_and_preprocess(

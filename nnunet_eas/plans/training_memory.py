@@ -62,8 +62,7 @@ class TrainingStep:
         precision: torch.dtype,
     ) -> None:
         self._strides = architecture["arch_kwargs"]["strides"]
-        deep_supervision = len(self._strides) > 2
-        network = network_on_meta(architecture, input_channels, num_outputs, deep_supervision=deep_supervision)
+        network = network_on_meta(architecture, input_channels, num_outputs, deep_supervision=len(self._strides) > 2)
         parameters = list(network.parameters())
         optimizer = torch.optim.SGD(parameters, 0.01, momentum=0.99, nesterov=True, weight_decay=3e-5, foreach=True)
         momentum = [torch.empty_like(parameter) for parameter in parameters]

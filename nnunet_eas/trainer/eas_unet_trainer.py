@@ -87,12 +87,10 @@ class EASUNetTrainer(ProgressBar, Interruptible):
 
     def save_checkpoint(self, filename: str) -> None:
         """Saves as nnU-Net does; a run killed while it writes leaves the previous checkpoint whole."""
-        if self.local_rank != 0 or self.disable_checkpointing:
-            super().save_checkpoint(filename)  # saves nothing, and a temporary file might be another process's
-            return
         temporary = f"{filename}.tmp"
         super().save_checkpoint(temporary)
-        os.replace(temporary, filename)
+        if self.local_rank == 0 and not self.disable_checkpointing:  # nnU-Net saves nothing otherwise
+            os.replace(temporary, filename)
 
     def load_checkpoint(self, filename_or_checkpoint: dict | str) -> None:
         """Loads as nnU-Net does, after a check that the checkpoint holds this network.

@@ -17,8 +17,7 @@ class Interruptible(nnUNetTrainer):
     """nnUNetTrainer that on `SIGNAL` finishes its step, saves a checkpoint and ends with `STATUS`.
 
     `nnUNetv2_train --c` resumes there: with the saved weights, at the start of the interrupted epoch. A training on
-    several GPUs ignores the signal, because its processes would not stop at the same step. So does one on Windows,
-    which has no such signal.
+    several GPUs, whose processes would not stop at the same step, ignores the signal; Windows has no such signal.
     """
 
     _is_asked_to_stop = False

@@ -10,7 +10,7 @@ import numpy as np
 import SimpleITK as sitk
 
 from nnunet_eas.phantom import LABELS
-from nnunet_eas.phantom_archive.metaimage import write_mask
+from nnunet_eas.phantom_archive.archive import write_mask
 from phantom_defects.defect import Defect
 from phantom_defects.files import CaseFiles
 
