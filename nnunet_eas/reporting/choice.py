@@ -18,12 +18,7 @@ RULE = (
 
 
 def left_out_cases(cases: Mapping[str, Collection[str]], faults: Mapping[str, Faults]) -> Faults:
-    """The reasons for all cases that are not compared, with the models' names.
-
-    Args:
-        cases: By model, the cases with one prediction and one reference.
-        faults: By model, the faults of these cases, of others, and of folds.
-    """
+    """The reasons for all cases that are not compared, from the models' complete cases and their faults."""
     identifiers = set().union(*cases.values())
     reasons: Faults = {}
     for name in sorted(identifiers.union(*faults.values())):
@@ -36,11 +31,7 @@ def left_out_cases(cases: Mapping[str, Collection[str]], faults: Mapping[str, Fa
 
 
 def case_scores(records: Iterable[Sequence[Record]]) -> dict[str, float]:
-    """By case the mean over its structures of Dice, averaged over the models; cases without any Dice are left out.
-
-    Args:
-        records: Those of each model, as in a summary's `per_case`: by case, undefined numbers are None.
-    """
+    """By case the mean over its structures of Dice, averaged over the models; cases without any Dice are left out."""
     dice: dict[str, list[float]] = {}
     for of_model in records:
         for case, of_case in groupby(of_model, itemgetter("case")):

@@ -9,8 +9,8 @@ import json
 import platform
 import statistics
 from collections.abc import Mapping, Sequence
-from html import escape
 from importlib import metadata
+from pathlib import Path
 from typing import Any
 
 import nnunet_eas
@@ -38,7 +38,7 @@ _OF_PLAN = {
     "normalization_schemes": "normalisation, per channel",
 }
 _MEASURED_WITH = ("numpy", "scipy", "SimpleITK")
-_WRAPPERS = ("OptimizedModule", "DistributedDataParallel")  # they hide the network's name
+_UNTOLD = ("None", "OptimizedModule", "DistributedDataParallel")  # wrappers hide the network's name
 
 
 def settings(model: Model, curves: Mapping[str, Curve]) -> dict[str, str]:
@@ -57,26 +57,18 @@ def settings(model: Model, curves: Mapping[str, Curve]) -> dict[str, str]:
     if "network_class_name" in architecture:
         found["network in the plan"] = str(architecture["network_class_name"])
     found |= {f"network: {key}": _text(value) for key, value in architecture.get("arch_kwargs", {}).items()}
-    return found | _of_trainer(model)
+    debug = [_debug(fold) for fold in model.folds]
+    for key, name in _OF_TRAINER.items():
+        values = [str(content[key]) for content in debug if content.get(key, "None") not in _UNTOLD]
+        if values:
+            found[name] = ", ".join(dict.fromkeys(values))
+    return found
 
 
-def settings_table(of_models: Mapping[str, Mapping[str, str]]) -> str:
-    """A row for each setting, from the `settings` of each model; settings in which the models differ are marked."""
-    names = list(dict.fromkeys(name for of_one in of_models.values() for name in of_one))
-    rows = []
-    for name in names:
-        values = [of_one.get(name, "\u2013") for of_one in of_models.values()]
-        differs = len(set(values)) > 1
-        mark = '<span class="differs" title="the models differ">≠</span> ' if differs else ""
-        cells = "".join(f"<td>{escape(value)}</td>" for value in values)
-        rows.append(f'<tr><th scope="row">{mark}{escape(name)}</th>{cells}</tr>')
-    heads = "".join(f'<th scope="col">{escape(model)}</th>' for model in of_models)
-    marked = " ≠ marks settings in which the models differ." if len(of_models) > 1 else ""
-    return (
-        '<div class="scroll" tabindex="0" role="region" aria-label="Settings"><table class="settings"><caption>From '
-        f'plans.json, debug.json and the logs.{marked}</caption><thead><tr><th scope="col">Setting</th>{heads}</tr>'
-        f"</thead><tbody>{''.join(rows)}</tbody></table></div>"
-    )
+def compared(of_models: Mapping[str, Mapping[str, str]]) -> dict[str, list[str]]:
+    """By setting the values of all models, from the `settings` of each; a dash where a model has none."""
+    names = dict.fromkeys(name for found in of_models.values() for name in found)
+    return {name: [found.get(name, "\u2013") for found in of_models.values()] for name in names}
 
 
 def measured_with() -> str:
@@ -92,18 +84,13 @@ def _resolved(configurations: Mapping[str, Any], name: str) -> dict[str, Any]:
     return {**_resolved({k: v for k, v in configurations.items() if k != name}, parent), **own} if parent else own
 
 
-def _of_trainer(model: Model) -> dict[str, str]:
-    """The settings in debug.json of all folds; all values where the folds differ."""
-    values: dict[str, dict[str, None]] = {}
-    for fold in model.folds:
-        try:
-            content = json.loads((fold / "debug.json").read_text(encoding="utf-8"))
-        except (OSError, ValueError):
-            continue
-        for key in _OF_TRAINER if isinstance(content, dict) else ():
-            if key in content and content[key] not in (*_WRAPPERS, "None"):
-                values.setdefault(key, {})[str(content[key])] = None
-    return {name: ", ".join(values[key]) for key, name in _OF_TRAINER.items() if key in values}
+def _debug(fold: Path) -> dict[str, Any]:
+    """The content of a fold's debug.json; empty where it can't be read."""
+    try:
+        content = json.loads((fold / "debug.json").read_text(encoding="utf-8"))
+    except (OSError, ValueError):
+        return {}
+    return content if isinstance(content, dict) else {}
 
 
 def _text(value: Any) -> str:
