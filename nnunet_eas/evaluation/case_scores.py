@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from functools import partial
 from typing import Any
@@ -11,7 +11,7 @@ import numpy as np
 
 from nnunet_eas.evaluation.cases import Case
 from nnunet_eas.evaluation.grid import check_same_place
-from nnunet_eas.evaluation.mask_file import inside, read_mask
+from nnunet_eas.evaluation.mask_file import Mask, inside, read_mask
 from nnunet_eas.evaluation.metrics import measure
 from nnunet_eas.evaluation.structures import Structures
 from nnunet_eas.support.parallel import all_results
@@ -38,28 +38,23 @@ def score_cases(
 
 def score_case(case: Case, structures: Structures, tolerance_mm: float) -> Scores:
     """Reads and compares one case. It raises nothing for a faulty one."""
-    masks, faults = {}, []
-    for side in ("reference", "prediction"):
+    masks: dict[str, Mask] = {}
+    faults = []
+    for side, source in (("reference", case.reference), ("prediction", case.prediction)):
         try:
-            masks[side] = read_mask(getattr(case, side))
+            masks[side] = read_mask(source)
         except ValueError as error:
             faults.append(f"{side}: {error}")
     if faults:
         return Scores(faults=faults)
-    reference = masks["reference"]
-    try:
-        check_same_place(reference.grid, masks["prediction"].grid)
-    except ValueError as error:
-        return Scores(faults=[str(error)])
     boxes = {side: mask.boxes() for side, mask in masks.items()}
-    for side, found in boxes.items():
-        try:
-            structures.check_labels(found, side)
-        except ValueError as error:
-            faults.append(str(error))
+    faults = _faults(check_same_place, masks["reference"].grid, masks["prediction"].grid)
+    if not faults:
+        faults = [fault for side, found in boxes.items() for fault in _faults(structures.check_labels, found, side)]
     if faults:
         return Scores(faults=faults)
 
+    reference = masks["reference"]
     labels = {side: mask.labels for side, mask in masks.items()}
     if structures.ignore is not None:
         labels["prediction"] = np.where(labels["reference"] == structures.ignore, 0, labels["prediction"])
@@ -73,9 +68,16 @@ def score_case(case: Case, structures: Structures, tolerance_mm: float) -> Score
     return Scores(records)
 
 
-def _around(boxes: Iterable[tuple[slice, ...]], shape: tuple[int, ...]) -> tuple[slice, ...]:
+def _faults(check: Callable[..., None], *arguments: Any) -> list[str]:
+    try:
+        check(*arguments)
+    except ValueError as error:
+        return [str(error)]
+    return []
+
+
+def _around(boxes: Sequence[tuple[slice, ...]], shape: tuple[int, ...]) -> tuple[slice, ...]:
     """One box around all, with a margin of a voxel within the image: an edge of one voxel means a single slice."""
-    boxes = list(boxes)
     box = []
     for axis, edge in enumerate(shape):
         start = min((b[axis].start for b in boxes), default=0)

@@ -14,8 +14,8 @@ from scipy.ndimage import find_objects
 
 from nnunet_eas.evaluation.mask_file import Mask, inside, read_mask
 from nnunet_eas.evaluation.structures import Structures
+from nnunet_eas.morphometry.bone import Bones
 from nnunet_eas.morphometry.measures import measure
-from nnunet_eas.morphometry.pairs import Bones
 from nnunet_eas.morphometry.surface import Surface, surface_of
 from nnunet_eas.morphometry.thickness import thickness_mm
 
@@ -38,7 +38,7 @@ def measure_case(
     maps: Path | None,
     titles: Mapping[tuple[int, ...], str],
 ) -> Measured:
-    """Reads and measures one case. It raises nothing for a faulty one.
+    """Reads and measures one case; it raises nothing for a faulty one.
 
     Args:
         case: Its identifier and its mask; more than one file is a fault.
