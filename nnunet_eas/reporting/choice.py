@@ -10,12 +10,6 @@ from operator import itemgetter
 from nnunet_eas.evaluation.case_scores import Record
 from nnunet_eas.evaluation.cases import Faults
 
-RULE = (
-    "A case's score is its mean Dice over the structures, averaged over the models; structures that are empty in truth "
-    "and prediction are left out. Cases are ordered by score, those with equal scores by name. With an even number of "
-    "cases the median case is the lower of the two in the middle."
-)
-
 
 def left_out_cases(cases: Mapping[str, Collection[str]], faults: Mapping[str, Faults]) -> Faults:
     """The reasons for all cases that are not compared, from the models' complete cases and their faults."""

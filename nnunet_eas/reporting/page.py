@@ -12,7 +12,6 @@ from jinja2 import Environment, FileSystemLoader, StrictUndefined
 
 from nnunet_eas.evaluation.cases import Faults
 from nnunet_eas.reporting.charts import distribution, model_mark, number_text, structure_mark, training
-from nnunet_eas.reporting.choice import RULE
 from nnunet_eas.reporting.columns import COLUMNS, DRAWN, Column
 from nnunet_eas.reporting.model import Model
 from nnunet_eas.reporting.pictures import Pictures
@@ -44,16 +43,8 @@ def page(
 ) -> str:
     """The whole HTML document. The same arguments give the same bytes.
 
-    Args:
-        models: In their order on the page.
-        contents: By model, the result of `summarise` for the cases that all models have.
-        folds: By model and case, the fold that predicted it.
-        curves: By model and fold, the training curve.
-        scores: By case, the score that orders the cases.
-        roles: By case that is shown, best, median or worst.
-        pictures: The pictures of these cases.
-        left_out: Cases that are not compared, with the reasons.
-        notes: Further sentences for the reader.
+    Mappings are by the models' names in their order on the page, then by case or fold; `contents` has the results of
+    `summarise` for the cases that all models have. `scores` are by case, and `roles` by case that is shown.
     """
 
     def values_of(structure: str, column: Column) -> dict[str, dict[str, float]]:
@@ -91,7 +82,6 @@ def page(
         contents=contents,
         values_of=values_of,
         rows=rows,
-        rule=RULE,
         pictures=pictures,
         roles=roles,
         scores=scores,

@@ -9,7 +9,7 @@ from functools import partial
 from pathlib import Path
 
 from nnunet_eas.evaluation.case_scores import score_cases
-from nnunet_eas.evaluation.cases import Case, Faults, find_cases
+from nnunet_eas.evaluation.cases import Faults, find_cases
 from nnunet_eas.evaluation.metrics import check_tolerance
 from nnunet_eas.evaluation.summary import summarise
 from nnunet_eas.reporting.choice import case_scores, left_out_cases, shown_cases
@@ -92,11 +92,12 @@ def report(
         raise FileNotFoundError(f"images (-images) must be a folder, got {images}. Correct the path.")
     trained = read_models([Path(model) for model in models], names)
     references = None if references is None else Path(references)
-    found = {model.name: find_cases(model.path, references, model.file_ending) for model in trained}
+    cases, faults = {}, {}
+    for model in trained:
+        found, faults[model.name] = find_cases(model.path, references, model.file_ending)
+        cases[model.name] = {case.identifier: case for case in found}
     if output is not None:
         check_output_file(Path(output), "output (-o)")
-    cases = {name: {case.identifier: case for case in of_model} for name, (of_model, _) in found.items()}
-    faults = {name: of_model for name, (_, of_model) in found.items()}
 
     structures = trained[0].structures
     common = sorted(set.intersection(*map(set, cases.values())))
@@ -139,10 +140,14 @@ def report(
         drawings.append((case, masks, None if images is None else scans.get(case, [])))
     draw = partial(draw_case, structures=structures)
     pictures = all_results(draw, drawings, workers=workers, description="drawing", progress=progress)
+    folds = {  # PREDICTION lies in fold_NUMBER/validation
+        name: {case: Path(str(of_model[case].prediction)).parts[-3].removeprefix("fold_") for case in sound}
+        for name, of_model in cases.items()
+    }
     html = page(
         trained,
         contents,
-        folds={name: {case: _fold(of_model[case]) for case in sound} for name, of_model in cases.items()},
+        folds=folds,
         curves={model.name: {fold.name: read_curve(fold) for fold in model.folds} for model in trained},
         scores=scores,
         roles=roles,
@@ -164,9 +169,3 @@ def report(
             faulty,
         )
     return result
-
-
-def _fold(case: Case) -> str:
-    """The number of the fold that predicted a case."""
-    assert isinstance(case.prediction, Path)
-    return case.prediction.parent.parent.name.removeprefix("fold_")

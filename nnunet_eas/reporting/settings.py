@@ -8,7 +8,7 @@ from __future__ import annotations
 import json
 import platform
 import statistics
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from importlib import metadata
 from pathlib import Path
 from typing import Any
@@ -52,7 +52,7 @@ def settings(model: Model, curves: Mapping[str, Curve]) -> dict[str, str]:
     if seconds:
         found["median time of an epoch, s"] = f"{statistics.median(seconds):.1f}"
     plan = _resolved(model.plans["configurations"], model.configuration)
-    found |= {name: _text([plan[key]]) for key, name in _OF_PLAN.items() if key in plan}
+    found |= {name: _text(plan[key], inner=True) for key, name in _OF_PLAN.items() if key in plan}
     architecture = plan.get("architecture", {})
     if "network_class_name" in architecture:
         found["network in the plan"] = str(architecture["network_class_name"])
@@ -93,20 +93,13 @@ def _debug(fold: Path) -> dict[str, Any]:
     return content if isinstance(content, dict) else {}
 
 
-def _text(value: Any) -> str:
-    """A value as short text: a list with commas, a kernel in it as 3 × 3 × 3."""
-    if _is_list(value):
-        return ", ".join(_edges(v) if _is_list(v) else _text(v) for v in value)
-    if isinstance(value, Mapping):
+def _text(value: Any, inner: bool = False) -> str:
+    """A value as short text: a list with commas, a list of numbers in it as 3 × 3 × 3."""
+    if isinstance(value, list):
+        edges = inner and all(isinstance(v, (int, float)) for v in value)
+        return (" × " if edges else ", ").join(_text(v, not inner) for v in value)
+    if isinstance(value, dict):
         return ", ".join(f"{key} {_text(of_key)}" for key, of_key in value.items()) or "none"
     if isinstance(value, float):
         return f"{value:.6g}"
     return "none" if value is None else str(value)
-
-
-def _edges(values: Sequence[Any]) -> str:
-    return (" × " if all(isinstance(v, (int, float)) for v in values) else ", ").join(map(_text, values))
-
-
-def _is_list(value: Any) -> bool:
-    return isinstance(value, Sequence) and not isinstance(value, str)
