@@ -61,7 +61,7 @@ def score_case(case: Case, structures: Structures, tolerance_mm: float) -> Score
     records = []
     for name, values in structures.values.items():
         there = [found[value] for found in boxes.values() for value in values if value in found]
-        box = _around(there, reference.labels.shape)
+        box = _around(there, reference.labels.ndim)
         pair = {side: inside(array[box], values) for side, array in labels.items()}
         numbers = measure(**pair, spacing=reference.spacing, tolerance_mm=tolerance_mm)
         records.append({"case": case.identifier, "label": name, **numbers})
@@ -76,11 +76,7 @@ def _faults(check: Callable[..., None], *arguments: Any) -> list[str]:
     return []
 
 
-def _around(boxes: Sequence[tuple[slice, ...]], shape: tuple[int, ...]) -> tuple[slice, ...]:
+def _around(boxes: Sequence[tuple[slice, ...]], axes: int) -> tuple[slice, ...]:
     """One box around all, with a margin of a voxel within the image: an edge of one voxel means a single slice."""
-    box = []
-    for axis, edge in enumerate(shape):
-        start = min((b[axis].start for b in boxes), default=0)
-        stop = max((b[axis].stop for b in boxes), default=0)
-        box.append(slice(max(start - 1, 0), min(stop + 1, edge)))
-    return tuple(box)
+    ends = np.array([[(part.start, part.stop) for part in box] for box in boxes] or [[(0, 0)] * axes])
+    return tuple(map(slice, np.maximum(ends[..., 0].min(axis=0) - 1, 0), ends[..., 1].max(axis=0) + 1))

@@ -107,9 +107,6 @@ def _short_names(models: Sequence[Model]) -> list[str]:
     """The parts in which the folders' names differ; the trainer where there is one model. Equal names are numbered."""
     parts = [(model.trainer, model.plans_name, model.configuration) for model in models]
     differing = [column for column in range(3) if len({of_one[column] for of_one in parts}) > 1] or [0]
-    names: list[str] = []
-    for of_one in parts:
-        name = " ".join(of_one[column] for column in differing)
-        numbered = [name, *(f"{name} ({number})" for number in range(2, len(parts) + 1))]
-        names.append(next(free for free in numbered if free not in names))
-    return names
+    names = [" ".join(of_one[column] for column in differing) for of_one in parts]
+    before = [names[:place].count(name) for place, name in enumerate(names)]
+    return [f"{name} ({count + 1})" if count else name for name, count in zip(names, before, strict=True)]

@@ -103,9 +103,8 @@ def report(
     common = sorted(set.intersection(*map(set, cases.values())))
     pairs = [(name, case) for name in cases for case in common]
     jobs = [cases[name][case] for name, case in pairs]
-    scored = score_cases(jobs, structures, tolerance_mm, workers=workers, progress=progress)
-    found_scores = dict(zip(pairs, scored, strict=True))
-    for (name, case), of_case in found_scores.items():
+    scored = dict(zip(pairs, score_cases(jobs, structures, tolerance_mm, workers=workers, progress=progress)))
+    for (name, case), of_case in scored.items():
         if of_case.faults:
             faults[name][case] = of_case.faults
     left_out = left_out_cases(cases, faults)
@@ -115,7 +114,7 @@ def report(
         raise ValueError(f"the models must have a sound case in common, got none. {reasons}")
     contents = {}
     for name in cases:
-        records = [record for case in sound for record in found_scores[name, case].records]
+        records = [record for case in sound for record in scored[name, case].records]
         contents[name] = summarise(records, {}, structures, tolerance_mm)
     scores = case_scores([content["per_case"] for content in contents.values()])
     roles = shown_cases(scores)

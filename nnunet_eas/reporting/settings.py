@@ -87,10 +87,9 @@ def _resolved(configurations: Mapping[str, Any], name: str) -> dict[str, Any]:
 def _debug(fold: Path) -> dict[str, Any]:
     """The content of a fold's debug.json; empty where it can't be read."""
     try:
-        content = json.loads((fold / "debug.json").read_text(encoding="utf-8"))
+        return json.loads((fold / "debug.json").read_text(encoding="utf-8"))
     except (OSError, ValueError):
         return {}
-    return content if isinstance(content, dict) else {}
 
 
 def _text(value: Any, inner: bool = False) -> str:
