@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Protocol
@@ -90,3 +90,21 @@ class Source:
     reference: str
     channel: str = "MRI"
     lists: tuple[tuple[str, ...], ...] = ()
+
+
+def paired(
+    kind: str,
+    images: Mapping[str, ImageSource],
+    masks: Mapping[str, MaskSource],
+    image_name: str,
+    patient: Callable[[str], str] = str,
+) -> tuple[tuple[Case, ...], Faults]:
+    """Cases of images and masks with the same id: without a mask a test case, without an image a fault."""
+    cases = [
+        Case(f"{kind}_{key}", f"{kind}_{patient(key)}", image, masks.get(key), is_test=key not in masks)
+        for key, image in images.items()
+    ]
+    missing = {key: image_name.format(key) for key in masks if key not in images}
+    return tuple(cases), {
+        f"{kind}_{key}": [f"its image {name} is missing. Put it there."] for key, name in missing.items()
+    }

@@ -39,12 +39,11 @@ class ImageFile(_File):
         reader = sitk.ImageFileReader()
         reader.SetFileName(str(self.path))
         reader.ReadImageInformation()
-        if reader.GetDimension() != 3:
-            raise ValueError(
-                f"{self.path.name} must hold a 3-D image, got {reader.GetDimension()} axes. Split or crop it."
-            )
-        if reader.GetNumberOfComponents() != 1:
-            raise ValueError(f"{self.path.name} must have one channel, got {reader.GetNumberOfComponents()}. Split it.")
+        axes, channels = reader.GetDimension(), reader.GetNumberOfComponents()
+        if axes != 3:
+            raise ValueError(f"{self.path.name} must hold a 3-D image, got {axes} axes. Split or crop it.")
+        if channels != 1:
+            raise ValueError(f"{self.path.name} must have one channel, got {channels}. Split it.")
         direction = np.asarray(reader.GetDirection()).reshape(3, 3)
         return blank(reader.GetSize(), reader.GetSpacing(), reader.GetOrigin(), direction)
 
@@ -55,22 +54,12 @@ class ImageFile(_File):
 
 @dataclass(frozen=True)
 class MaskFile(_File):
-    """The labels of one image.
-
-    Attributes:
-        path: The file.
-        has_pose: Whether the file's header holds the mask's pose. If not, the mask's index axes follow the oriented
-            image's, and the mask takes the image's pose.
-    """
+    """The labels of one image. Without a pose of their own, their index axes follow the oriented image's."""
 
     has_pose: bool
 
     def read_on(self, image: sitk.Image) -> sitk.Image:
-        """The mask on the grid of the oriented `image`.
-
-        Raises:
-            ValueError: The mask has another size or place, or holds other than whole numbers.
-        """
+        """The mask on the grid of the oriented `image`; ValueError where it does not fit."""
         mask = sitk.ReadImage(str(self.path))
         if self.has_pose:
             mask = oriented(mask)
@@ -105,20 +94,29 @@ def _meta_image_faults(path: Path) -> list[str]:
     header = _meta_image_header(path)
     if missing := [key for key in ("DimSize", "ElementType", "ElementDataFile") if key not in header]:
         return [f"{path.name} is no MetaImage header: {', '.join(missing)} missing. Get the file anew."]
+    voxel_bytes = _BYTES.get(header["ElementType"].removeprefix("MET_"))
     for data in _data_file(path):
         if not data.is_file():
             return [f"{data.name}, which {path.name} names, is missing. Put it beside the header."]
-        voxel_bytes = _BYTES.get(header["ElementType"].removeprefix("MET_"))
         if voxel_bytes is None or header.get("CompressedData", "False").lower() == "true":
             continue
-        voxels = math.prod(int(edge) for edge in header["DimSize"].split())
-        implied = voxels * voxel_bytes * int(header.get("ElementNumberOfChannels", "1"))
-        implied += max(int(header.get("HeaderSize", "0")), 0)
+        implied = math.prod(map(int, header["DimSize"].split())) * int(header.get("ElementNumberOfChannels", "1"))
+        implied = implied * voxel_bytes + max(int(header.get("HeaderSize", "0")), 0)
         if (found := data.stat().st_size) != implied:
             return [
                 f"{data.name} must have the {implied} bytes that its header implies, got {found}. Get both files anew."
             ]
     return []
+
+
+def _meta_image_header(path: Path) -> dict[str, str]:
+    lines = path.read_text(encoding="latin-1").splitlines()
+    return {key.strip(): value.strip() for key, sign, value in (line.partition("=") for line in lines) if sign}
+
+
+def _data_file(path: Path) -> list[Path]:
+    name = _meta_image_header(path).get("ElementDataFile", "LOCAL") if path.suffix == ".mhd" and path.is_file() else ""
+    return [] if name in ("", "LOCAL") else [path.parent / name]
 
 
 def _narrowed(mask: sitk.Image) -> sitk.Image:
@@ -138,13 +136,3 @@ def without_text(image: sitk.Image) -> sitk.Image:
     for key in image.GetMetaDataKeys():
         image.EraseMetaData(key)
     return image
-
-
-def _meta_image_header(path: Path) -> dict[str, str]:
-    lines = path.read_text(encoding="latin-1").splitlines()
-    return {key.strip(): value.strip() for key, sign, value in (line.partition("=") for line in lines) if sign}
-
-
-def _data_file(path: Path) -> list[Path]:
-    name = _meta_image_header(path).get("ElementDataFile", "LOCAL") if path.suffix == ".mhd" and path.is_file() else ""
-    return [] if name in ("", "LOCAL") else [path.parent / name]

@@ -23,15 +23,10 @@ from dataset_conversion.geometry import blank, oriented, place
 
 @dataclass(frozen=True)
 class DicomSeries:
-    """The slices of one series, or of a folder that should hold one series only.
+    """The slices of one series, or of a folder that should hold one series only."""
 
-    Attributes:
-        paths: The files, or one folder.
-        allow_gaps: Accept slices that are thinner or thicker than the distance between them.
-    """
-
-    paths: tuple[Path, ...]
-    allow_gaps: bool = False
+    paths: tuple[Path, ...]  # the files, or one folder
+    allow_gaps: bool = False  # slices may be thinner or thicker than the distance between them
 
     def files(self) -> list[Path]:
         """All files, sorted, without those that are known not to be slices."""
@@ -92,8 +87,8 @@ class DicomSeries:
         """Size (x, y, z), spacing (x, y, z), origin and direction of the slices as they are stored."""
         first, stack = self.slices[0], self.stack
         assert first.spacing is not None
-        size_xyz = (first.shape[1], first.shape[0], len(self.slices))
-        return size_xyz, (first.spacing[1], first.spacing[0], stack.spacing), stack.origin, stack.direction
+        size_xyz = (*first.shape[::-1], len(self.slices))
+        return size_xyz, (*first.spacing[::-1], stack.spacing), stack.origin, stack.direction
 
     def grid(self) -> sitk.Image:
         """The oriented grid of the series without content."""
@@ -101,10 +96,9 @@ class DicomSeries:
 
     def read(self) -> sitk.Image:
         """The oriented image in rescaled values: whole numbers in the smallest fitting type, others as float64."""
-        _, spacing_xyz, origin, direction = self.stored_grid()
         slices = [pixels(pydicom.dcmread(self.slices[i].file)) for i in self.stack.order]
         image = sitk.GetImageFromArray(_one_type(slices))
-        place(image, spacing_xyz, origin, direction)
+        place(image, *self.stored_grid()[1:])
         return oriented(image)
 
 

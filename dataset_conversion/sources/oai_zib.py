@@ -29,16 +29,7 @@ _MASK_NAME = re.compile(r"(\d+)\.segmentation_masks\.mhd$")
 
 
 def find(archive: Path, mri: Path | None, *, allow_gaps: bool = False) -> Source:
-    """All cases of the archive.
-
-    Args:
-        archive: Folder with `segmentation/` or `OAI-ZIB/`, or one of the two.
-        mri: Folder that the lines of `oai_mri_paths.txt` are relative to, or a folder of volumes.
-        allow_gaps: As in `DicomSeries`.
-
-    Raises:
-        FileNotFoundError: There is no such archive or MRI folder.
-    """
+    """All cases of the archive; arguments as in `convert_dataset`."""
     folder = _archive_folder(archive)
     if mri is None or not mri.is_dir():
         raise FileNotFoundError(f"--mri must be a folder, got {mri}. Give the folder that holds 0.C.2 and 0.E.1.")
