@@ -1,1 +1,1 @@
-"""The command `nnunet-eas`: one module per subcommand, each with `add_parser(subparsers)` and `run(args) -> int`."""
+"""The command `nnunet-eas`: a module per subcommand with its help as docstring, `add_options` and `run`."""
