@@ -132,19 +132,11 @@ def convert_dataset(
         workers: Processes.
         progress: Show progress bars on a terminal.
 
-    Returns:
-        The cases and the warnings about them.
-
     Raises:
         FaultyCases: Some cases are faulty and not to be skipped, or all are, or `verify` finds a difference.
         ValueError: An argument is out of its range, or the folder holds another dataset.
         FileNotFoundError: The source is not there.
         RuntimeError: nnUNet_raw is not set, or another conversion writes into the folder.
-
-    Example:
-        >>> from dataset_conversion.convert import convert_dataset
-        >>> result = convert_dataset("ski10", "SKI10", dataset_id=10, output="nnUNet_raw", skip_faulty=True)
-        >>> print(result.folder, result.faults)
     """
     if paper_cases is not None and labels != "cartilage":
         raise ValueError(f"--labels must be cartilage with --paper, got {labels}. Leave one of the two out.")
@@ -211,19 +203,11 @@ def convert_dicom(
         workers: Processes.
         progress: Show progress bars on a terminal.
 
-    Returns:
-        The scans in the folder.
-
     Raises:
         FaultyCases: Some series are faulty and not to be skipped, or all are. Nothing is written.
         PartialSuccess: Some series turned out faulty although their headers were right; the others are written.
         ValueError: An argument is out of its range, or the folder holds something else.
         FileNotFoundError: There is no DICOM image.
-
-    Example:
-        >>> from dataset_conversion.convert import convert_dicom
-        >>> result = convert_dicom("EXPORT", "SCANS", side="right")
-        >>> len(result.converted)
     """
     if side not in (None, "left", "right"):
         raise ValueError(f"side must be left, right or None, got {side!r}. Choose one of them.")
@@ -256,20 +240,12 @@ def convert_masks(
         workers: Processes.
         progress: Show progress bars on a terminal.
 
-    Returns:
-        The masks.
-
     Raises:
         FaultyCases: Some masks are faulty and not to be skipped, or all are. Nothing is written.
         PartialSuccess: Some masks could not be written; the others are.
         ValueError: `output` is `masks`, or the table is none.
         FileNotFoundError: There are no masks, no table, or no series.
         ModuleNotFoundError: DICOM SEG is wanted, and highdicom is not installed.
-
-    Example:
-        >>> from dataset_conversion.convert import convert_masks
-        >>> result = convert_masks("MASKS", "RETURNED", table="SCANS/series.csv")
-        >>> result.warnings
     """
     output, table, each = Path(output), Path(table), partial(for_all, workers=workers, progress=progress)
     rows = scans.read_table(table)
@@ -297,16 +273,9 @@ def verify(dataset: str | Path, *, workers: int = 1, progress: bool = False) -> 
         workers: Processes.
         progress: Show a progress bar on a terminal.
 
-    Returns:
-        The cases of the dataset.
-
     Raises:
         FaultyCases: Some cases are wrong.
         ValueError: The folder holds no dataset.
-
-    Example:
-        >>> from dataset_conversion.convert import verify
-        >>> len(verify("nnUNet_raw/Dataset500_OAIZIB").cases)
     """
     cases = verify_dataset(Path(dataset), partial(for_all, workers=workers, progress=progress))
     return Converted(Path(dataset), tuple(cases))

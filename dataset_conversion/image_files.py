@@ -22,11 +22,9 @@ class _File:
     path: Path
 
     def files(self) -> list[Path]:
-        """All files that belong to the image."""
         return [self.path, *_data_file(self.path)]
 
     def faults(self) -> list[str]:
-        """What is wrong with the file as far as that shows without its voxels."""
         return file_faults(self.path)
 
 
@@ -35,7 +33,6 @@ class ImageFile(_File):
     """One 3-D image with a pose of its own."""
 
     def grid(self) -> sitk.Image:
-        """The image's oriented grid without content."""
         reader = sitk.ImageFileReader()
         reader.SetFileName(str(self.path))
         reader.ReadImageInformation()

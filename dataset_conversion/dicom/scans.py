@@ -55,12 +55,10 @@ class Scan:
 
     @property
     def image(self) -> Path:
-        """The written image."""
         return self.output / f"{self.name}_0000.nii.gz"
 
     @property
     def record(self) -> Path:
-        """File that records the converted scan."""
         return self.output / _RECORDS / f"{self.name}.json"
 
     def fingerprint(self) -> str:

@@ -29,7 +29,6 @@ class DicomSeries:
     allow_gaps: bool = False  # slices may be thinner or thicker than the distance between them
 
     def files(self) -> list[Path]:
-        """All files, sorted, without those that are known not to be slices."""
         if len(self.paths) == 1 and self.paths[0].is_dir():
             return sorted(f for f in self.paths[0].iterdir() if f.is_file() and not is_no_image(f))
         return list(self.paths)
@@ -40,7 +39,6 @@ class DicomSeries:
 
     @property
     def slices(self) -> list[Slice]:
-        """The headers of the files that hold an image."""
         return self._headers[0]
 
     @property
@@ -50,7 +48,6 @@ class DicomSeries:
         return sides.pop() if len(sides) == 1 else None
 
     def faults(self) -> list[str]:
-        """What is wrong with the series as far as that shows without reading all its pixels."""
         found = []
         if damaged := self._headers[1]:
             found.append(
@@ -91,7 +88,6 @@ class DicomSeries:
         return size_xyz, (*first.spacing[::-1], stack.spacing), stack.origin, stack.direction
 
     def grid(self) -> sitk.Image:
-        """The oriented grid of the series without content."""
         return blank(*self.stored_grid())
 
     def read(self) -> sitk.Image:
@@ -117,12 +113,11 @@ def _one_type(slices: Sequence[np.ndarray]) -> np.ndarray:
     volume = np.stack(slices)
     if volume.dtype == np.int16 or volume.dtype.kind == "f":
         return volume
-    if volume.dtype == np.uint16 and volume.max() <= np.iinfo(np.int16).max:
-        return volume.view(np.int16)
     low, high = int(volume.min()), int(volume.max())
-    fitting = next(
-        t for t in (np.int16, np.uint16, np.int32, np.int64) if np.iinfo(t).min <= low <= high <= np.iinfo(t).max
-    )
+    if volume.dtype == np.uint16 and high <= np.iinfo(np.int16).max:
+        return volume.view(np.int16)
+    types = (np.int16, np.uint16, np.int32, np.int64)
+    fitting = next(t for t in types if np.iinfo(t).min <= low <= high <= np.iinfo(t).max)
     return volume.astype(fitting, copy=False)
 
 
@@ -146,7 +141,7 @@ def _file_faults(slices: Sequence[Slice]) -> list[str]:
         found.append("colour images are not supported. Leave out what is no MRI.")
     if cut := [s.file.name for s in slices if s.is_cut]:
         found.append(f"{len(cut)} file(s) end before their pixels do, {cut[0]} first. Get them anew.")
-    if without := [s.file.name for s in slices if s.position is None or s.orientation is None or s.spacing is None]:
+    if without := [s.file.name for s in slices if None in (s.position, s.orientation, s.spacing)]:
         found.append(
             f"{len(without)} file(s) lack position, orientation or pixel spacing, {without[0]} first. "
             "Export the original series."

@@ -41,11 +41,9 @@ class _Hdf5File:
     axes: ClassVar[int]
 
     def files(self) -> list[Path]:
-        """The one file."""
         return [self.path]
 
     def faults(self) -> list[str]:
-        """What is wrong with the file as far as that shows without its voxels."""
         try:
             with _volume(self.path) as volume:
                 axes = volume.ndim
@@ -64,7 +62,6 @@ class Hdf5Image(_Hdf5File):
     axes = 3
 
     def grid(self) -> sitk.Image:
-        """The scan's grid without content."""
         with _volume(self.path) as volume:
             return _placed(sitk.Image(list(volume.shape[::-1]), sitk.sitkUInt8))
 

@@ -40,12 +40,10 @@ class Job:
 
     @property
     def name(self) -> str:
-        """The case's identifier."""
         return self.case.identifier
 
     @property
     def record(self) -> Path:
-        """File that records the converted case."""
         return self.folder / RECORDS / f"{self.name}.json"
 
     @property

@@ -77,21 +77,14 @@ def verify_dataset(folder: Path, for_all: ForAll) -> list[str]:
 
 @errors_are_faults
 def _differences_to_source(job: Job) -> list[str]:
-    image = job.case.image.read()
-    files = files_to_write(job, image, job.case.mask.read_on(image) if job.case.mask else None)
-    return [
-        difference
-        for file, wanted in files.items()
-        for difference in _differences(file, sitk.ReadImage(str(job.folder / file)), wanted)
-    ]
-
-
-def _differences(file: str, written: sitk.Image, wanted: sitk.Image) -> list[str]:
-    if not _same_grid(written, wanted):
-        return [f"{file} must lie where its source lies, got another grid. Remove it and convert again."]
-    if not np.array_equal(sitk.GetArrayViewFromImage(written), sitk.GetArrayViewFromImage(wanted)):
-        return [f"{file} must hold its source's values, got others. Remove it and convert again."]
-    return []
+    image, found = job.case.image.read(), []
+    for file, wanted in files_to_write(job, image, job.case.mask.read_on(image) if job.case.mask else None).items():
+        written = sitk.ReadImage(str(job.folder / file))
+        if not _same_grid(written, wanted):
+            found.append(f"{file} must lie where its source lies, got another grid. Remove it and convert again.")
+        elif not np.array_equal(sitk.GetArrayViewFromImage(written), sitk.GetArrayViewFromImage(wanted)):
+            found.append(f"{file} must hold its source's values, got others. Remove it and convert again.")
+    return found
 
 
 def _same_grid(a: sitk.Image, b: sitk.Image) -> bool:

@@ -23,7 +23,6 @@ PAPER_CASES = 100
 
 
 def add_options(parser: argparse.ArgumentParser) -> None:
-    """Adds the kinds and their options."""
     kinds = parser.add_subparsers(title="kinds", dest="kind", metavar="KIND", required=True)
     for kind, text in HELP.items():
         _add_dataset_options(kinds.add_parser(kind, help=text, description=f"Convert {text}."), kind)
@@ -54,7 +53,6 @@ def add_options(parser: argparse.ArgumentParser) -> None:
 
 
 def run(args: argparse.Namespace) -> int:
-    """Runs one conversion."""
     from dataset_conversion.convert import convert
 
     arguments = options.keywords(args, "paper")

@@ -21,7 +21,6 @@ if TYPE_CHECKING:
 
 
 def add_options(parser: argparse.ArgumentParser) -> None:
-    """Adds the command's options."""
     parser.epilog = "nnunet-eas status -d DATASET shows how far the folds are; nnunet-eas predict-best predicts."
     options.add_dataset(parser)
     add = parser.add_argument
@@ -45,7 +44,6 @@ def add_options(parser: argparse.ArgumentParser) -> None:
 
 
 def run(args: argparse.Namespace) -> int:
-    """Trains, finds the best."""
     if args.retries < 0:
         raise ValueError(f"--retries must be at least 0, got {args.retries}. 0 tries each fold once.")
     if args.workers < 1:

@@ -13,7 +13,6 @@ from nnunet_eas import startup
 
 
 def add_options(parser: argparse.ArgumentParser) -> None:
-    """Adds the command's options."""
     add = parser.add_argument
     output = "new, empty or an earlier demo's folder (default: %(default)s)"
     add("--output", type=Path, default=Path("nnunet_eas_demo"), metavar="DIR", help=output)
@@ -24,7 +23,6 @@ def add_options(parser: argparse.ArgumentParser) -> None:
 
 
 def run(args: argparse.Namespace) -> int:
-    """Runs the demo and prints its scores and files."""
     started = time.monotonic()
     if args.seed < 0:
         raise ValueError(f"--seed must be 0 or more, got {args.seed}. Give a whole number.")

@@ -19,7 +19,6 @@ if TYPE_CHECKING:
 
 
 def add_options(parser: argparse.ArgumentParser) -> None:
-    """Adds the command's options."""
     add = parser.add_argument
     references = "reference masks (default: those of a trained model's dataset)"
     add("-ref", type=Path, metavar="DIR", dest="references", help=references)
@@ -33,7 +32,6 @@ def add_options(parser: argparse.ArgumentParser) -> None:
 
 
 def run(args: argparse.Namespace) -> int:
-    """Evaluates, writes, prints."""
     from nnunet_eas.evaluation.evaluate import evaluate
     from nnunet_eas.support.outputs import check_output_file
 

@@ -14,7 +14,6 @@ from nnunet_eas.cli import options
 
 
 def add_options(parser: argparse.ArgumentParser) -> None:
-    """Adds the command's options."""
     add = parser.add_argument
     add("model", type=Path, metavar="MODEL", help="trained model's folder, TRAINER__PLANS__CONFIGURATION")
     add("--to", choices=("onnx", "openvino"), required=True, help="the format")
@@ -28,7 +27,6 @@ def add_options(parser: argparse.ArgumentParser) -> None:
 
 
 def run(args: argparse.Namespace) -> int:
-    """Exports the model."""
     from nnunet_eas.inference.export import export
 
     for file in export(**options.keywords(args), say=options.say):

@@ -13,25 +13,21 @@ from nnunet_eas.support.errors import PartialSuccess
 
 
 def add_workers(parser: argparse.ArgumentParser) -> None:
-    """Adds `--workers`."""
     cores = os.cpu_count() or 1
     parser.add_argument("--workers", type=int, default=cores, metavar="N", help="processes (default: %(default)s)")
 
 
 def add_dataset(parser: argparse._ActionsContainer, required: bool = True) -> None:
-    """Adds `-d` for a dataset by its name or id."""
     parser.add_argument("-d", required=required, metavar="DATASET", dest="dataset", help="dataset's name or id")
 
 
 def add_plans_and_trainer(parser: argparse._ActionsContainer, *trainer_flags: str) -> None:
-    """Adds `-p` and `-tr` for one model."""
     for dest, default, flags in (("plans", "nnUNetPlans", ["-p"]), ("trainer", "EASUNetTrainer", trainer_flags)):
         text = f"{dest} (default: %(default)s)"
         parser.add_argument(*flags, default=default, metavar=dest.upper(), dest=dest, help=text)
 
 
 def add_folds_and_checkpoint(parser: argparse._ActionsContainer, fold: Callable[[str], int | str]) -> None:
-    """Adds `-f` and `-chk`."""
     parser.add_argument(
         "-f", nargs="+", type=fold, metavar="FOLD", dest="folds", help="folds (default: all that are trained)"
     )
@@ -42,12 +38,10 @@ def add_folds_and_checkpoint(parser: argparse._ActionsContainer, fold: Callable[
 
 
 def add_device(parser: argparse.ArgumentParser) -> None:
-    """Adds nnU-Net's `-device`."""
     parser.add_argument("-device", choices=("cuda", "cpu", "mps"), default="cuda", help="(default: %(default)s)")
 
 
 def add_prediction(parser: argparse.ArgumentParser) -> None:
-    """Adds the scans, the folder for the masks, and how to predict."""
     scans = "scans, CASE_0000.nii.gz and so on, or one such file"
     parser.add_argument("-i", type=Path, required=True, metavar="DIR", dest="scans", help=scans)
     parser.add_argument("-o", type=Path, required=True, metavar="DIR", dest="output", help="folder for the masks")
@@ -58,7 +52,6 @@ def add_prediction(parser: argparse.ArgumentParser) -> None:
 
 
 def add_planning(parser: argparse.ArgumentParser) -> None:
-    """Adds the options of a plan."""
     add = parser.add_argument
     add("-d", type=int, nargs="+", required=True, metavar="ID", dest="dataset_ids", help="ids of the datasets, e.g. 4")
     memory = "memory that a training may take, in GB; decides patch and batch (default: %(default)s)"
@@ -91,7 +84,6 @@ def add_labels(parser: argparse.ArgumentParser, verb: str, masks: str, beside: s
 
 
 def add_tolerance(parser: argparse.ArgumentParser) -> None:
-    """Adds `--tolerance-mm`."""
     text = "the NSD's tolerance (default: %(default)s)"
     parser.add_argument("--tolerance-mm", type=float, default=1.0, metavar="MM", help=text)
 
@@ -102,7 +94,6 @@ def keywords(args: argparse.Namespace, *others: str) -> dict[str, Any]:
 
 
 def say(line: str) -> None:
-    """Prints a line at once."""
     print(line, flush=True)
 
 

@@ -13,7 +13,6 @@ from nnunet_eas.cli import options
 
 
 def add_options(parser: argparse.ArgumentParser) -> None:
-    """Adds the command's options."""
     options.add_planning(parser)
     add = parser.add_argument
     which = "configurations to preprocess (default: 2d 3d_fullres 3d_lowres)"
@@ -31,7 +30,6 @@ def add_options(parser: argparse.ArgumentParser) -> None:
 
 
 def run(args: argparse.Namespace) -> int:
-    """Fingerprints, plans and preprocesses every dataset."""
     from nnunet_eas.plans.preprocessing import plan_and_preprocess
 
     plan_and_preprocess(**options.keywords(args))

@@ -12,12 +12,10 @@ from nnunet_eas.cli import options
 
 
 def add_options(parser: argparse.ArgumentParser) -> None:
-    """Adds the command's options."""
     options.add_planning(parser)
 
 
 def run(args: argparse.Namespace) -> int:
-    """Plans every dataset."""
     from nnunet_eas.plans.preprocessing import dataset_name, plan_experiment
 
     for dataset_id in args.dataset_ids:  # all of them before the first one is planned

@@ -16,7 +16,6 @@ if TYPE_CHECKING:
 
 
 def add_options(parser: argparse.ArgumentParser) -> None:
-    """Adds the command's options."""
     add = parser.add_argument
     add("-d", type=int, required=True, metavar="ID", help="id of the dataset, e.g. 4")
     add("-p", default="EASUNetPlans", metavar="NAME", help="the plans (default: %(default)s)")
@@ -25,7 +24,6 @@ def add_options(parser: argparse.ArgumentParser) -> None:
 
 
 def run(args: argparse.Namespace) -> int:
-    """Prints a table for each configuration."""
     from nnunet_eas.plans.comparison import compare_plans
 
     for compared in compare_plans(args.d, args.p, args.c, args.png):

@@ -15,7 +15,6 @@ from nnunet_eas.cli import options
 
 
 def add_options(parser: argparse.ArgumentParser) -> None:
-    """Adds the command's options; flags and defaults are nnU-Net's where it has them."""
     add = parser.add_argument
     options.add_prediction(parser)
     model = parser.add_argument_group("the model: -m, or -d with -c")
@@ -42,7 +41,6 @@ def add_options(parser: argparse.ArgumentParser) -> None:
 
 
 def run(args: argparse.Namespace) -> int:
-    """Predicts all cases."""
     if (args.model is None) == (args.dataset is None or args.configuration is None):
         raise ValueError("a model must be given as -m, or as -d with -c, got neither or both. Give one of them.")
     from nnunet_eas.inference.predict import predict

@@ -13,14 +13,12 @@ from nnunet_eas.cli import options
 
 
 def add_options(parser: argparse.ArgumentParser) -> None:
-    """Adds the command's options."""
     options.add_dataset(parser)
     options.add_prediction(parser)
     parser.add_argument("--engine", default="auto", help="what runs the networks, as in nnunet-eas predict")
 
 
 def run(args: argparse.Namespace) -> int:
-    """Predicts all cases."""
     from nnunet_eas.crossval.predict_best import predict_best
 
     arguments = {**options.keywords(args), "say": options.say}

@@ -19,7 +19,6 @@ if TYPE_CHECKING:
 
 
 def add_options(parser: argparse.ArgumentParser) -> None:
-    """Adds the command's options."""
     add = parser.add_argument
     add("masks", type=Path, metavar="MASKS", help="folder of masks, or one mask")
     options.add_labels(parser, "measure", "masks", "beside the masks")
@@ -36,7 +35,6 @@ def add_options(parser: argparse.ArgumentParser) -> None:
 
 
 def run(args: argparse.Namespace) -> int:
-    """Measures, writes, prints."""
     from nnunet_eas.morphometry.quantify import quantify
     from nnunet_eas.support.outputs import check_output_file
 

@@ -19,7 +19,6 @@ if TYPE_CHECKING:
 
 
 def add_options(parser: argparse.ArgumentParser) -> None:
-    """Adds the command's options."""
     add = parser.add_argument
     add("models", type=Path, nargs="+", metavar="MODEL", help="trained model's folder, TRAINER__PLANS__CONFIGURATION")
     references = "reference masks (default: gt_segmentations in nnUNet_preprocessed)"
@@ -32,7 +31,6 @@ def add_options(parser: argparse.ArgumentParser) -> None:
 
 
 def run(args: argparse.Namespace) -> int:
-    """Writes the page, prints what was left out."""
     from nnunet_eas.reporting.report import report
 
     def show(result: Report) -> None:

@@ -15,7 +15,6 @@ from nnunet_eas.cli import options
 
 
 def add_options(parser: argparse.ArgumentParser) -> None:
-    """Adds the command's options."""
     add = parser.add_argument
     options.add_dataset(parser)
     which = "only these (default: all that have begun)"
@@ -28,7 +27,6 @@ def add_options(parser: argparse.ArgumentParser) -> None:
 
 
 def run(args: argparse.Namespace) -> int:
-    """Prints the table."""
     from nnunet_eas.crossval.dataset import find_dataset
     from nnunet_eas.crossval.status import statuses_of, table
 
