@@ -33,14 +33,7 @@ def oriented(image: sitk.Image) -> sitk.Image:
 def blank(
     size_xyz: Sequence[int], spacing_xyz: Sequence[float], origin: Sequence[float], direction: np.ndarray
 ) -> sitk.Image:
-    """The grid of an image without content, oriented.
-
-    Args:
-        size_xyz: Voxels.
-        spacing_xyz: mm.
-        origin: Position of the first voxel's centre, LPS mm.
-        direction: 3 x 3, a unit vector for each index axis in its columns.
-    """
+    """The grid of an image without content, oriented; the direction has a unit vector per index axis in its columns."""
     axes, signs = _axes_and_signs(direction)
     first = np.asarray(origin, dtype=float)
     for axis, sign in zip(axes, signs):

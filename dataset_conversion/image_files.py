@@ -100,9 +100,8 @@ def _meta_image_faults(path: Path) -> list[str]:
         implied = math.prod(map(int, header["DimSize"].split())) * int(header.get("ElementNumberOfChannels", "1"))
         implied = implied * voxel_bytes + max(int(header.get("HeaderSize", "0")), 0)
         if (found := data.stat().st_size) != implied:
-            return [
-                f"{data.name} must have the {implied} bytes that its header implies, got {found}. Get both files anew."
-            ]
+            wrong = f"{data.name} must have the {implied} bytes that its header implies, got {found}"
+            return [f"{wrong}. Get both files anew."]
     return []
 
 
@@ -122,9 +121,8 @@ def _narrowed(mask: sitk.Image) -> sitk.Image:
         return mask
     narrow = sitk.Cast(mask, sitk.sitkUInt8)
     if not np.array_equal(sitk.GetArrayViewFromImage(narrow), sitk.GetArrayViewFromImage(mask)):
-        raise ValueError(
-            "the mask must hold whole numbers from 0 to 255, got others. It is no mask, or was interpolated."
-        )
+        rule = "the mask must hold whole numbers from 0 to 255"
+        raise ValueError(f"{rule}, got others. It is no mask, or was interpolated.")
     return narrow
 
 

@@ -17,14 +17,11 @@ _MERGED = {"medial_tibial_cartilage": "tibial_cartilage", "lateral_tibial_cartil
 class LabelScheme:
     """A dataset's labels.
 
-    Attributes:
-        name: Name of the scheme, as in the command.
-        structures: In the order of their numbers, from 1. A source's other structures become background.
-        regions: Overlapping structures for region-based training, each with the numbers it consists of, in the order
-            in which nnU-Net writes them over each other.
+    The structures are numbered from 1; a source's other structures become background. The regions are overlapping
+    structures for region-based training, with their numbers, in the order in which nnU-Net writes them over each other.
     """
 
-    name: str
+    name: str  # as in the command
     structures: tuple[str, ...]
     regions: Mapping[str, tuple[int, ...]]
 

@@ -48,29 +48,26 @@ class DicomSeries:
         return sides.pop() if len(sides) == 1 else None
 
     def faults(self) -> list[str]:
+        slices, damaged = self._headers
         found = []
-        if damaged := self._headers[1]:
+        if damaged:
             found.append(
                 f"{len(damaged)} file(s) can't be read as DICOM, {damaged[0]} first. Get them anew, or take away what "
                 "is no slice."
             )
-        if not self.slices:
+        if not slices:
             return found or ["there is no DICOM image. Check that the MRI was downloaded and unpacked."]
-        found += _file_faults(self.slices)
+        found += _file_faults(slices)
         if not found:
-            found += stack_faults(
-                [s.position for s in self.slices],
-                [s.orientation for s in self.slices],
-                repeated_because=_why_repeated(self.slices),
-                thickness=None if self.allow_gaps else self.slices[0].thickness,
-            )
+            places, cosines = [s.position for s in slices], [s.orientation for s in slices]
+            thickness = None if self.allow_gaps else slices[0].thickness
+            found = stack_faults(places, cosines, repeated_because=_why_repeated(slices), thickness=thickness)
         if not found:
             try:
-                pixels(pydicom.dcmread(self.slices[0].file))
+                pixels(pydicom.dcmread(slices[0].file))
             except (RuntimeError, NotImplementedError, ValueError, AttributeError):
-                name = UID(self.slices[0].syntax).name
                 found.append(
-                    f"no decoder for its transfer syntax ({name}), or its pixels are damaged. "
+                    f"no decoder for its transfer syntax ({UID(slices[0].syntax).name}), or its pixels are damaged. "
                     'pip install "pylibjpeg[all]", or decompress it with gdcmconv --raw.'
                 )
         return found

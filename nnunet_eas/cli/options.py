@@ -28,13 +28,10 @@ def add_plans_and_trainer(parser: argparse._ActionsContainer, *trainer_flags: st
 
 
 def add_folds_and_checkpoint(parser: argparse._ActionsContainer, fold: Callable[[str], int | str]) -> None:
-    parser.add_argument(
-        "-f", nargs="+", type=fold, metavar="FOLD", dest="folds", help="folds (default: all that are trained)"
-    )
-    name = "checkpoint_final.pth"
-    parser.add_argument(
-        "-chk", default=name, metavar="NAME", dest="checkpoint", help="checkpoint (default: %(default)s)"
-    )
+    trained = "folds (default: all that are trained)"
+    parser.add_argument("-f", nargs="+", type=fold, metavar="FOLD", dest="folds", help=trained)
+    name, text = "checkpoint_final.pth", "checkpoint (default: %(default)s)"
+    parser.add_argument("-chk", default=name, metavar="NAME", dest="checkpoint", help=text)
 
 
 def add_device(parser: argparse.ArgumentParser) -> None:
@@ -98,20 +95,14 @@ def say(line: str) -> None:
 
 
 def finish(
-    function: Callable[..., Any],
-    arguments: dict[str, Any],
-    show: Callable[[Any], None],
-    fault: str = "left out {}: {}",
+    function: Callable[..., Any], arguments: dict[str, Any], show: Callable[[Any], None], tell_faults: bool = True
 ) -> int:
     """Calls a function, shows its result, then tells each case's fault; passes `PartialSuccess` on."""
-    partial = None
     try:
-        result = function(**arguments)
-    except PartialSuccess as error:
-        partial, result = error, error.result
-    show(result)
-    if partial is None:
-        return 0
-    for case, reason in partial.faults.items() if fault else ():
-        print(fault.format(case, reason), file=sys.stderr)
-    raise partial
+        show(function(**arguments))
+    except PartialSuccess as partial:
+        show(partial.result)
+        for case, fault in partial.faults.items() if tell_faults else ():
+            print(f"left out {case}: {fault}", file=sys.stderr)
+        raise
+    return 0

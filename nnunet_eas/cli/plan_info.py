@@ -56,9 +56,8 @@ def _column(plans: str, summary: ConfigurationSummary) -> dict[str, str]:
     }
     for number, stage in enumerate(summary.stages, 1):
         down = "" if number == 1 else f", stride {_by(stage.stride)}"
-        column[f"stage {number}"] = (
-            f"{_by(stage.shape)}, {stage.channels} channels, kernel {_by(stage.kernel_size)}{down}"
-        )
+        text = f"{_by(stage.shape)}, {stage.channels} channels, kernel {_by(stage.kernel_size)}{down}"
+        column[f"stage {number}"] = text
     if summary.dilations:
         column["atrous rates"] = ", ".join(_by(rates) for rates in summary.dilations)
     return {

@@ -43,4 +43,4 @@ def run(args: argparse.Namespace) -> int:
         for case, fault in result.without_scan.items():
             print(f"{case} is shown without its scan: {fault}", file=sys.stderr)
 
-    return options.finish(report, {**options.keywords(args), "progress": True}, show, fault="")
+    return options.finish(report, {**options.keywords(args), "progress": True}, show, tell_faults=False)
