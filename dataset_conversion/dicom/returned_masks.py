@@ -80,9 +80,8 @@ def _structures(masks: Path) -> dict[str, tuple[int, ...]]:
         labels = read_json(file, "the model's dataset.json in -i")["labels"]
         numbers = {name: tuple(value) if isinstance(value, list) else (int(value),) for name, value in labels.items()}
     except (KeyError, TypeError, ValueError, AttributeError) as error:
-        raise ValueError(
-            f"{file} must hold the model's labels, got something else. Predict the scans again."
-        ) from error
+        rule = f"{file} must hold the model's labels"
+        raise ValueError(f"{rule}, got something else. Predict the scans again.") from error
     return {name: values for name, values in numbers.items() if values != (0,) and name != "ignore"}
 
 

@@ -133,12 +133,9 @@ def convert_scans(
         if not (output / SETTINGS).is_file():
             raise ValueError(f"-o must be new, empty or an earlier conversion, got {output}. Choose another folder.")
         before = json.loads((output / SETTINGS).read_text())["side"]
-        if before != side:
-            # `convert masks` would mirror masks wrongly that were predicted from the scans there
-            raise ValueError(
-                f"--side must stay what it was in {output}, {before or 'none'}, got {side or 'none'}. Choose another "
-                "folder."
-            )
+        if before != side:  # `convert masks` would mirror masks wrongly that were predicted from the scans there
+            was = f"--side must stay what it was in {output}, {before or 'none'}"
+            raise ValueError(f"{was}, got {side or 'none'}. Choose another folder.")
     todo = [scan for scan in scans if not _is_done(scan)]
     faults = find_faults(for_all, _check, todo, "checking")
     refuse(faults, len(scans), skip_faulty)

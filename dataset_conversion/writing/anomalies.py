@@ -82,7 +82,7 @@ def _contrast(
     if not len(points):
         return
     in_place = _step_height(image, points, steps, np.zeros(3, dtype=int))
-    for axis, name in ((0, "z"), (1, "y"), (2, "x")):
+    for axis, name in enumerate("zyx"):
         reach = int(_FARTHEST_MM / spacing[axis])
         shifts = [s for s in range(-reach, reach + 1) if abs(s) * spacing[axis] >= SHIFT_MM]
         heights = [_step_height(image, points, steps, np.eye(3, dtype=int)[axis] * s) for s in shifts]
@@ -95,11 +95,9 @@ def _contrast(
 def _across_the_border(bone: np.ndarray, cartilage: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
     """Bone voxels that touch cartilage along y or z, and the unit steps into the cartilage; both (n, 3)."""
     points, steps = [], []
-    for axis in (0, 1):
-        for sign in (1, -1):
-            touching = np.argwhere(bone & np.roll(cartilage, -sign, axis=axis))
-            points.append(touching)
-            steps.append(np.broadcast_to(np.eye(3, dtype=int)[axis] * sign, touching.shape))
+    for axis, sign in ((0, 1), (0, -1), (1, 1), (1, -1)):
+        points.append(np.argwhere(bone & np.roll(cartilage, -sign, axis=axis)))
+        steps.append(np.broadcast_to(np.eye(3, dtype=int)[axis] * sign, points[-1].shape))
     all_points, all_steps = np.concatenate(points), np.concatenate(steps)
     every = max(1, len(all_points) // _MOST_PAIRS)
     return all_points[::every], all_steps[::every]

@@ -161,10 +161,8 @@ class RawDataset:
         if self.as_regions:
             content["regions_class_order"] = self.scheme.regions_class_order()
         if self.scheme.is_sided:
-            content["description"] = (
-                "The labels tell medial from lateral: train without left-right mirroring, "
-                "-tr EASUNetTrainer_noMirrorLR."
-            )
+            remedy = "train without left-right mirroring, -tr EASUNetTrainer_noMirrorLR."
+            content["description"] = f"The labels tell medial from lateral: {remedy}"
         return content
 
 
