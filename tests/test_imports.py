@@ -26,7 +26,7 @@ ROOMS = (
     ("phantom_archive", 4, ARRAYS | {"SimpleITK", "pydicom"}),
     ("evaluation", 4, ARRAYS | {"SimpleITK", "PIL"}),
     ("morphometry", 4, ARRAYS | {"SimpleITK", "skimage", "matplotlib"}),
-    ("reporting", 4, {"numpy", "SimpleITK", "PIL"}),
+    ("reporting", 4, {"numpy", "SimpleITK", "PIL", "matplotlib", "jinja2"}),
     ("inference", 4, None),
     ("trainer", 4, None),
     ("plans", 4, None),

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from functools import partial
 from typing import Any
@@ -11,7 +11,7 @@ import numpy as np
 
 from nnunet_eas.evaluation.cases import Case
 from nnunet_eas.evaluation.grid import check_same_place
-from nnunet_eas.evaluation.mask_file import inside, read_mask
+from nnunet_eas.evaluation.mask_file import Mask, inside, read_mask
 from nnunet_eas.evaluation.metrics import measure
 from nnunet_eas.evaluation.structures import Structures
 from nnunet_eas.support.parallel import all_results
@@ -38,47 +38,45 @@ def score_cases(
 
 def score_case(case: Case, structures: Structures, tolerance_mm: float) -> Scores:
     """Reads and compares one case. It raises nothing for a faulty one."""
-    masks, faults = {}, []
-    for side in ("reference", "prediction"):
+    masks: dict[str, Mask] = {}
+    faults = []
+    for side, source in (("reference", case.reference), ("prediction", case.prediction)):
         try:
-            masks[side] = read_mask(getattr(case, side))
+            masks[side] = read_mask(source)
         except ValueError as error:
             faults.append(f"{side}: {error}")
     if faults:
         return Scores(faults=faults)
-    reference = masks["reference"]
-    try:
-        check_same_place(reference.grid, masks["prediction"].grid)
-    except ValueError as error:
-        return Scores(faults=[str(error)])
     boxes = {side: mask.boxes() for side, mask in masks.items()}
-    for side, found in boxes.items():
-        try:
-            structures.check_labels(found, side)
-        except ValueError as error:
-            faults.append(str(error))
+    faults = _faults(check_same_place, masks["reference"].grid, masks["prediction"].grid)
+    if not faults:
+        faults = [fault for side, found in boxes.items() for fault in _faults(structures.check_labels, found, side)]
     if faults:
         return Scores(faults=faults)
 
+    reference = masks["reference"]
     labels = {side: mask.labels for side, mask in masks.items()}
     if structures.ignore is not None:
         labels["prediction"] = np.where(labels["reference"] == structures.ignore, 0, labels["prediction"])
     records = []
     for name, values in structures.values.items():
         there = [found[value] for found in boxes.values() for value in values if value in found]
-        box = _around(there, reference.labels.shape)
+        box = _around(there, reference.labels.ndim)
         pair = {side: inside(array[box], values) for side, array in labels.items()}
         numbers = measure(**pair, spacing=reference.spacing, tolerance_mm=tolerance_mm)
         records.append({"case": case.identifier, "label": name, **numbers})
     return Scores(records)
 
 
-def _around(boxes: Iterable[tuple[slice, ...]], shape: tuple[int, ...]) -> tuple[slice, ...]:
+def _faults(check: Callable[..., None], *arguments: Any) -> list[str]:
+    try:
+        check(*arguments)
+    except ValueError as error:
+        return [str(error)]
+    return []
+
+
+def _around(boxes: Sequence[tuple[slice, ...]], axes: int) -> tuple[slice, ...]:
     """One box around all, with a margin of a voxel within the image: an edge of one voxel means a single slice."""
-    boxes = list(boxes)
-    box = []
-    for axis, edge in enumerate(shape):
-        start = min((b[axis].start for b in boxes), default=0)
-        stop = max((b[axis].stop for b in boxes), default=0)
-        box.append(slice(max(start - 1, 0), min(stop + 1, edge)))
-    return tuple(box)
+    ends = np.array([[(part.start, part.stop) for part in box] for box in boxes] or [[(0, 0)] * axes])
+    return tuple(map(slice, np.maximum(ends[..., 0].min(axis=0) - 1, 0), ends[..., 1].max(axis=0) + 1))

@@ -32,10 +32,6 @@ def find_cases(predictions: Path, references: Path | None, file_ending: str | No
             of its folds, which are all those of the dataset's split where there is one.
         references: Folder of masks. None finds those of a trained model in nnUNet_preprocessed.
         file_ending: As for `masks_in`.
-
-    Raises:
-        FileNotFoundError: A folder is missing or without masks.
-        ValueError: The references are unknown, both folders are the same, or they have no name in common.
     """
     folds, dataset, faults = folds_in(predictions), None, Faults()
     if folds:

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import csv
-import io
 from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
@@ -19,7 +17,7 @@ from nnunet_eas.evaluation.structures import chosen, find_structures, labels_in
 from nnunet_eas.evaluation.summary import COLUMNS, summarise
 from nnunet_eas.evaluation.table import table
 from nnunet_eas.support.errors import PartialSuccess
-from nnunet_eas.support.files import write_json, write_text
+from nnunet_eas.support.files import write_csv, write_json
 from nnunet_eas.support.parallel import check_workers
 
 
@@ -51,11 +49,7 @@ class Evaluation:
 
     def write_csv(self, path: str | Path) -> None:
         """Writes `per_case` as a table; undefined numbers are empty."""
-        text = io.StringIO()
-        writer = csv.DictWriter(text, COLUMNS, lineterminator="\n")
-        writer.writeheader()
-        writer.writerows(self.per_case)
-        write_text(Path(path), text.getvalue())
+        write_csv(Path(path), COLUMNS, self.per_case)
 
 
 def evaluate(

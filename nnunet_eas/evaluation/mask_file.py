@@ -47,20 +47,22 @@ class Mask:
 
 
 def read_mask(source: Path | sitk.Image) -> Mask:
-    """Reads one file of `ENDINGS`, or takes an image from memory.
-
-    Raises:
-        ValueError: The file is missing or damaged, or the image is no mask: more than one channel, other than two or
-            three axes, or other than whole numbers from 0 to 65535.
-    """
+    """Reads one file of `ENDINGS`, or takes an image from memory; raises ValueError where it is no whole mask."""
     if isinstance(source, sitk.Image):
         name, array, grid = "the image", sitk.GetArrayFromImage(source), Grid.of(source)
     else:
         name = source.name
         try:
-            array, grid = _read_picture(source) if source.suffix in PICTURES else _read_image(source)
+            if source.suffix in PICTURES:
+                array, grid = _read_picture(source)
+            else:
+                check_whole(source)
+                image = sitk.ReadImage(str(source))
+                array, grid = sitk.GetArrayFromImage(image), Grid.of(image)
         except _UNREADABLE as error:
-            reason = _last_line(error).replace(f"{source.parent}{os.sep}", "")  # pages may travel, folders not
+            # without a library's source positions and final stop; without the folder, because pages may travel
+            lines = [line.strip() for line in str(error).splitlines() if line.strip()] or [type(error).__name__]
+            reason = lines[-1].rstrip(".").replace(f"{source.parent}{os.sep}", "")
             raise ValueError(f"{name} must be a whole file, got a damaged one: {reason}. Write it anew.") from error
     if array.ndim != len(grid.size) or array.ndim not in (2, 3):
         raise ValueError(
@@ -106,12 +108,6 @@ def check_filled(masks: Mapping[str, Sequence[Path]], argument: str, folder: Pat
         )
 
 
-def _read_image(path: Path) -> tuple[np.ndarray, Grid]:
-    check_whole(path)
-    image = sitk.ReadImage(str(path))
-    return sitk.GetArrayFromImage(image), Grid.of(image)
-
-
 def _read_picture(path: Path) -> tuple[np.ndarray, Grid]:
     with Image.open(path) as picture:
         array = np.stack([np.asarray(page) for page in ImageSequence.Iterator(picture)])
@@ -139,9 +135,3 @@ def _narrowed(array: np.ndarray, name: str) -> np.ndarray:
             "resampled without interpolation."
         )
     return array.astype(np.uint8 if array.max(initial=0) <= 255 else np.uint16)
-
-
-def _last_line(error: Exception) -> str:
-    """An error in one line, without a library's source positions and final stop."""
-    lines = [line.strip() for line in str(error).splitlines() if line.strip()]
-    return (lines[-1] if lines else type(error).__name__).rstrip(".")

@@ -23,17 +23,7 @@ _NAN = float("nan")
 def measure(
     *, reference: np.ndarray, prediction: np.ndarray, spacing: Sequence[float], tolerance_mm: float
 ) -> dict[str, float]:
-    """All numbers of one pair of masks, by their names in ``DEFINED_BY``, from one search for surface distances.
-
-    Args:
-        reference: Mask.
-        prediction: Mask of the same shape.
-        spacing: mm, in array order.
-        tolerance_mm: Distance within which `nsd` counts surfaces as equal.
-
-    Raises:
-        ValueError: The shapes differ, or the spacing or the tolerance is out of range.
-    """
+    """All numbers of one pair of masks, by their names in ``DEFINED_BY``, from one search for surface distances."""
     check_tolerance(tolerance_mm)
     distances = surface_distances_mm(reference=reference, prediction=prediction, spacing=spacing)
     volumes = [volume_mm3(mask=mask, spacing=spacing) for mask in (reference, prediction)]
@@ -140,8 +130,8 @@ DEFINED_BY: dict[str, Callable] = {
 
 
 def definition(function: Callable) -> str:
-    """The part of a function's docstring before the arguments, on one line."""
-    return " ".join((inspect.getdoc(function) or "").split("\nArgs:")[0].split())
+    """The part of a function's docstring before the results, on one line."""
+    return " ".join((inspect.getdoc(function) or "").split("\nReturns:")[0].split())
 
 
 def check_tolerance(tolerance_mm: float) -> None:

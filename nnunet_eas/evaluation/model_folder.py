@@ -21,19 +21,14 @@ def folds_in(folder: Path) -> list[Path]:
 
 
 def validation_masks(folds: Sequence[Path], file_ending: str | None) -> tuple[dict[str, list[Path]], list[str]]:
-    """The validation masks of all folds by case identifier, and the names of folds without any.
-
-    Raises:
-        FileNotFoundError: No fold has validation masks.
-    """
+    """The validation masks of all folds by case identifier, and the names of folds without any."""
     masks: dict[str, list[Path]] = {}
     empty = []
     for fold in folds:
         of_fold = masks_in(fold / "validation", file_ending)
+        empty += [] if of_fold else [fold.name]
         for case, files in of_fold.items():
             masks.setdefault(case, []).extend(files)
-        if not of_fold:
-            empty.append(fold.name)
     if not masks:
         raise FileNotFoundError(
             f"a trained model must hold validation masks, got none in {', '.join(empty)} of {folds[0].parent}. "

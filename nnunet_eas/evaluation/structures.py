@@ -33,12 +33,7 @@ class Structures:
 
 
 def read_dataset_json(path: Path, argument: str = "dataset_json (-djfile)") -> dict[str, Any]:
-    """Reads nnU-Net's dataset.json.
-
-    Raises:
-        FileNotFoundError: The file is missing.
-        ValueError: It is not in the format of nnU-Net v2.
-    """
+    """Reads nnU-Net's dataset.json."""
     content = read_json(path, argument)
     labels = content.get("labels") if isinstance(content, dict) else None
     if not isinstance(labels, dict) or not all(isinstance(value, (int, list)) for value in labels.values()):
@@ -50,11 +45,7 @@ def read_dataset_json(path: Path, argument: str = "dataset_json (-djfile)") -> d
 
 
 def structures_of_dataset(labels: Mapping[str, int | Sequence[int]]) -> Structures:
-    """All entries of dataset.json's `labels` but the background and the ignore label.
-
-    Raises:
-        ValueError: A region holds the background or the ignore label.
-    """
+    """All entries of dataset.json's `labels` but the background and the ignore label."""
     values = {name: (value,) if isinstance(value, int) else tuple(value) for name, value in labels.items()}
     known = frozenset(value for of_one in values.values() for value in of_one)
     ignore = values.pop("ignore", (None,))[0]
@@ -69,12 +60,7 @@ def structures_of_dataset(labels: Mapping[str, int | Sequence[int]]) -> Structur
 
 
 def find_structures(dataset_json: str | Path | None, folder: Path | None) -> tuple[Structures, str | None]:
-    """The structures of a dataset.json and its file ending; no structures where there is no dataset.json.
-
-    Args:
-        dataset_json: The file. None takes the one in `folder`, if there is one.
-        folder: Folder of the masks; None for images.
-    """
+    """The structures and the file ending of a dataset.json, or of the one in `folder`; no structures without either."""
     if dataset_json is None and folder is not None and (folder / "dataset.json").is_file():
         dataset_json = folder / "dataset.json"
     if dataset_json is None:
@@ -84,11 +70,7 @@ def find_structures(dataset_json: str | Path | None, folder: Path | None) -> tup
 
 
 def chosen(labels: Iterable[int], among: Structures) -> Structures:
-    """The single labels that a user asks for, by the dataset's names where it has some.
-
-    Raises:
-        ValueError: One is the background or the ignore label, or the dataset does not know it.
-    """
+    """The single labels that a user asks for, by the dataset's names where it has some."""
     labels = list(dict.fromkeys(labels))
     foreign = [label for label in labels if label < 1 or label == among.ignore]
     if foreign:

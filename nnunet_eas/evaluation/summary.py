@@ -25,14 +25,16 @@ _LEFT_OUT = "How many cases are left out of the mean, because the number is unde
 
 
 def summarise(records: Sequence[Record], faults: Faults, structures: Structures, tolerance_mm: float) -> dict[str, Any]:
-    """The content of the JSON file: all numbers with their definitions, NaN as None.
-
-    Args:
-        records: Those of all cases that could be evaluated.
-        faults: Those of the other cases.
-        structures: The structures that were compared.
-        tolerance_mm: The tolerance of the normalised surface distance.
-    """
+    """The content of the JSON file: all numbers with their definitions, NaN as None."""
+    definitions = {name: definition(function) for name, function in DEFINED_BY.items()}
+    definitions["nsd"] += f" Here tolerance_mm is {tolerance_mm:g}."
+    definitions["surface_distances_mm"] = definition(surface_distances_mm)
+    definitions |= {"mean": _MEAN, "standard_deviation": _SPREAD, "left_out": _LEFT_OUT}
+    if structures.ignore is not None:
+        definitions["ignore_label"] = (
+            f"Voxels where the reference is {structures.ignore}, the ignore label, belong to no structure in either "
+            "mask: overlap, volumes and surfaces are computed without them."
+        )
     defined = {
         label: {m: [r[m] for r in records if r["label"] == label and not math.isnan(r[m])] for m in METRICS}
         for label in structures.values
@@ -40,7 +42,7 @@ def summarise(records: Sequence[Record], faults: Faults, structures: Structures,
     means = {label: {m: _mean(values) for m, values in numbers.items()} for label, numbers in defined.items()}
     cases = len({record["case"] for record in records})
     return {
-        "definitions": definitions(structures, tolerance_mm),
+        "definitions": definitions,
         "tolerance_mm": tolerance_mm,
         "labels": {label: list(values) for label, values in structures.values.items()},
         "ignore_label": structures.ignore,
@@ -59,20 +61,6 @@ def summarise(records: Sequence[Record], faults: Faults, structures: Structures,
         "per_case": [{key: _or_none(record[key]) for key in COLUMNS} for record in records],
         "faults": faults,
     }
-
-
-def definitions(structures: Structures, tolerance_mm: float) -> dict[str, str]:
-    """The definition of each number, from the docstring of the function that computes it."""
-    sentences = {name: definition(function) for name, function in DEFINED_BY.items()}
-    sentences["nsd"] += f" Here tolerance_mm is {tolerance_mm:g}."
-    sentences["surface_distances_mm"] = definition(surface_distances_mm)
-    sentences |= {"mean": _MEAN, "standard_deviation": _SPREAD, "left_out": _LEFT_OUT}
-    if structures.ignore is not None:
-        sentences["ignore_label"] = (
-            f"Voxels where the reference is {structures.ignore}, the ignore label, belong to no structure in either "
-            "mask: overlap, volumes and surfaces are computed without them."
-        )
-    return sentences
 
 
 def _mean(values: Sequence[float]) -> float | None:

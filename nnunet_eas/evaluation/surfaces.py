@@ -23,17 +23,9 @@ def surface_distances_mm(
     MONAI's surfaces are the same but for that single slice, all of which is surface there. DeepMind's surface-distance
     puts points on the voxels' corners instead: any distance there can differ by up to one voxel's diagonal.
 
-    Args:
-        reference: Mask; non-zero means inside.
-        prediction: Mask of the same shape.
-        spacing: mm, in array order.
-
     Returns:
         (from the reference's surface to the prediction's, from the prediction's to the reference's), one-dimensional;
         both of length 0 where a mask is empty.
-
-    Raises:
-        ValueError: The shapes differ, or the spacing does not fit them.
     """
     reference, prediction = as_masks(reference, prediction)
     check_spacing(spacing, reference.ndim)
@@ -50,11 +42,7 @@ def surface_distances_mm(
 
 
 def as_masks(reference: np.ndarray, prediction: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    """Both as booleans, True inside.
-
-    Raises:
-        ValueError: Their shapes differ.
-    """
+    """Both as booleans, True inside; raises ValueError where their shapes differ."""
     if reference.shape != prediction.shape:
         raise ValueError(
             f"prediction must have the reference's shape {reference.shape}, got {prediction.shape}. "

@@ -14,8 +14,8 @@ from scipy.ndimage import find_objects
 
 from nnunet_eas.evaluation.mask_file import Mask, inside, read_mask
 from nnunet_eas.evaluation.structures import Structures
+from nnunet_eas.morphometry.bone import Bones
 from nnunet_eas.morphometry.measures import measure
-from nnunet_eas.morphometry.pairs import Bones
 from nnunet_eas.morphometry.surface import Surface, surface_of
 from nnunet_eas.morphometry.thickness import thickness_mm
 
@@ -38,7 +38,7 @@ def measure_case(
     maps: Path | None,
     titles: Mapping[tuple[int, ...], str],
 ) -> Measured:
-    """Reads and measures one case. It raises nothing for a faulty one.
+    """Reads and measures one case; it raises nothing for a faulty one.
 
     Args:
         case: Its identifier and its mask; more than one file is a fault.
@@ -48,8 +48,15 @@ def measure_case(
         titles: Names for the pictures, by label values, in place of the structures' own.
     """
     identifier, sources = case
+    if len(sources) != 1:
+        names = ", ".join(file.name for file in sources if isinstance(file, Path))
+        return Measured(fault=f"the mask must be one file, got {names}. Remove the others.")
     try:
-        mask = _read(sources, structures)
+        mask = read_mask(sources[0])
+        if mask.labels.ndim != 3:
+            got = mask.labels.ndim
+            raise ValueError(f"the mask must have three axes, got {got}. A slice has no surface to measure.")
+        structures.check_labels(mask.boxes(), "mask")
     except ValueError as error:
         return Measured(fault=str(error))
     surfaces = {values: _surface(mask, values) for values in {*structures.values.values(), *bones.values()}}
@@ -76,17 +83,6 @@ def measure_case(
 def label(values: tuple[int, ...]) -> str:
     """A structure's label values as text: 2, or 1+2 for a region."""
     return "+".join(map(str, values))
-
-
-def _read(sources: Sequence[Path | sitk.Image], structures: Structures) -> Mask:
-    if len(sources) != 1:
-        names = ", ".join(file.name for file in sources if isinstance(file, Path))
-        raise ValueError(f"the mask must be one file, got {names}. Remove the others.")
-    mask = read_mask(sources[0])
-    if mask.labels.ndim != 3:
-        raise ValueError(f"the mask must have three axes, got {mask.labels.ndim}. A slice has no surface to measure.")
-    structures.check_labels(mask.boxes(), "mask")
-    return mask
 
 
 def _surface(mask: Mask, values: tuple[int, ...]) -> Surface | None:

@@ -45,14 +45,7 @@ _LEAST = 0.01
 def measure(
     surface: Surface | None, thickness: np.ndarray, direction: tuple[float, ...], bone: Surface | None
 ) -> dict[str, float]:
-    """All `NUMBERS` of a structure, NaN where one is undefined.
-
-    Args:
-        surface: Its surface; None for an empty mask.
-        thickness: By `thickness_mm`, of length 0 without a surface.
-        direction: The image's direction, as in `Grid`.
-        bone: The surface of the bone that it lies on; None without one.
-    """
+    """All `NUMBERS` of a structure, NaN where one is undefined; `surface` is None for an empty mask."""
     numbers = dict.fromkeys(NUMBERS, float("nan"))
     if surface is None:
         zero = ("volume_mm3", "surface_area_mm2", *(_BONE if bone else ()))

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import csv
-import io
 import math
 from collections.abc import Iterable, Mapping, Sequence
 from contextlib import suppress
@@ -16,11 +14,11 @@ import SimpleITK as sitk
 
 from nnunet_eas.evaluation.mask_file import ENDINGS, check_filled, masks_in
 from nnunet_eas.evaluation.structures import chosen, find_structures, labels_in
+from nnunet_eas.morphometry.bone import given_bones, known_bones
 from nnunet_eas.morphometry.case import label, measure_case
 from nnunet_eas.morphometry.measures import COLUMNS
-from nnunet_eas.morphometry.pairs import given_bones, known_bones
 from nnunet_eas.support.errors import PartialSuccess
-from nnunet_eas.support.files import write_text
+from nnunet_eas.support.files import write_csv
 from nnunet_eas.support.outputs import check_output_folder
 from nnunet_eas.support.parallel import all_results, check_workers
 
@@ -45,13 +43,8 @@ class Quantification:
 
     def write_csv(self, path: str | Path) -> None:
         """Writes `rows` as a table, numbers with four digits after the point; undefined numbers are empty."""
-        text = io.StringIO()
-        writer = csv.writer(text, lineterminator="\n")
-        writer.writerow(COLUMNS)
-        for row in self.rows:
-            cells = [round(row[name], 4) if isinstance(row[name], float) else row[name] for name in COLUMNS]
-            writer.writerow(["" if isinstance(cell, float) and math.isnan(cell) else cell for cell in cells])
-        write_text(Path(path), text.getvalue())
+        rows = [{column: _cell(row[column]) for column in COLUMNS} for row in self.rows]
+        write_csv(Path(path), COLUMNS, rows)
 
 
 def quantify(
@@ -136,6 +129,12 @@ def quantify(
             faults,
         )
     return result
+
+
+def _cell(value: Any) -> Any:
+    if isinstance(value, float):
+        return None if math.isnan(value) else round(value, 4)
+    return value
 
 
 def _sources(masks: Path | sitk.Image, file_ending: str | None) -> dict[str, Sequence[Path | sitk.Image]]:

@@ -13,12 +13,7 @@ _OUTLIERS = 0.5
 
 
 def in_patient(vectors: np.ndarray, direction: tuple[float, ...]) -> np.ndarray:
-    """Vectors (n, 3) along an array's axes (z, y, x), in LPS: x to the patient's left, y to the back, z to the head.
-
-    Args:
-        vectors: Lengths in mm.
-        direction: The image's direction, as in `Grid`.
-    """
+    """Vectors (n, 3) along an array's axes (z, y, x), in LPS: x to the patient's left, y to the back, z to the head."""
     return vectors[:, ::-1] @ np.reshape(direction, (3, 3)).T
 
 

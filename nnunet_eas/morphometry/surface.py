@@ -64,11 +64,15 @@ def surface_of(mask: np.ndarray, spacing: Sequence[float], start: Sequence[int] 
     step = np.asarray(spacing, dtype=float)
     inside = Inside(np.pad(mask, 1).astype(np.float32), np.asarray(start) - 1, step)
     corners, faces, _, _ = marching_cubes(inside.values, 0.5, gradient_direction="ascent")
-    stairs = (corners + inside.start) * step
-    neighbours = _neighbours(faces, len(stairs))
-    points = _smooth(stairs, neighbours)
+    points = (corners + inside.start) * step
+    neighbours = _neighbours(faces, len(points))
+    mean = diags(1 / neighbours.sum(axis=1).A1) @ neighbours
+    for share in (SHRINK, GROW) * ROUNDS:
+        points = points + share * (mean @ points - points)
 
-    across = _across(points, faces)
+    # for each triangle a vector along its outward normal, twice as long as the triangle's area
+    first, second, third = (points[faces[:, corner]] for corner in range(3))
+    across = np.cross(second - first, third - first)
     normals = _average(_sums(np.repeat(across, 3, axis=0), faces, len(points)), neighbours)
     areas = _sums(np.repeat(np.linalg.norm(across, axis=1) / 6, 3)[:, None], faces, len(points))[:, 0]
     return Surface(points, normals, areas, faces, neighbours, inside)
@@ -80,13 +84,6 @@ def _neighbours(faces: np.ndarray, number: int) -> csr_matrix:
     matrix = coo_matrix((np.ones(len(both[0])), both), shape=(number, number)).tocsr()
     matrix.data[:] = 1  # an edge of two triangles counts once
     return matrix
-
-
-def _smooth(points: np.ndarray, neighbours: csr_matrix) -> np.ndarray:
-    mean = diags(1 / neighbours.sum(axis=1).A1) @ neighbours
-    for share in (SHRINK, GROW) * ROUNDS:
-        points = points + share * (mean @ points - points)
-    return points
 
 
 def _average(normals: np.ndarray, neighbours: csr_matrix) -> np.ndarray:
@@ -101,12 +98,6 @@ def _average(normals: np.ndarray, neighbours: csr_matrix) -> np.ndarray:
 
 def _unit(vectors: np.ndarray) -> np.ndarray:
     return vectors / np.maximum(np.linalg.norm(vectors, axis=1, keepdims=True), 1e-12)
-
-
-def _across(points: np.ndarray, faces: np.ndarray) -> np.ndarray:
-    """For each triangle a vector along its outward normal, twice as long as the triangle's area."""
-    first, second, third = (points[faces[:, corner]] for corner in range(3))
-    return np.cross(second - first, third - first)
 
 
 def _sums(of_corners: np.ndarray, faces: np.ndarray, number: int) -> np.ndarray:

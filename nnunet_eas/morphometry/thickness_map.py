@@ -31,15 +31,8 @@ def draw_thickness(
     """Writes a PNG: viridis from 0 mm, grey where there is no thickness.
 
     The views are along the patient's axes: the one that most of the surface faces, and others that show at least half
-    as much. They look from the side away from the bone; without a bone from the left, the front or above.
-
-    Args:
-        path: The file.
-        surface: The layer's surface.
-        thickness: By `thickness_mm`; at least one must be a number.
-        direction: The image's direction, as in `Grid`.
-        bone: The surface of the bone that the layer lies on; None without one.
-        title: Text above the picture.
+    as much. They look from the side away from the bone; without a bone from the left, the front or above. At least one
+    number in `thickness` must not be NaN.
     """
     points, normals = in_patient(surface.points, direction), in_patient(surface.normals, direction)
     shown = surface.areas_mm2 @ np.abs(normals)

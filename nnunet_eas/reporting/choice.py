@@ -10,20 +10,9 @@ from operator import itemgetter
 from nnunet_eas.evaluation.case_scores import Record
 from nnunet_eas.evaluation.cases import Faults
 
-RULE = (
-    "A case's score is its mean Dice over the structures, averaged over the models; structures that are empty in truth "
-    "and prediction are left out. Cases are ordered by score, those with equal scores by name. With an even number of "
-    "cases the median case is the lower of the two in the middle."
-)
-
 
 def left_out_cases(cases: Mapping[str, Collection[str]], faults: Mapping[str, Faults]) -> Faults:
-    """The reasons for all cases that are not compared, with the models' names.
-
-    Args:
-        cases: By model, the cases with one prediction and one reference.
-        faults: By model, the faults of these cases, of others, and of folds.
-    """
+    """The reasons for all cases that are not compared, from the models' complete cases and their faults."""
     identifiers = set().union(*cases.values())
     reasons: Faults = {}
     for name in sorted(identifiers.union(*faults.values())):
@@ -36,11 +25,7 @@ def left_out_cases(cases: Mapping[str, Collection[str]], faults: Mapping[str, Fa
 
 
 def case_scores(records: Iterable[Sequence[Record]]) -> dict[str, float]:
-    """By case the mean over its structures of Dice, averaged over the models; cases without any Dice are left out.
-
-    Args:
-        records: Those of each model, as in a summary's `per_case`: by case, undefined numbers are None.
-    """
+    """By case the mean over its structures of Dice, averaged over the models; cases without any Dice are left out."""
     dice: dict[str, list[float]] = {}
     for of_model in records:
         for case, of_case in groupby(of_model, itemgetter("case")):

@@ -17,15 +17,11 @@ class Column:
     floor: float = 0.0  # least possible value, in the unit
     ceiling: float = math.inf  # greatest possible value, in the unit
 
-    def shown(self, value: float) -> float:
-        """A number in the unit."""
-        return value * self.factor
-
     def text(self, value: float | None) -> str:
         """A number in the unit, rounded; a dash where it is undefined."""
         if value is None:
             return "\u2013"
-        rounded = round(self.shown(value), self.digits) + 0.0  # no -0
+        rounded = round(value * self.factor, self.digits) + 0.0  # no -0
         return f"{rounded:.{self.digits}f}".replace("-", "\u2212")
 
 

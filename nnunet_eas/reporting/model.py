@@ -49,19 +49,30 @@ def read_models(paths: Sequence[Path], names: Sequence[str] | None) -> list[Mode
     Args:
         paths: Their folders.
         names: Their names on the page. None takes the parts in which the folders' names differ.
-
-    Raises:
-        FileNotFoundError: A folder is none of a trained model.
-        ValueError: The models do not belong together, one is given twice, or the names do not fit.
     """
     folders = [path.resolve() for path in paths]
-    if len(set(folders)) < len(folders):
-        twice = next(path for path, folder in zip(paths, folders, strict=True) if folders.count(folder) > 1)
-        raise ValueError(f"models must be given once each, got {twice} twice. Leave one out.")
-    models = [_read(path) for path in paths]
-    for other in models[1:]:
-        _check_same_dataset(models[0], other)
-    names = _short_names(models) if names is None else _given(names, len(models))
+    twice = [path for path, folder in zip(paths, folders, strict=True) if folders.count(folder) > 1]
+    if twice:
+        raise ValueError(f"models must be given once each, got {twice[0]} twice. Leave one out.")
+    first, *others = models = [_read(path) for path in paths]
+    for other in others:
+        for what, of_first, of_other in (
+            ("be of one dataset", first.dataset_name, other.dataset_name),
+            ("have the same labels in dataset.json", first.dataset["labels"], other.dataset["labels"]),
+        ):
+            if of_first != of_other:
+                raise ValueError(
+                    f"all models must {what}, got {of_first} ({first.path}) and {of_other} ({other.path}). Write a "
+                    "report for each."
+                )
+    if names is None:
+        names = _short_names(models)
+    names = [" ".join(name.split()) for name in names]
+    if len(names) != len(models):
+        count = len(models)
+        raise ValueError(f"names must be one for each model ({count}), got {len(names)}. Give {count} names.")
+    if len(set(names)) < len(names) or not all(names):
+        raise ValueError(f"names must differ and not be empty, got {', '.join(map(repr, names))}. Give other names.")
     return [replace(model, name=name) for model, name in zip(models, names, strict=True)]
 
 
@@ -92,34 +103,10 @@ def _read(path: Path) -> Model:
     return Model(path, path.name, parts[0], parts[1], parts[2], plans, dataset, tuple(folds))
 
 
-def _check_same_dataset(first: Model, other: Model) -> None:
-    for what, of_first, of_other in (
-        ("be of one dataset", first.dataset_name, other.dataset_name),
-        ("have the same labels in dataset.json", first.dataset["labels"], other.dataset["labels"]),
-    ):
-        if of_first != of_other:
-            raise ValueError(
-                f"all models must {what}, got {of_first} ({first.path}) and {of_other} ({other.path}). Write a report "
-                "for each."
-            )
-
-
 def _short_names(models: Sequence[Model]) -> list[str]:
     """The parts in which the folders' names differ; the trainer where there is one model. Equal names are numbered."""
     parts = [(model.trainer, model.plans_name, model.configuration) for model in models]
     differing = [column for column in range(3) if len({of_one[column] for of_one in parts}) > 1] or [0]
-    names: list[str] = []
-    for of_one in parts:
-        name = " ".join(of_one[column] for column in differing)
-        numbered = [name, *(f"{name} ({number})" for number in range(2, len(parts) + 1))]
-        names.append(next(free for free in numbered if free not in names))
-    return names
-
-
-def _given(names: Sequence[str], count: int) -> list[str]:
-    names = [" ".join(name.split()) for name in names]
-    if len(names) != count:
-        raise ValueError(f"names must be one for each model ({count}), got {len(names)}. Give {count} names.")
-    if len(set(names)) < count or not all(names):
-        raise ValueError(f"names must differ and not be empty, got {', '.join(map(repr, names))}. Give other names.")
-    return names
+    names = [" ".join(of_one[column] for column in differing) for of_one in parts]
+    before = [names[:place].count(name) for place, name in enumerate(names)]
+    return [f"{name} ({count + 1})" if count else name for name, count in zip(names, before, strict=True)]

@@ -5,16 +5,17 @@ from __future__ import annotations
 import os
 from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 
 from nnunet_eas.evaluation.case_scores import score_cases
-from nnunet_eas.evaluation.cases import Case, Faults, find_cases
+from nnunet_eas.evaluation.cases import Faults, find_cases
 from nnunet_eas.evaluation.metrics import check_tolerance
 from nnunet_eas.evaluation.summary import summarise
 from nnunet_eas.reporting.choice import case_scores, left_out_cases, shown_cases
-from nnunet_eas.reporting.model import Model, read_models
-from nnunet_eas.reporting.page import Findings, page
-from nnunet_eas.reporting.pictures import PictureJob, draw_case
+from nnunet_eas.reporting.model import read_models
+from nnunet_eas.reporting.page import page
+from nnunet_eas.reporting.pictures import draw_case
 from nnunet_eas.reporting.scan import scans_in
 from nnunet_eas.reporting.training_log import read_curve
 from nnunet_eas.support.errors import PartialSuccess
@@ -91,21 +92,21 @@ def report(
         raise FileNotFoundError(f"images (-images) must be a folder, got {images}. Correct the path.")
     trained = read_models([Path(model) for model in models], names)
     references = None if references is None else Path(references)
-    found = {model.name: find_cases(model.path, references, model.file_ending) for model in trained}
+    cases, faults = {}, {}
+    for model in trained:
+        found, faults[model.name] = find_cases(model.path, references, model.file_ending)
+        cases[model.name] = {case.identifier: case for case in found}
     if output is not None:
         check_output_file(Path(output), "output (-o)")
-    cases = {name: {case.identifier: case for case in of_model} for name, (of_model, _) in found.items()}
-    faults = {name: of_model for name, (_, of_model) in found.items()}
 
     structures = trained[0].structures
     common = sorted(set.intersection(*map(set, cases.values())))
     pairs = [(name, case) for name in cases for case in common]
     jobs = [cases[name][case] for name, case in pairs]
-    scored = score_cases(jobs, structures, tolerance_mm, workers=workers, progress=progress)
-    scores = dict(zip(pairs, scored, strict=True))
-    for (name, case), score in scores.items():
-        if score.faults:
-            faults[name][case] = score.faults
+    scored = dict(zip(pairs, score_cases(jobs, structures, tolerance_mm, workers=workers, progress=progress)))
+    for (name, case), of_case in scored.items():
+        if of_case.faults:
+            faults[name][case] = of_case.faults
     left_out = left_out_cases(cases, faults)
     sound = [case for case in common if case not in left_out]
     if not sound:
@@ -113,36 +114,48 @@ def report(
         raise ValueError(f"the models must have a sound case in common, got none. {reasons}")
     contents = {}
     for name in cases:
-        records = [record for case in sound for record in scores[name, case].records]
+        records = [record for case in sound for record in scored[name, case].records]
         contents[name] = summarise(records, {}, structures, tolerance_mm)
-    order = case_scores([content["per_case"] for content in contents.values()])
-    roles = shown_cases(order)
+    scores = case_scores([content["per_case"] for content in contents.values()])
+    roles = shown_cases(scores)
 
-    folder = _images_folder(trained[0], images)
-    drawings = _drawings(trained[0], [[of_model[case] for of_model in cases.values()] for case in roles], folder)
-    pictures = all_results(draw_case, drawings, workers=workers, description="drawing", progress=progress)
     notes = [
         f"{model.name}: fold_all was trained on the very cases that it is evaluated on."
         for model in trained
         if model.folds[0].name == "fold_all"
     ]
-    if folder is None:
+    if images is None and os.environ.get("nnUNet_raw"):
+        in_raw = Path(os.environ["nnUNet_raw"], trained[0].dataset_name, "imagesTr")
+        images = in_raw if in_raw.is_dir() else None
+    if images is None:
         notes.append(
             "The pictures have no scans: images (-images) are not given, and nnUNet_raw has no imagesTr of the dataset."
         )
-    findings = Findings(
-        models=trained,
-        contents=contents,
-        folds={name: {case: _fold(of_model[case]) for case in sound} for name, of_model in cases.items()},
+    scans = {} if images is None else scans_in(Path(images), trained[0].file_ending)
+    drawings = []
+    for case in roles:
+        of_models = [of_model[case] for of_model in cases.values()]
+        masks = [of_models[0].reference, *(of_one.prediction for of_one in of_models)]
+        drawings.append((case, masks, None if images is None else scans.get(case, [])))
+    draw = partial(draw_case, structures=structures)
+    pictures = all_results(draw, drawings, workers=workers, description="drawing", progress=progress)
+    folds = {  # PREDICTION lies in fold_NUMBER/validation
+        name: {case: Path(str(of_model[case].prediction)).parts[-3].removeprefix("fold_") for case in sound}
+        for name, of_model in cases.items()
+    }
+    html = page(
+        trained,
+        contents,
+        folds=folds,
         curves={model.name: {fold.name: read_curve(fold) for fold in model.folds} for model in trained},
-        scores=order,
+        scores=scores,
         roles=roles,
         pictures=pictures,
         left_out=left_out,
         notes=notes,
     )
     without_scan = {of_case.case: of_case.fault for of_case in pictures if of_case.fault}
-    result = Report(page(findings), list(cases), sound, left_out, without_scan, notes)
+    result = Report(html, list(cases), sound, left_out, without_scan, notes)
     if output is not None:
         write_text(Path(output), result.html)
     faulty_names = set().union(*faults.values())
@@ -155,31 +168,3 @@ def report(
             faulty,
         )
     return result
-
-
-def _images_folder(model: Model, given: str | Path | None) -> Path | None:
-    """The folder of the scans; None where nnUNet_raw does not have them."""
-    if given is not None:
-        return Path(given)
-    folder = Path(os.environ.get("nnUNet_raw", "")) / model.dataset_name / "imagesTr"
-    return folder if os.environ.get("nnUNet_raw") and folder.is_dir() else None
-
-
-def _drawings(model: Model, shown: Sequence[Sequence[Case]], images: Path | None) -> list[PictureJob]:
-    """One job for each case that is shown, given as the cases of all models."""
-    scans = scans_in(images, model.file_ending) if images else {}
-    return [
-        PictureJob(
-            case=of_models[0].identifier,
-            masks=[of_models[0].reference, *(of_one.prediction for of_one in of_models)],
-            scans=scans.get(of_models[0].identifier, ()) if images else None,
-            structures=model.structures,
-        )
-        for of_models in shown
-    ]
-
-
-def _fold(case: Case) -> str:
-    """The number of the fold that predicted a case."""
-    assert isinstance(case.prediction, Path)
-    return case.prediction.parent.parent.name.removeprefix("fold_")

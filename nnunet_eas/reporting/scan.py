@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import base64
 import io
+from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
 
@@ -20,7 +21,7 @@ LONGEST_EDGE = 512
 GREY_PERCENTILES = (0.5, 99.5)
 
 _LOSSLESS_BYTES = 12_000
-_JPEG_QUALITY = 80
+_FORMATS: dict[str, dict[str, int]] = {"png": {"optimize": True}, "jpeg": {"quality": 80}}
 
 
 def scans_in(folder: Path, file_ending: str | None) -> dict[str, list[Path]]:
@@ -29,12 +30,18 @@ def scans_in(folder: Path, file_ending: str | None) -> dict[str, list[Path]]:
     return {name.removesuffix("_0000"): paths for name, paths in files.items() if name.endswith("_0000")}
 
 
-def read_scan(path: Path, grid: Grid) -> np.ndarray:
+def read_scan(paths: Sequence[Path], grid: Grid) -> np.ndarray:
     """The scan's voxels in array order, colours as their mean.
 
     Raises:
-        ValueError: It can't be read, or does not lie on the reference's grid.
+        ValueError: It is not one file, can't be read, or does not lie on the reference's grid.
     """
+    if len(paths) != 1:
+        names = ", ".join(path.name for path in paths) or "none"
+        raise ValueError(
+            f"the scan must be one file CASE_0000 in images (-images), got {names}. Leave the right one there."
+        )
+    path = paths[0]
     try:
         image = sitk.ReadImage(str(path))
     except RuntimeError as error:
@@ -63,14 +70,9 @@ def data_uri(plane: np.ndarray) -> str:
     """A slice (rows, columns), uint8, for the page: PNG where that is small, else JPEG."""
     picture = Image.fromarray(np.ascontiguousarray(plane))
     picture.thumbnail((LONGEST_EDGE, LONGEST_EDGE))
-    content = _encoded(picture, "PNG", optimize=True)
-    kind = "png"
-    if len(content) > _LOSSLESS_BYTES:
-        content, kind = _encoded(picture, "JPEG", quality=_JPEG_QUALITY), "jpeg"
-    return f"data:image/{kind};base64,{base64.b64encode(content).decode()}"
-
-
-def _encoded(picture: Image.Image, form: str, **options: object) -> bytes:
-    file = io.BytesIO()
-    picture.save(file, form, **options)
-    return file.getvalue()
+    for kind, options in _FORMATS.items():
+        file = io.BytesIO()
+        picture.save(file, kind, **options)
+        if file.tell() <= _LOSSLESS_BYTES:
+            break
+    return f"data:image/{kind};base64,{base64.b64encode(file.getvalue()).decode()}"

@@ -8,9 +8,9 @@ from __future__ import annotations
 import json
 import platform
 import statistics
-from collections.abc import Mapping, Sequence
-from html import escape
+from collections.abc import Mapping
 from importlib import metadata
+from pathlib import Path
 from typing import Any
 
 import nnunet_eas
@@ -38,7 +38,7 @@ _OF_PLAN = {
     "normalization_schemes": "normalisation, per channel",
 }
 _MEASURED_WITH = ("numpy", "scipy", "SimpleITK")
-_WRAPPERS = ("OptimizedModule", "DistributedDataParallel")  # they hide the network's name
+_UNTOLD = ("None", "OptimizedModule", "DistributedDataParallel")  # wrappers hide the network's name
 
 
 def settings(model: Model, curves: Mapping[str, Curve]) -> dict[str, str]:
@@ -52,31 +52,23 @@ def settings(model: Model, curves: Mapping[str, Curve]) -> dict[str, str]:
     if seconds:
         found["median time of an epoch, s"] = f"{statistics.median(seconds):.1f}"
     plan = _resolved(model.plans["configurations"], model.configuration)
-    found |= {name: _text([plan[key]]) for key, name in _OF_PLAN.items() if key in plan}
+    found |= {name: _text(plan[key], inner=True) for key, name in _OF_PLAN.items() if key in plan}
     architecture = plan.get("architecture", {})
     if "network_class_name" in architecture:
         found["network in the plan"] = str(architecture["network_class_name"])
     found |= {f"network: {key}": _text(value) for key, value in architecture.get("arch_kwargs", {}).items()}
-    return found | _of_trainer(model)
+    debug = [_debug(fold) for fold in model.folds]
+    for key, name in _OF_TRAINER.items():
+        values = [str(content[key]) for content in debug if content.get(key, "None") not in _UNTOLD]
+        if values:
+            found[name] = ", ".join(dict.fromkeys(values))
+    return found
 
 
-def settings_table(of_models: Mapping[str, Mapping[str, str]]) -> str:
-    """A row for each setting, from the `settings` of each model; settings in which the models differ are marked."""
-    names = list(dict.fromkeys(name for of_one in of_models.values() for name in of_one))
-    rows = []
-    for name in names:
-        values = [of_one.get(name, "\u2013") for of_one in of_models.values()]
-        differs = len(set(values)) > 1
-        mark = '<span class="differs" title="the models differ">≠</span> ' if differs else ""
-        cells = "".join(f"<td>{escape(value)}</td>" for value in values)
-        rows.append(f'<tr><th scope="row">{mark}{escape(name)}</th>{cells}</tr>')
-    heads = "".join(f'<th scope="col">{escape(model)}</th>' for model in of_models)
-    marked = " ≠ marks settings in which the models differ." if len(of_models) > 1 else ""
-    return (
-        '<div class="scroll" tabindex="0" role="region" aria-label="Settings"><table class="settings"><caption>From '
-        f'plans.json, debug.json and the logs.{marked}</caption><thead><tr><th scope="col">Setting</th>{heads}</tr>'
-        f"</thead><tbody>{''.join(rows)}</tbody></table></div>"
-    )
+def compared(of_models: Mapping[str, Mapping[str, str]]) -> dict[str, list[str]]:
+    """By setting the values of all models, from the `settings` of each; a dash where a model has none."""
+    names = dict.fromkeys(name for found in of_models.values() for name in found)
+    return {name: [found.get(name, "\u2013") for found in of_models.values()] for name in names}
 
 
 def measured_with() -> str:
@@ -92,34 +84,21 @@ def _resolved(configurations: Mapping[str, Any], name: str) -> dict[str, Any]:
     return {**_resolved({k: v for k, v in configurations.items() if k != name}, parent), **own} if parent else own
 
 
-def _of_trainer(model: Model) -> dict[str, str]:
-    """The settings in debug.json of all folds; all values where the folds differ."""
-    values: dict[str, dict[str, None]] = {}
-    for fold in model.folds:
-        try:
-            content = json.loads((fold / "debug.json").read_text(encoding="utf-8"))
-        except (OSError, ValueError):
-            continue
-        for key in _OF_TRAINER if isinstance(content, dict) else ():
-            if key in content and content[key] not in (*_WRAPPERS, "None"):
-                values.setdefault(key, {})[str(content[key])] = None
-    return {name: ", ".join(values[key]) for key, name in _OF_TRAINER.items() if key in values}
+def _debug(fold: Path) -> dict[str, Any]:
+    """The content of a fold's debug.json; empty where it can't be read."""
+    try:
+        return json.loads((fold / "debug.json").read_text(encoding="utf-8"))
+    except (OSError, ValueError):
+        return {}
 
 
-def _text(value: Any) -> str:
-    """A value as short text: a list with commas, a kernel in it as 3 × 3 × 3."""
-    if _is_list(value):
-        return ", ".join(_edges(v) if _is_list(v) else _text(v) for v in value)
-    if isinstance(value, Mapping):
+def _text(value: Any, inner: bool = False) -> str:
+    """A value as short text: a list with commas, a list of numbers in it as 3 × 3 × 3."""
+    if isinstance(value, list):
+        edges = inner and all(isinstance(v, (int, float)) for v in value)
+        return (" × " if edges else ", ").join(_text(v, not inner) for v in value)
+    if isinstance(value, dict):
         return ", ".join(f"{key} {_text(of_key)}" for key, of_key in value.items()) or "none"
     if isinstance(value, float):
         return f"{value:.6g}"
     return "none" if value is None else str(value)
-
-
-def _edges(values: Sequence[Any]) -> str:
-    return (" × " if all(isinstance(v, (int, float)) for v in values) else ", ").join(map(_text, values))
-
-
-def _is_list(value: Any) -> bool:
-    return isinstance(value, Sequence) and not isinstance(value, str)

@@ -4,12 +4,12 @@ from __future__ import annotations
 
 import math
 import re
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 from dataclasses import astuple, dataclass, replace
 from pathlib import Path
 
+_LINE = re.compile(r": (Epoch(?= \d+\s*$)|train_loss|val_loss|Pseudo dice|Epoch time:(?= \S+ s)) (.*)", re.MULTILINE)
 _NUMBER = re.compile(r"[-+]?(?:\d+\.?\d*(?:e[-+]?\d+)?|nan|inf)")
-_EPOCH = re.compile(r": Epoch (\d+)\s*$")
 
 
 @dataclass(frozen=True)
@@ -33,49 +33,30 @@ def read_curve(fold: Path) -> Curve:
     logs do not count: the training went back to a checkpoint from before that epoch.
     """
     curve: Curve = {}
-    for log in sorted(fold.glob("training_log_*.txt"), key=_date):
-        with log.open(encoding="utf-8", errors="replace") as lines:
-            _add(curve, lines)
+    # by the date's numbers: nnU-Net writes the 9th as 9, which as text would come after 10
+    for log in sorted(fold.glob("training_log_*.txt"), key=lambda log: [*map(int, re.findall(r"\d+", log.stem))]):
+        epoch: int | None = None
+        losses: dict[str, float] = {}
+        for what, text in _LINE.findall(log.read_text(encoding="utf-8", errors="replace")):
+            # NumPy 2 writes np.float32(0.9) where NumPy 1 writes 0.9
+            numbers = [float(number) for number in _NUMBER.findall(re.sub(r"np\.float\d+", "", text))]
+            if what == "Epoch":
+                epoch, losses = int(text), {}
+                curve = {known: of_one for known, of_one in curve.items() if known < epoch}
+            elif epoch is None:
+                continue
+            elif what == "Pseudo dice" and len(losses) == 2:
+                dice = [number for number in numbers if not math.isnan(number)]
+                curve[epoch] = Epoch(**losses, pseudo_dice=sum(dice) / len(dice) if dice else math.nan)
+            elif what.endswith("loss"):
+                losses[what] = numbers[0] if numbers else math.nan
+            elif what == "Epoch time:" and epoch in curve:
+                curve[epoch] = replace(curve[epoch], seconds=numbers[0] if numbers else math.nan)
     return curve
 
 
 def mean_curve(curves: Sequence[Curve]) -> Curve:
     """The mean over the folds for the epochs that all of them have; more epochs would jump where a fold ends."""
-    if not curves:
-        return {}
-    common = sorted(set.intersection(*(set(curve) for curve in curves)))
+    common = sorted(set.intersection(*map(set, curves))) if curves else []
     columns = {epoch: zip(*(astuple(curve[epoch]) for curve in curves), strict=True) for epoch in common}
     return {epoch: Epoch(*(sum(column) / len(curves) for column in columns[epoch])) for epoch in common}
-
-
-def _date(log: Path) -> list[int]:
-    """The date as numbers: nnU-Net writes the 9th as 9, which as text would come after 10."""
-    return [int(digits) for digits in re.findall(r"\d+", log.stem)]
-
-
-def _add(curve: Curve, lines: Iterable[str]) -> None:
-    epoch: int | None = None
-    losses: dict[str, float] = {}
-    for line in lines:
-        if match := _EPOCH.search(line):
-            epoch, losses = int(match[1]), {}
-            for later in [known for known in curve if known >= epoch]:
-                del curve[later]
-        elif epoch is None:
-            continue
-        elif match := re.search(r": (train_loss|val_loss) (.*)", line):
-            losses[match[1]] = _number(match[2])
-        elif ": Pseudo dice " in line and len(losses) == 2:
-            dice = [number for number in _numbers(line.split("Pseudo dice", 1)[1]) if not math.isnan(number)]
-            curve[epoch] = Epoch(losses["train_loss"], losses["val_loss"], sum(dice) / len(dice) if dice else math.nan)
-        elif epoch in curve and (match := re.search(r": Epoch time: (\S+) s", line)):
-            curve[epoch] = replace(curve[epoch], seconds=_number(match[1]))
-
-
-def _numbers(text: str) -> list[float]:
-    """NumPy 2 writes np.float32(0.9) where NumPy 1 writes 0.9."""
-    return [float(number) for number in _NUMBER.findall(re.sub(r"np\.float\d+", "", text))]
-
-
-def _number(text: str) -> float:
-    return next(iter(_numbers(text)), math.nan)

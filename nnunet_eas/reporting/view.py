@@ -15,53 +15,49 @@ MARGIN = 1
 _AS_COARSE = 0.99
 """Share of the coarsest spacing from which another one counts as equal: files round spacings."""
 
-_PLANES = (
-    "axial, patient's right is left",
-    "coronal, head up, patient's right is left",
-    "sagittal, head up, front is left",
-)
+# by the two sides between which slices are counted: the orientation of (columns, rows, slices), and the caption
+_PLANES = {
+    "RL": ("PIL", "sagittal, head up, front is left"),
+    "AP": ("LIP", "coronal, head up, patient's right is left"),
+    "IS": ("LPS", "axial, patient's right is left"),
+}
 
 
 @dataclass(frozen=True)
 class View:
     """Slices of one image, with two axes or three."""
 
-    axis: int | None  # the array's axis across the slices; None with two axes
-    turn: tuple[int, ...]  # order of the array's axes as (slices, rows, columns)
-    flipped: tuple[bool, bool, bool]  # whether each of these three runs backwards
+    orientation: str | None  # the sides towards which columns, rows and slices run; None with two axes
+    direction: Sequence[float]  # SimpleITK's direction of the image
+    backwards: bool  # whether the slices run against the file's order
     spacing: tuple[float, float]  # mm of (rows, columns)
     caption: str  # plane and directions in words
 
     def turned(self, array: np.ndarray) -> np.ndarray:
-        """The array as (slices, rows, columns), turned for the viewer; it shares the array's memory."""
-        stack = array.transpose(self.turn) if self.axis is not None else array[None]
-        return stack[tuple(slice(None, None, -1) if backwards else slice(None) for backwards in self.flipped)]
+        """The array as (slices, rows, columns), turned for the viewer."""
+        if self.orientation is None:
+            return array[None]
+        image = sitk.GetImageFromArray(array)
+        image.SetDirection(self.direction)
+        return sitk.GetArrayFromImage(sitk.DICOMOrient(image, self.orientation))
 
     def number(self, index: int, slices: int) -> int:
         """The number in the file, from 1, of a slice in a turned array."""
-        return slices - index if self.flipped[0] else index + 1
+        return slices - index if self.backwards else index + 1
 
 
 def view_of(spacing: Sequence[float], direction: Sequence[float]) -> View:
-    """The view of an image.
-
-    Args:
-        spacing: mm, in array order.
-        direction: SimpleITK's direction. Oblique images are shown along their own axes.
-    """
+    """The view of an image, with its spacing in array order; oblique images are shown along their own axes."""
     if len(spacing) == 2:
-        return View(None, (0, 1), (False, False, False), (spacing[0], spacing[1]), "as in the file")
+        return View(None, direction, False, (spacing[0], spacing[1]), "as in the file")
     axis = next(a for a in range(3) if spacing[a] >= _AS_COARSE * max(spacing))
-    # the side that each of the array's axes runs towards: one of left-right, front-back, feet-head (0, 1, 2)
-    sides = sitk.DICOMOrientImageFilter.GetOrientationFromDirectionCosines(direction)[::-1]
-    world = ["RLAPIS".index(side) // 2 for side in sides]
-    forward = [side in "LPS" for side in sides]
-    # rows lead down, or to the back where no axis does; columns to the back or to the patient's left
-    rows, columns = sorted((a for a in range(3) if a != axis), key=lambda a: -world[a])
-    flip_rows = forward[rows] if world[rows] == 2 else not forward[rows]
-    flips = (not forward[axis], flip_rows, not forward[columns])
-    caption = _PLANES[2 - world[axis]]
-    return View(axis, (axis, rows, columns), flips, (spacing[rows], spacing[columns]), caption)
+    side = sitk.DICOMOrientImageFilter.GetOrientationFromDirectionCosines(direction)[2 - axis]
+    orientation, caption = next(plane for sides, plane in _PLANES.items() if side in sides)
+    voxel = sitk.Image(1, 1, 1, sitk.sitkUInt8)
+    voxel.SetSpacing(spacing[::-1])
+    voxel.SetDirection(direction)
+    width, height, _ = sitk.DICOMOrient(voxel, orientation).GetSpacing()
+    return View(orientation, direction, side not in "LPS", (height, width), caption)
 
 
 def shown_slices(filled: np.ndarray, first: int) -> list[int]:
@@ -74,8 +70,8 @@ def shown_slices(filled: np.ndarray, first: int) -> list[int]:
     inside = np.flatnonzero(filled)
     if not inside.size:
         return [first]
-    low, high = max(int(inside[0]) - MARGIN, 0), min(int(inside[-1]) + MARGIN, len(filled) - 1)
-    wanted = [index for index in range(low, high + 1) if filled[max(index - MARGIN, 0) : index + MARGIN + 1].any()]
+    around = (inside[:, None] + np.arange(-MARGIN, MARGIN + 1)).ravel()
+    wanted = np.unique(around[(around >= 0) & (around < len(filled))]).tolist()
     if len(wanted) <= MOST_SLICES:
         return wanted
     even = {wanted[round(step * (len(wanted) - 1) / (MOST_SLICES - 1))] for step in range(MOST_SLICES)}
@@ -84,12 +80,7 @@ def shown_slices(filled: np.ndarray, first: int) -> list[int]:
 
 
 def start_slice(truth: np.ndarray, predictions: Iterable[np.ndarray]) -> int:
-    """The slice with most foreground in truth, or in the predictions where truth has none; else the middle one.
-
-    Args:
-        truth: Number of foreground voxels for each slice.
-        predictions: The same for each prediction.
-    """
+    """The slice with most foreground voxels in truth, or in the predictions where truth has none; else the middle."""
     for counts in (truth, sum(predictions, np.zeros_like(truth))):
         if counts.any():
             return int(counts.argmax())

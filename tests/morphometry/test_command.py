@@ -14,8 +14,8 @@ from PIL import Image
 
 from nnunet_eas.cli import main as cli
 from nnunet_eas.evaluation.structures import chosen, structures_of_dataset
+from nnunet_eas.morphometry.bone import known_bones
 from nnunet_eas.morphometry.measures import COLUMNS
-from nnunet_eas.morphometry.pairs import known_bones
 
 SPACING = (0.6, 0.5, 0.7)
 LABELS = {"background": 0, "femur": 1, "femoral_cartilage": 2, "meniscus": 3}

@@ -3,14 +3,21 @@ import re
 
 import pytest
 
+from nnunet_eas.reporting.charts import Axis, limits, model_mark, structure_mark
 from nnunet_eas.reporting.columns import COLUMNS
-from nnunet_eas.reporting.curves import training_charts
-from nnunet_eas.reporting.distributions import distribution
-from nnunet_eas.reporting.marks import model_mark, structure_mark
-from nnunet_eas.reporting.svg import limits, ticks
+from nnunet_eas.reporting.page import TEMPLATES
 from nnunet_eas.reporting.training_log import Epoch
 
 DICE = COLUMNS[0]
+CHARTS = TEMPLATES.get_template("charts.html").module
+
+
+def marks(values):
+    return {model: model_mark(index) for index, model in enumerate(values)}
+
+
+def training_charts(curves):
+    return str(CHARTS.training(curves, marks(curves)))
 
 
 @pytest.mark.parametrize(
@@ -24,7 +31,7 @@ DICE = COLUMNS[0]
     ],
 )
 def test_ticks_are_round(low, high, expected):
-    assert ticks(low, high) == expected
+    assert Axis(low, high, 0, 1).ticks() == pytest.approx(expected)
 
 
 def test_limits():
@@ -45,8 +52,8 @@ def test_marks_differ_in_two_ways_for_as_many_as_one_reads():
 
 
 def test_a_distribution_shows_every_case():
-    values = {"one": [(f"case {n}", n / 10) for n in range(1, 6)], "two": [], "three": [("case 1", 1.0)]}
-    chart = distribution("box", DICE, values)
+    values = {"one": {f"case {n}": n / 10 for n in range(1, 6)}, "two": {}, "three": {"case 1": 1.0}}
+    chart = str(CHARTS.distribution("box", DICE, values, marks(values)))
     assert chart.count("<title>") == 6
     assert "<title>case 4: 40.00</title>" in chart
     assert "medians: one 30.00, two has no value, three 100.00" in chart
@@ -62,7 +69,7 @@ def test_curves_of_all_folds_and_their_mean():
     assert "one ends at 0.5 in epoch 2; &lt;two&gt; ends at" in charts
     assert not re.search(r'points="[^"]*nan', charts)
     # both losses have one scale
-    scales = [re.findall(r'text-anchor="end">([^<]+)<', chart) for chart in charts.split("</svg>")[:3]]
+    scales = [re.findall(r'text-anchor="end"[^>]*>([^<]+)<', chart) for chart in charts.split("</svg>")[:3]]
     assert scales[0] == scales[1] != scales[2]
 
 

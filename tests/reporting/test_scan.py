@@ -48,10 +48,10 @@ def test_a_scan_that_lies_elsewhere(tmp_path):
     grid = read_mask(write_mask(tmp_path / "mask.nii.gz", np.zeros(SHAPE, np.uint8))).grid
     path = write_mask(tmp_path / "a_0000.nii.gz", np.ones(SHAPE, np.float32), Origin=(9.0, 0.0, 0.0))
     with pytest.raises(ValueError, match=r"a_0000.nii.gz, the scan, must lie where the reference lies: .*origin"):
-        read_scan(path, grid)
+        read_scan([path], grid)
     (tmp_path / "cut_0000.nii.gz").write_bytes(path.read_bytes()[:40])
     with pytest.raises(ValueError, match=r"cut_0000.nii.gz must be a whole scan, got a damaged file. "):
-        read_scan(tmp_path / "cut_0000.nii.gz", grid)
+        read_scan([tmp_path / "cut_0000.nii.gz"], grid)
 
 
 def test_a_photograph(tmp_path):
@@ -60,6 +60,6 @@ def test_a_photograph(tmp_path):
     colours = np.zeros((4, 6, 3), np.uint8)
     colours[1, 2] = (30, 60, 90)
     Image.fromarray(colours).save(tmp_path / "a_0000.png")
-    scan = read_scan(tmp_path / "a_0000.png", grid)
+    scan = read_scan([tmp_path / "a_0000.png"], grid)
     assert scan.shape == (4, 6)
     assert scan[1, 2] == 60

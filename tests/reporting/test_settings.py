@@ -3,7 +3,8 @@ import json
 from reporting.model_folders import DEBUG
 
 from nnunet_eas.reporting.model import read_models
-from nnunet_eas.reporting.settings import settings, settings_table
+from nnunet_eas.reporting.page import TEMPLATES
+from nnunet_eas.reporting.settings import compared, settings
 from nnunet_eas.reporting.training_log import read_curve
 
 
@@ -50,8 +51,11 @@ def test_folds_that_differ_and_files_that_are_not_there(models):
 
 
 def test_where_models_differ_is_marked():
-    table = settings_table({"one": {"a": "1", "b": "<2>"}, "two": {"a": "1", "c": "3"}})
-    rows = table.split("<tr>")[2:]
+    def table(of_models):
+        template = TEMPLATES.get_template("tables.html")
+        return str(template.module.settings_table(of_models, compared(of_models)))
+
+    rows = table({"one": {"a": "1", "b": "<2>"}, "two": {"a": "1", "c": "3"}}).split("<tr>")[2:]
     assert ["≠" in row for row in rows] == [False, True, True]
     assert "&lt;2&gt;" in rows[1]
-    assert "≠" not in settings_table({"one": {"a": "1"}})
+    assert "≠" not in table({"one": {"a": "1"}})

@@ -26,7 +26,6 @@ def test_every_orientation_is_shown_the_same_way(letters, across, caption, down,
     coarse = next(axis for axis, letter in enumerate(letters[::-1]) if letter in across)  # in array order
     spacing = [2.0 if axis == coarse else 0.5 + 0.25 * axis for axis in range(3)]
     view = view_of(spacing, direction(letters))
-    assert view.axis == coarse
     assert view.caption.startswith(caption)
     at = np.stack([view.turned(component) for component in np.moveaxis(positions(letters), -1, 0)], axis=-1)
     # one voxel down and one to the right lead there in the patient
@@ -45,8 +44,8 @@ def test_an_oblique_image_is_shown_along_its_own_axes():
 
 
 def test_of_equal_spacings_the_first_axis_counts():
-    assert view_of((0.999, 1.0, 1.0), direction("LPS")).axis == 0
-    assert view_of((0.9, 1.0, 1.0), direction("LPS")).axis == 1
+    assert view_of((0.999, 1.0, 1.0), direction("LPS")).caption.startswith("axial")
+    assert view_of((0.9, 1.0, 1.0), direction("LPS")).caption.startswith("coronal")
 
 
 def test_a_single_slice_stays_as_it_is():
