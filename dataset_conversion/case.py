@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Protocol
@@ -40,23 +40,14 @@ class MaskSource(_Files, Protocol):
 
 @dataclass(frozen=True)
 class Case:
-    """One scan with its mask.
+    """One scan with its mask."""
 
-    Attributes:
-        identifier: nnU-Net's case identifier; holds the source's own id.
-        patient: The person scanned; all scans of a patient go to the same side of a split.
-        image: The scan.
-        mask: Its labels; None for a test case without them.
-        is_test: Whether the case goes to imagesTs.
-        promised_side: The side, "left" or "right", that the source says all its knees have.
-    """
-
-    identifier: str
-    patient: str
+    identifier: str  # nnU-Net's; holds the source's own id
+    patient: str  # all scans of a patient go to the same side of a split
     image: ImageSource
-    mask: MaskSource | None
+    mask: MaskSource | None  # None for a test case without labels
     is_test: bool = False
-    promised_side: str | None = None
+    promised_side: str | None = None  # "left" or "right", which the source says all its knees are
 
     def fingerprint(self) -> str:
         """A digest that changes when a file of the case changes, by name, size or time of change."""
@@ -69,24 +60,31 @@ class Case:
 
 @dataclass(frozen=True)
 class Source:
-    """All cases of one source.
+    """All cases of one source."""
 
-    Attributes:
-        kind: Name of the source, as in the command.
-        cases: Sorted by identifier.
-        faults: Cases that are faulty already when they are looked for.
-        structures: Meaning of the numbers in the masks; 0 is background.
-        licence: Of the data.
-        reference: The publication to cite.
-        channel: Name of the image's channel in dataset.json; nnU-Net normalises "CT" in another way.
-        lists: The patients of each half of the source's own two-fold split; empty without such a split.
-    """
-
-    kind: str
-    cases: tuple[Case, ...]
-    faults: Faults
-    structures: Mapping[int, str]
+    kind: str  # as in the command
+    cases: tuple[Case, ...]  # sorted by identifier
+    faults: Faults  # of cases that are faulty already when they are looked for
+    structures: Mapping[int, str]  # meaning of the numbers in the masks; 0 is background
     licence: str
-    reference: str
-    channel: str = "MRI"
-    lists: tuple[tuple[str, ...], ...] = ()
+    reference: str  # the publication to cite
+    channel: str = "MRI"  # in dataset.json; nnU-Net normalises "CT" in another way
+    lists: tuple[tuple[str, ...], ...] = ()  # patients of each half of the source's own two-fold split
+
+
+def paired(
+    kind: str,
+    images: Mapping[str, ImageSource],
+    masks: Mapping[str, MaskSource],
+    image_name: str,
+    patient: Callable[[str], str] = str,
+) -> tuple[tuple[Case, ...], Faults]:
+    """Cases of images and masks with the same id: without a mask a test case, without an image a fault."""
+    cases = [
+        Case(f"{kind}_{key}", f"{kind}_{patient(key)}", image, masks.get(key), is_test=key not in masks)
+        for key, image in images.items()
+    ]
+    missing = {key: image_name.format(key) for key in masks if key not in images}
+    return tuple(cases), {
+        f"{kind}_{key}": [f"its image {name} is missing. Put it there."] for key, name in missing.items()
+    }

@@ -6,6 +6,7 @@ import os
 import re
 from collections.abc import Callable
 from dataclasses import dataclass, field
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -14,11 +15,12 @@ from dataset_conversion.dicom import returned_masks, scans
 from dataset_conversion.faults import Faults, told
 from dataset_conversion.label_schemes import SCHEMES, LabelScheme
 from dataset_conversion.sources import DATASET_NAMES, iwoai, nnunet_raw, oai_zib, oaizib_cm, ski10
-from dataset_conversion.writing.raw_dataset import Settings, check_source, convert_source, training_patients
+from dataset_conversion.writing.raw_dataset import RawDataset, training_patients
 from dataset_conversion.writing.report import sagittal_warnings
 from dataset_conversion.writing.splits import split_warnings
 from dataset_conversion.writing.verify import verify_against_source, verify_dataset
 from nnunet_eas.support.errors import PartialSuccess
+from nnunet_eas.support.parallel import for_all
 
 FINDERS: dict[str, Callable[..., Source]] = {
     "oai-zib": oai_zib.find,
@@ -130,19 +132,11 @@ def convert_dataset(
         workers: Processes.
         progress: Show progress bars on a terminal.
 
-    Returns:
-        The cases and the warnings about them.
-
     Raises:
         FaultyCases: Some cases are faulty and not to be skipped, or all are, or `verify` finds a difference.
         ValueError: An argument is out of its range, or the folder holds another dataset.
         FileNotFoundError: The source is not there.
         RuntimeError: nnUNet_raw is not set, or another conversion writes into the folder.
-
-    Example:
-        >>> from dataset_conversion.convert import convert_dataset
-        >>> result = convert_dataset("ski10", "SKI10", dataset_id=10, output="nnUNet_raw", skip_faulty=True)
-        >>> print(result.folder, result.faults)
     """
     if paper_cases is not None and labels != "cartilage":
         raise ValueError(f"--labels must be cartilage with --paper, got {labels}. Leave one of the two out.")
@@ -150,38 +144,36 @@ def convert_dataset(
         raise ValueError(f"labels must be one of {', '.join(SCHEMES)}, got {labels!r}. Choose one of them.")
     scan_folder = {"mri": None if mri is None else Path(mri), "allow_gaps": allow_gaps} if kind == "oai-zib" else {}
     found = FINDERS[kind](Path(source), **scan_folder)
-    scheme = SCHEMES[labels]
-    if kind == "nnunet":
-        scheme = LabelScheme("as they are", tuple(found.structures.values()), {})
-    settings = Settings(
-        folder=_dataset_folder(output, dataset_id, DATASET_NAMES[kind] if name is None else name),
-        scheme=scheme,
+    own_labels = LabelScheme("as they are", tuple(found.structures.values()), {})
+    each = partial(for_all, workers=workers, progress=progress)
+    dataset = RawDataset(
+        found,
+        _dataset_folder(output, dataset_id, DATASET_NAMES[kind] if name is None else name),
+        own_labels if kind == "nnunet" else SCHEMES[labels],
+        each,
         as_regions=regions,
         crop="slices" if slices else "range" if paper_cases is not None else "none",
         paper_cases=paper_cases,
         seed=seed,
         split=split,
-        workers=workers,
         skip_faulty=skip_faulty,
-        progress=progress,
     )
-    checked = check_source(found, settings)
-    cases = [job.case.identifier for job in checked.jobs]
-    missing = [job.case.identifier for job in checked.missing]
+    jobs, missing, faults = dataset.check()
     if dry_run:
-        return Converted(settings.folder, tuple(cases), tuple(missing), checked.faults)
-    records, made_split, faults = convert_source(found, checked, settings)
+        cases, to_convert = (tuple(job.name for job in chosen) for chosen in (jobs, missing))
+        return Converted(dataset.folder, cases, to_convert, faults)
+    records, made_split, faults = dataset.convert(jobs, missing, faults)
     training_cases = len(training_patients(records))
     if verify:
-        verify_against_source(checked.jobs, workers=workers, progress=progress)
-        verify_dataset(settings.folder, workers=workers, progress=progress)
+        verify_against_source(jobs, each)
+        verify_dataset(dataset.folder, each)
     return Converted(
-        settings.folder,
+        dataset.folder,
         tuple(records),
-        tuple(case for case in missing if case in records),
+        tuple(job.name for job in missing if job.name in records),
         faults,
         odd={case: record["anomalies"] for case, record in records.items() if record.get("anomalies")},
-        warnings=(*split_warnings(made_split, training_cases, settings.folder.name), *sagittal_warnings(records)),
+        warnings=(*split_warnings(made_split, training_cases, dataset.folder.name), *sagittal_warnings(records)),
         training_cases=training_cases,
     )
 
@@ -211,29 +203,17 @@ def convert_dicom(
         workers: Processes.
         progress: Show progress bars on a terminal.
 
-    Returns:
-        The scans in the folder.
-
     Raises:
         FaultyCases: Some series are faulty and not to be skipped, or all are. Nothing is written.
         PartialSuccess: Some series turned out faulty although their headers were right; the others are written.
         ValueError: An argument is out of its range, or the folder holds something else.
         FileNotFoundError: There is no DICOM image.
-
-    Example:
-        >>> from dataset_conversion.convert import convert_dicom
-        >>> result = convert_dicom("EXPORT", "SCANS", side="right")
-        >>> len(result.converted)
     """
     if side not in (None, "left", "right"):
         raise ValueError(f"side must be left, right or None, got {side!r}. Choose one of them.")
-    tree, output = Path(tree), Path(output)
-    found = scans.find(
-        tree, output, side=side, allow_gaps=allow_gaps, description=description, workers=workers, progress=progress
-    )
-    converted, faults = scans.convert_scans(
-        found, output, workers=workers, skip_faulty=skip_faulty, dry_run=dry_run, progress=progress
-    )
+    output, each = Path(output), partial(for_all, workers=workers, progress=progress)
+    found = scans.find(Path(tree), output, each, side=side, allow_gaps=allow_gaps, description=description)
+    converted, faults = scans.convert_scans(found, output, each, skip_faulty=skip_faulty, dry_run=dry_run)
     names = [scan.name for scan in found if scan.name not in faults]
     result = Converted(output, tuple(names), tuple(converted), faults)
     return _partial_unless(skip_faulty, result, len(found))
@@ -260,33 +240,23 @@ def convert_masks(
         workers: Processes.
         progress: Show progress bars on a terminal.
 
-    Returns:
-        The masks.
-
     Raises:
         FaultyCases: Some masks are faulty and not to be skipped, or all are. Nothing is written.
         PartialSuccess: Some masks could not be written; the others are.
         ValueError: `output` is `masks`, or the table is none.
         FileNotFoundError: There are no masks, no table, or no series.
         ModuleNotFoundError: DICOM SEG is wanted, and highdicom is not installed.
-
-    Example:
-        >>> from dataset_conversion.convert import convert_masks
-        >>> result = convert_masks("MASKS", "RETURNED", table="SCANS/series.csv")
-        >>> result.warnings
     """
-    masks, output, table = Path(masks), Path(output), Path(table)
+    output, table, each = Path(output), Path(table), partial(for_all, workers=workers, progress=progress)
     rows = scans.read_table(table)
     found = None
     if dicom_seg is not None:
         import dataset_conversion.dicom.seg  # noqa: F401  # a missing highdicom is told before the work
 
         # whether a scan has gaps was decided when it was converted
-        found = scans.find(
-            Path(dicom_seg), output, allow_gaps=True, workers=workers, progress=progress, option="--dicom-seg"
-        )
+        found = scans.find(Path(dicom_seg), output, each, allow_gaps=True, option="--dicom-seg")
     written, faults = returned_masks.return_masks(
-        masks, rows, table.parent, output, found, workers=workers, skip_faulty=skip_faulty, progress=progress
+        Path(masks), rows, table.parent, output, found, each, skip_faulty=skip_faulty
     )
     warnings = []
     if without := sorted(set(rows) - set(written)):
@@ -303,18 +273,12 @@ def verify(dataset: str | Path, *, workers: int = 1, progress: bool = False) -> 
         workers: Processes.
         progress: Show a progress bar on a terminal.
 
-    Returns:
-        The cases of the dataset.
-
     Raises:
         FaultyCases: Some cases are wrong.
         ValueError: The folder holds no dataset.
-
-    Example:
-        >>> from dataset_conversion.convert import verify
-        >>> len(verify("nnUNet_raw/Dataset500_OAIZIB").cases)
     """
-    return Converted(Path(dataset), tuple(verify_dataset(Path(dataset), workers=workers, progress=progress)))
+    cases = verify_dataset(Path(dataset), partial(for_all, workers=workers, progress=progress))
+    return Converted(Path(dataset), tuple(cases))
 
 
 def _dataset_folder(output: str | Path | None, dataset_id: int, name: str) -> Path:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from itertools import product
 
 import numpy as np
 import SimpleITK as sitk
@@ -25,24 +26,21 @@ def oriented(image: sitk.Image) -> sitk.Image:
     array = sitk.GetArrayViewFromImage(image).transpose([2 - axis for axis in reversed(axes)])
     array = array[tuple(slice(None, None, sign) for sign in reversed(signs))]
     result = sitk.GetImageFromArray(np.ascontiguousarray(array))
-    _place_turned(result, image.GetSize(), image.GetSpacing(), image.GetOrigin(), direction)
+    result.CopyInformation(blank(image.GetSize(), image.GetSpacing(), image.GetOrigin(), direction))
     return result
 
 
 def blank(
     size_xyz: Sequence[int], spacing_xyz: Sequence[float], origin: Sequence[float], direction: np.ndarray
 ) -> sitk.Image:
-    """An oriented grid without content.
-
-    Args:
-        size_xyz: Voxels.
-        spacing_xyz: mm.
-        origin: Position of the first voxel's centre, LPS mm.
-        direction: 3 x 3, a unit vector for each index axis in its columns.
-    """
-    axes, _ = _axes_and_signs(direction)
+    """The grid of an image without content, oriented; the direction has a unit vector per index axis in its columns."""
+    axes, signs = _axes_and_signs(direction)
+    first = np.asarray(origin, dtype=float)
+    for axis, sign in zip(axes, signs):
+        if sign < 0:
+            first = first + direction[:, axis] * spacing_xyz[axis] * (size_xyz[axis] - 1)
     image = sitk.Image([int(size_xyz[axis]) for axis in axes], sitk.sitkUInt8)
-    _place_turned(image, size_xyz, spacing_xyz, origin, direction)
+    place(image, [spacing_xyz[axis] for axis in axes], first.tolist(), direction[:, axes] * signs)
     return image
 
 
@@ -53,22 +51,6 @@ def _axes_and_signs(direction: np.ndarray) -> tuple[list[int], list[int]]:
     return axes, [1 if letters[axis] in ORIENTATION else -1 for axis in axes]
 
 
-def _place_turned(
-    image: sitk.Image,
-    size_xyz: Sequence[int],
-    spacing_xyz: Sequence[float],
-    origin: Sequence[float],
-    direction: np.ndarray,
-) -> None:
-    """Gives an oriented image its place, from size and pose of the image that it was turned from."""
-    axes, signs = _axes_and_signs(direction)
-    first = np.asarray(origin, dtype=float)
-    for axis, sign in zip(axes, signs):
-        if sign < 0:
-            first = first + direction[:, axis] * spacing_xyz[axis] * (size_xyz[axis] - 1)
-    place(image, [spacing_xyz[axis] for axis in axes], first.tolist(), direction[:, axes] * signs)
-
-
 def place(image: sitk.Image, spacing_xyz: Sequence[float], origin: Sequence[float], direction: np.ndarray) -> None:
     """Gives `image` a pose; arguments as for `blank`. The cosines are made exactly perpendicular, which files round."""
     u, _, vt = np.linalg.svd(np.asarray(direction, dtype=float))
@@ -77,16 +59,13 @@ def place(image: sitk.Image, spacing_xyz: Sequence[float], origin: Sequence[floa
     image.SetDirection((u @ vt).ravel().tolist())
 
 
-def corners(image: sitk.Image) -> np.ndarray:
-    """Positions of the eight corner voxels' centres, (8, 3), LPS mm."""
-    last = np.asarray(image.GetSize()) - 1
-    indices = np.stack(np.meshgrid(*[(0, n) for n in last], indexing="ij"), axis=-1).reshape(-1, 3)
-    return np.asarray([image.TransformIndexToPhysicalPoint([int(i) for i in index]) for index in indices])
-
-
 def same_place(a: sitk.Image, b: sitk.Image, tolerance_mm: float = SAME_PLACE_MM) -> bool:
     """Whether two grids have the same size and their corners lie at the same places."""
-    return a.GetSize() == b.GetSize() and bool(np.abs(corners(a) - corners(b)).max() <= tolerance_mm)
+    if a.GetSize() != b.GetSize():
+        return False
+    corners = list(product(*((0, n - 1) for n in a.GetSize())))
+    differences = [np.subtract(a.TransformIndexToPhysicalPoint(c), b.TransformIndexToPhysicalPoint(c)) for c in corners]
+    return bool(np.abs(differences).max() <= tolerance_mm)
 
 
 def obliquity_deg(image: sitk.Image) -> float:

@@ -22,11 +22,9 @@ class _File:
     path: Path
 
     def files(self) -> list[Path]:
-        """All files that belong to the image."""
         return [self.path, *_data_file(self.path)]
 
     def faults(self) -> list[str]:
-        """What is wrong with the file as far as that shows without its voxels."""
         return file_faults(self.path)
 
 
@@ -35,16 +33,14 @@ class ImageFile(_File):
     """One 3-D image with a pose of its own."""
 
     def grid(self) -> sitk.Image:
-        """The image's oriented grid without content."""
         reader = sitk.ImageFileReader()
         reader.SetFileName(str(self.path))
         reader.ReadImageInformation()
-        if reader.GetDimension() != 3:
-            raise ValueError(
-                f"{self.path.name} must hold a 3-D image, got {reader.GetDimension()} axes. Split or crop it."
-            )
-        if reader.GetNumberOfComponents() != 1:
-            raise ValueError(f"{self.path.name} must have one channel, got {reader.GetNumberOfComponents()}. Split it.")
+        axes, channels = reader.GetDimension(), reader.GetNumberOfComponents()
+        if axes != 3:
+            raise ValueError(f"{self.path.name} must hold a 3-D image, got {axes} axes. Split or crop it.")
+        if channels != 1:
+            raise ValueError(f"{self.path.name} must have one channel, got {channels}. Split it.")
         direction = np.asarray(reader.GetDirection()).reshape(3, 3)
         return blank(reader.GetSize(), reader.GetSpacing(), reader.GetOrigin(), direction)
 
@@ -55,22 +51,12 @@ class ImageFile(_File):
 
 @dataclass(frozen=True)
 class MaskFile(_File):
-    """The labels of one image.
-
-    Attributes:
-        path: The file.
-        has_pose: Whether the file's header holds the mask's pose. If not, the mask's index axes follow the oriented
-            image's, and the mask takes the image's pose.
-    """
+    """The labels of one image. Without a pose of their own, their index axes follow the oriented image's."""
 
     has_pose: bool
 
     def read_on(self, image: sitk.Image) -> sitk.Image:
-        """The mask on the grid of the oriented `image`.
-
-        Raises:
-            ValueError: The mask has another size or place, or holds other than whole numbers.
-        """
+        """The mask on the grid of the oriented `image`; ValueError where it does not fit."""
         mask = sitk.ReadImage(str(self.path))
         if self.has_pose:
             mask = oriented(mask)
@@ -105,39 +91,18 @@ def _meta_image_faults(path: Path) -> list[str]:
     header = _meta_image_header(path)
     if missing := [key for key in ("DimSize", "ElementType", "ElementDataFile") if key not in header]:
         return [f"{path.name} is no MetaImage header: {', '.join(missing)} missing. Get the file anew."]
+    voxel_bytes = _BYTES.get(header["ElementType"].removeprefix("MET_"))
     for data in _data_file(path):
         if not data.is_file():
             return [f"{data.name}, which {path.name} names, is missing. Put it beside the header."]
-        voxel_bytes = _BYTES.get(header["ElementType"].removeprefix("MET_"))
         if voxel_bytes is None or header.get("CompressedData", "False").lower() == "true":
             continue
-        voxels = math.prod(int(edge) for edge in header["DimSize"].split())
-        implied = voxels * voxel_bytes * int(header.get("ElementNumberOfChannels", "1"))
-        implied += max(int(header.get("HeaderSize", "0")), 0)
+        implied = math.prod(map(int, header["DimSize"].split())) * int(header.get("ElementNumberOfChannels", "1"))
+        implied = implied * voxel_bytes + max(int(header.get("HeaderSize", "0")), 0)
         if (found := data.stat().st_size) != implied:
-            return [
-                f"{data.name} must have the {implied} bytes that its header implies, got {found}. Get both files anew."
-            ]
+            wrong = f"{data.name} must have the {implied} bytes that its header implies, got {found}"
+            return [f"{wrong}. Get both files anew."]
     return []
-
-
-def _narrowed(mask: sitk.Image) -> sitk.Image:
-    """The same labels as uint8; some tools write masks as floating point."""
-    if mask.GetPixelID() == sitk.sitkUInt8:
-        return mask
-    narrow = sitk.Cast(mask, sitk.sitkUInt8)
-    if not np.array_equal(sitk.GetArrayViewFromImage(narrow), sitk.GetArrayViewFromImage(mask)):
-        raise ValueError(
-            "the mask must hold whole numbers from 0 to 255, got others. It is no mask, or was interpolated."
-        )
-    return narrow
-
-
-def without_text(image: sitk.Image) -> sitk.Image:
-    """The image without its header's free text, which could name a patient."""
-    for key in image.GetMetaDataKeys():
-        image.EraseMetaData(key)
-    return image
 
 
 def _meta_image_header(path: Path) -> dict[str, str]:
@@ -148,3 +113,21 @@ def _meta_image_header(path: Path) -> dict[str, str]:
 def _data_file(path: Path) -> list[Path]:
     name = _meta_image_header(path).get("ElementDataFile", "LOCAL") if path.suffix == ".mhd" and path.is_file() else ""
     return [] if name in ("", "LOCAL") else [path.parent / name]
+
+
+def _narrowed(mask: sitk.Image) -> sitk.Image:
+    """The same labels as uint8; some tools write masks as floating point."""
+    if mask.GetPixelID() == sitk.sitkUInt8:
+        return mask
+    narrow = sitk.Cast(mask, sitk.sitkUInt8)
+    if not np.array_equal(sitk.GetArrayViewFromImage(narrow), sitk.GetArrayViewFromImage(mask)):
+        rule = "the mask must hold whole numbers from 0 to 255"
+        raise ValueError(f"{rule}, got others. It is no mask, or was interpolated.")
+    return narrow
+
+
+def without_text(image: sitk.Image) -> sitk.Image:
+    """The image without its header's free text, which could name a patient."""
+    for key in image.GetMetaDataKeys():
+        image.EraseMetaData(key)
+    return image

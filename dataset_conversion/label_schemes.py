@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass
 
 import numpy as np
@@ -17,14 +17,11 @@ _MERGED = {"medial_tibial_cartilage": "tibial_cartilage", "lateral_tibial_cartil
 class LabelScheme:
     """A dataset's labels.
 
-    Attributes:
-        name: Name of the scheme, as in the command.
-        structures: In the order of their numbers, from 1. A source's other structures become background.
-        regions: Overlapping structures for region-based training, each with the numbers it consists of, in the order
-            in which nnU-Net writes them over each other.
+    The structures are numbered from 1; a source's other structures become background. The regions are overlapping
+    structures for region-based training, with their numbers, in the order in which nnU-Net writes them over each other.
     """
 
-    name: str
+    name: str  # as in the command
     structures: tuple[str, ...]
     regions: Mapping[str, tuple[int, ...]]
 
@@ -46,61 +43,47 @@ class LabelScheme:
         return [min(region - set().union(*regions[i + 1 :])) for i, region in enumerate(regions)]
 
     def lookup(self, source: Mapping[int, str]) -> np.ndarray:
-        """The number in this scheme for each number of a source, (256,), uint8.
-
-        Raises:
-            ValueError: The source does not distinguish a structure of this scheme.
-        """
+        """The number in this scheme for each number of a source, (256,), uint8."""
         numbers = {name: number for number, name in enumerate(self.structures, start=1)}
         table = np.zeros(256, dtype=np.uint8)
         for number, structure in source.items():
             table[number] = numbers.get(structure) or numbers.get(_MERGED.get(structure, ""), 0)
-        if missing := sorted(set(numbers.values()) - set(table.tolist())):
-            names = ", ".join(self.structures[n - 1] for n in missing)
+        if missing := [name for name, number in numbers.items() if number not in table]:
             raise ValueError(
-                f"labels must be a scheme whose structures the source holds, got {self.name}, and {names} is not "
-                "there. Choose another --labels."
+                f"labels must be a scheme whose structures the source holds, got {self.name}, and "
+                f"{', '.join(missing)} is not there. Choose another --labels."
             )
         return table
 
 
-SCHEMES = {
-    scheme.name: scheme
-    for scheme in (
-        LabelScheme(
-            "cartilage", ("femoral_cartilage", "tibial_cartilage"), {"cartilage": (1, 2), "tibial_cartilage": (2,)}
-        ),
-        LabelScheme(
-            "cartilage-and-bone",
-            ("femur", "femoral_cartilage", "tibia", "tibial_cartilage"),
-            {
-                "femur_with_cartilage": (1, 2),
-                "femoral_cartilage": (2,),
-                "tibia_with_cartilage": (3, 4),
-                "tibial_cartilage": (4,),
-            },
-        ),
-        LabelScheme(
-            "sided",
-            ("femur", "femoral_cartilage", "tibia", "medial_tibial_cartilage", "lateral_tibial_cartilage"),
-            {
-                "femur_with_cartilage": (1, 2),
-                "femoral_cartilage": (2,),
-                "tibia_with_cartilage": (3, 4, 5),
-                "tibial_cartilage": (4, 5),
-                "lateral_tibial_cartilage": (5,),
-            },
-        ),
-    )
-}
+_CARTILAGE = LabelScheme(
+    "cartilage", ("femoral_cartilage", "tibial_cartilage"), {"cartilage": (1, 2), "tibial_cartilage": (2,)}
+)
+_CARTILAGE_AND_BONE = LabelScheme(
+    "cartilage-and-bone",
+    ("femur", "femoral_cartilage", "tibia", "tibial_cartilage"),
+    {
+        "femur_with_cartilage": (1, 2),
+        "femoral_cartilage": (2,),
+        "tibia_with_cartilage": (3, 4),
+        "tibial_cartilage": (4,),
+    },
+)
+_SIDED = LabelScheme(
+    "sided",
+    ("femur", "femoral_cartilage", "tibia", "medial_tibial_cartilage", "lateral_tibial_cartilage"),
+    {
+        "femur_with_cartilage": (1, 2),
+        "femoral_cartilage": (2,),
+        "tibia_with_cartilage": (3, 4, 5),
+        "tibial_cartilage": (4, 5),
+        "lateral_tibial_cartilage": (5,),
+    },
+)
+SCHEMES = {scheme.name: scheme for scheme in (_CARTILAGE, _CARTILAGE_AND_BONE, _SIDED)}
 
 
 def count(labels: np.ndarray) -> np.ndarray:
     """Voxels of each number of a uint8 mask, (256,)."""
     # slice by slice, because numpy would widen the whole mask eightfold
     return sum((np.bincount(part.ravel(), minlength=256) for part in labels), np.zeros(256, dtype=np.int64))
-
-
-def unknown_labels(present: Iterable[int], source: Mapping[int, str]) -> list[int]:
-    """Numbers in a mask that its source does not define, in ascending order."""
-    return sorted(int(n) for n in set(present) - {0, *source})

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+import math
 import warnings
 from collections.abc import Iterable
 from dataclasses import dataclass
@@ -29,43 +30,24 @@ _ATTRIBUTES = [
 
 @dataclass(frozen=True)
 class Slice:
-    """Header of one slice; what is absent from it is None.
-
-    Attributes:
-        file: The file.
-        series: Series instance UID.
-        instance: SOP instance UID.
-        echo: Echo number and time in ms.
-        acquisition: Acquisition number.
-        position: Centre of the first pixel, LPS mm.
-        orientation: Unit vectors along a row and along a column, 6 numbers.
-        spacing: mm between rows and between columns.
-        thickness: mm.
-        shape: Rows and columns.
-        frames: More than one in a multi-frame file.
-        samples: More than one in a colour image.
-        syntax: Transfer syntax UID.
-        is_cut: Whether the file ends before its pixels do.
-        description: Of the series; never written into an output.
-        side: "left", "right", or "left and right" where the header contradicts itself.
-    """
+    """Header of one slice; what is absent from it is None. Positions in LPS mm."""
 
     file: Path
     series: str
     instance: str
-    echo: tuple[str, str] | None
+    echo: tuple[str, str] | None  # number and time
     acquisition: str | None
-    position: tuple[float, ...] | None
-    orientation: tuple[float, ...] | None
-    spacing: tuple[float, ...] | None
+    position: tuple[float, ...] | None  # centre of the first pixel
+    orientation: tuple[float, ...] | None  # unit vectors along a row and along a column
+    spacing: tuple[float, ...] | None  # between rows and between columns
     thickness: float | None
-    shape: tuple[int, int]
+    shape: tuple[int, int]  # rows and columns
     frames: int
-    samples: int
+    samples: int  # more than one in a colour image
     syntax: str
-    is_cut: bool
-    description: str
-    side: str | None
+    is_cut: bool  # the file ends before its pixels do
+    description: str  # of the series; never written into an output
+    side: str | None  # "left", "right", or "left and right" where the header contradicts itself
 
 
 def is_no_image(file: Path) -> bool:
@@ -97,7 +79,7 @@ def _read_header(file: Path) -> Slice | None:
         syntax = header.file_meta.get("TransferSyntaxUID", pydicom.uid.ImplicitVRLittleEndian)
         shape = (int(header.Rows), int(header.Columns))
         frames, samples = int(header.get("NumberOfFrames") or 1), int(header.get("SamplesPerPixel") or 1)
-        needed = shape[0] * shape[1] * frames * samples * int(header.get("BitsAllocated") or 16) // 8
+        needed = math.prod(shape) * frames * samples * int(header.get("BitsAllocated") or 16) // 8
         echo = (header.get("EchoNumbers"), header.get("EchoTime"))
         acquisition = header.get("AcquisitionNumber")
         return Slice(
@@ -132,7 +114,5 @@ def _side(header: pydicom.Dataset) -> str | None:
     """The knee's side, from the attributes for it or, as in the OAI, from the series' description."""
     letter = str(header.get("Laterality") or header.get("ImageLaterality") or "").upper()
     words = str(header.get("SeriesDescription", "")).upper().replace("-", "_").replace(" ", "_").split("_")
-    named = [
-        s for s in ("left", "right") if s.upper() in words or s[0].upper() + "T" in words or letter == s[0].upper()
-    ]
-    return " and ".join(named) or None
+    sides = [s for s in ("LEFT", "RIGHT") if s in words or f"{s[0]}T" in words or letter == s[0]]
+    return " and ".join(sides).lower() or None

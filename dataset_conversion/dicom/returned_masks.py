@@ -10,24 +10,22 @@ import numpy as np
 import SimpleITK as sitk
 
 from dataset_conversion.dicom.scans import Scan, mirrored
-from dataset_conversion.faults import FAULT_TYPES, Faults, FaultyCases, in_words
+from dataset_conversion.faults import FAULT_TYPES, Faults, ForAll, errors_are_faults, find_faults, in_words, refuse
 from dataset_conversion.geometry import same_place
 from dataset_conversion.image_files import ImageFile, file_faults, without_text
 from dataset_conversion.writing.nifti import write_nifti
 from nnunet_eas.support.files import read_json
-from nnunet_eas.support.parallel import for_all
 
 CANNOT = "can't be returned to their series"
 
 
 @dataclass(frozen=True)
 class _Mask:
-    """One mask, its row of the table, the predicted image, and the mask's series where SEG is wanted."""
-
+    name: str
     file: Path
-    row: Mapping[str, str]
-    image: Path
-    scan: Scan | None
+    row: Mapping[str, str]  # of the table
+    image: Path  # that was predicted
+    scan: Scan | None  # where DICOM SEG is wanted
     structures: Mapping[str, tuple[int, ...]] | None
     output: Path
 
@@ -38,10 +36,9 @@ def return_masks(
     converted: Path,
     output: Path,
     scans: list[Scan] | None,
+    for_all: ForAll,
     *,
-    workers: int,
     skip_faulty: bool,
-    progress: bool,
 ) -> tuple[list[str], Faults]:
     """Writes `NAME.nii.gz`, or `NAME.dcm` where `scans` are given, for every mask.
 
@@ -49,20 +46,15 @@ def return_masks(
 
     Returns:
         The names of the written masks, and the faults of the others.
-
-    Raises:
-        ValueError: `output` is `masks`: the next run would mirror what was mirrored back.
-        FileNotFoundError: There are no masks, or no dataset.json with them.
-        FaultyCases: A mask is not in the table or does not fit its row, or its series is missing.
     """
-    if output.resolve() == masks.resolve() or output.is_file():
+    if output.resolve() == masks.resolve() or output.is_file():  # the next run would mirror what was mirrored back
         raise ValueError(f"-o must be another folder than -i, got {output}. Choose a new one.")
     files = sorted(masks.glob("*.nii.gz"))
     if not files:
         raise FileNotFoundError(f"-i must hold masks NAME.nii.gz, got none in {masks}. Give nnUNetv2_predict's output.")
     structures = _structures(masks) if scans is not None or (masks / "dataset.json").is_file() else None
     by_uid = {scan.series.slices[0].series: scan for scan in scans or []}
-    jobs: dict[str, _Mask] = {}
+    jobs: list[_Mask] = []
     faults: Faults = {}
     for file in files:
         name = file.name.removesuffix(".nii.gz")
@@ -73,16 +65,12 @@ def return_masks(
         elif scans is not None and scan is None:
             faults[name] = ["its series is not there. Give the folder tree that its scan was converted from."]
         else:
-            jobs[name] = _Mask(file, row, converted / f"{name}_0000.nii.gz", scan, structures, output)
-    checks = for_all(_check, list(jobs.values()), workers=workers, description="checking", progress=progress)
-    faults.update({job.row["name"]: found for job, found in checks if found})
-    if faults and (not skip_faulty or len(faults) == len(files)):
-        raise FaultyCases(faults, len(files), what=CANNOT)
-    good = [job for name, job in jobs.items() if name not in faults]
+            jobs.append(_Mask(name, file, row, converted / f"{name}_0000.nii.gz", scan, structures, output))
+    faults |= find_faults(for_all, _check, jobs, "checking")
+    refuse(faults, len(files), skip_faulty, what=CANNOT)
     output.mkdir(parents=True, exist_ok=True)
-    writes = for_all(_write, good, workers=workers, description="masks", progress=progress)
-    faults.update({job.row["name"]: found for job, found in writes if found})
-    return sorted(set(jobs) - set(faults)), faults
+    faults |= find_faults(for_all, _write, [job for job in jobs if job.name not in faults], "masks")
+    return sorted(job.name for job in jobs if job.name not in faults), faults
 
 
 def _structures(masks: Path) -> dict[str, tuple[int, ...]]:
@@ -92,28 +80,25 @@ def _structures(masks: Path) -> dict[str, tuple[int, ...]]:
         labels = read_json(file, "the model's dataset.json in -i")["labels"]
         numbers = {name: tuple(value) if isinstance(value, list) else (int(value),) for name, value in labels.items()}
     except (KeyError, TypeError, ValueError, AttributeError) as error:
-        raise ValueError(
-            f"{file} must hold the model's labels, got something else. Predict the scans again."
-        ) from error
+        rule = f"{file} must hold the model's labels"
+        raise ValueError(f"{rule}, got something else. Predict the scans again.") from error
     return {name: values for name, values in numbers.items() if values != (0,) and name != "ignore"}
 
 
+@errors_are_faults
 def _check(job: _Mask) -> list[str]:
-    try:
-        if found := file_faults(job.file):
-            return found
-        mask = sitk.ReadImage(str(job.file))
-        shape = "x".join(map(str, mask.GetSize()[::-1]))
-        if shape != job.row["shape_zyx"]:
-            return [f"it must have its scan's shape {job.row['shape_zyx']} (z, y, x), got {shape}. Predict it again."]
-        if job.image.is_file() and not same_place(mask, ImageFile(job.image).grid(), tolerance_mm=0.05):
-            return ["it must lie where its scan lies, got another grid. Predict it again."]
-        known = set(range(256)) if job.structures is None else {0}.union(*job.structures.values())
-        if unknown := sorted(set(np.unique(sitk.GetArrayViewFromImage(mask)).tolist()) - known):
-            shown = ", ".join(map(str, unknown[:5]))
-            return [f"it must hold labels of the model's dataset.json, got {shown}. It is no mask of this model."]
-    except FAULT_TYPES as error:
-        return [in_words(error)]
+    if found := file_faults(job.file):
+        return found
+    mask = sitk.ReadImage(str(job.file))
+    shape = "x".join(map(str, mask.GetSize()[::-1]))
+    if shape != job.row["shape_zyx"]:
+        return [f"it must have its scan's shape {job.row['shape_zyx']} (z, y, x), got {shape}. Predict it again."]
+    if job.image.is_file() and not same_place(mask, ImageFile(job.image).grid(), tolerance_mm=0.05):
+        return ["it must lie where its scan lies, got another grid. Predict it again."]
+    known = set(range(256)) if job.structures is None else {0}.union(*job.structures.values())
+    if unknown := sorted(set(np.unique(sitk.GetArrayViewFromImage(mask)).tolist()) - known):
+        shown = ", ".join(map(str, unknown[:5]))
+        return [f"it must hold labels of the model's dataset.json, got {shown}. It is no mask of this model."]
     return []
 
 
@@ -126,7 +111,7 @@ def _write(job: _Mask) -> list[str]:
             from dataset_conversion.dicom.seg import write_dicom_seg
 
             assert job.structures is not None
-            write_dicom_seg(mask, job.scan.series, job.structures, job.output / f"{job.row['name']}.dcm")
+            write_dicom_seg(mask, job.scan.series, job.structures, job.output / f"{job.name}.dcm")
             return []
     except FAULT_TYPES as error:
         return [in_words(error)]

@@ -15,7 +15,6 @@ import re
 from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
-from functools import partial
 from pathlib import Path
 
 import numpy as np
@@ -24,12 +23,11 @@ import SimpleITK as sitk
 
 from dataset_conversion.dicom.header import is_no_image, read_headers
 from dataset_conversion.dicom.series import DicomSeries
-from dataset_conversion.faults import FAULT_TYPES, Faults, FaultyCases, in_words
+from dataset_conversion.faults import FAULT_TYPES, Faults, ForAll, errors_are_faults, find_faults, in_words, refuse
 from dataset_conversion.geometry import obliquity_deg
 from dataset_conversion.writing.nifti import write_nifti
 from dataset_conversion.writing.output_folder import CONVERSION, SETTINGS, one_conversion_at_a_time, sha256
 from nnunet_eas.support.files import write_json, write_text
-from nnunet_eas.support.parallel import for_all
 
 TABLE = "series.csv"
 COLUMNS = ("name", "series_instance_uid", "folder", "slices", "side", "mirrored", "shape_zyx", "spacing_zyx_mm")
@@ -41,23 +39,14 @@ _PATIENT_TEXT = ("PatientName", "PatientID", "PatientBirthDate", "StudyDate", "S
 
 @dataclass(frozen=True)
 class Scan:
-    """One series and how to convert it.
+    """One series and how to convert it."""
 
-    Attributes:
-        name: nnU-Net's case identifier.
-        series: The DICOM series.
-        folder: Its place below the tree, without the patient's text.
-        output: Folder for the image.
-        side: Side to which knees of the other side are mirrored; None mirrors none.
-        damaged: Unreadable files beside the series, which may have been slices of it.
-    """
-
-    name: str
+    name: str  # nnU-Net's case identifier
     series: DicomSeries
-    folder: str
+    folder: str  # its place below the tree, without the patient's text
     output: Path
-    side: str | None
-    damaged: tuple[str, ...]
+    side: str | None  # to which knees of the other side are mirrored
+    damaged: tuple[str, ...]  # unreadable files beside the series, which may have been slices of it
 
     @property
     def is_mirrored(self) -> bool:
@@ -66,12 +55,10 @@ class Scan:
 
     @property
     def image(self) -> Path:
-        """The written image."""
         return self.output / f"{self.name}_0000.nii.gz"
 
     @property
     def record(self) -> Path:
-        """File that records the converted scan."""
         return self.output / _RECORDS / f"{self.name}.json"
 
     def fingerprint(self) -> str:
@@ -83,20 +70,16 @@ class Scan:
 def find(
     tree: Path,
     output: Path,
+    for_all: ForAll,
     *,
     side: str | None = None,
     allow_gaps: bool = False,
     description: str = "",
-    workers: int = 1,
-    progress: bool = False,
     option: str = "-i",
 ) -> list[Scan]:
     """Every series below a folder, sorted by name; arguments as in `convert_dicom`.
 
     `option` is the name of `tree` in the command. `output`, where it lies in the tree, is not searched.
-
-    Raises:
-        FileNotFoundError: There is no DICOM image.
     """
     if not tree.is_dir():
         raise FileNotFoundError(f"{option} must be a folder with DICOM files below it, got {tree}. Correct the path.")
@@ -107,19 +90,22 @@ def find(
             folders.append(files)
     found: dict[str, dict[str, Path]] = {}
     damaged: dict[Path, list[str]] = {}
-    read = partial(_series_of_files, description=description.lower())
-    read_folders = for_all(read, sorted(folders), workers=workers, description="reading headers", progress=progress)
-    for files, (series, unreadable) in sorted(read_folders, key=lambda pair: pair[0]):
-        for uid, members in series.items():
-            # a copy of a file elsewhere in the tree is the same slice, not a second one
-            found[uid] = {**members, **found.get(uid, {})}
+    read_folders = for_all(read_headers, sorted(folders), description="reading headers")
+    for files, (headers, unreadable) in sorted(read_folders, key=lambda pair: pair[0]):
         damaged[files[0].parent] = unreadable
+        members: dict[str, dict[str, Path]] = {}
+        for header in headers:
+            if description.lower() in header.description.lower():
+                members.setdefault(header.series, {})[header.instance] = header.file
+        for uid, instances in members.items():
+            # a copy of a file elsewhere in the tree is the same slice, not a second one
+            found[uid] = {**instances, **found.get(uid, {})}
     if not found:
         such = f" with {description!r} in their series' description" if description else ""
         raise FileNotFoundError(f"{option} must hold DICOM images{such}, got none below {tree}. Check the export.")
     scans = []
-    for uid, members in found.items():
-        files = sorted(members.values())
+    for uid, instances in found.items():
+        files = sorted(instances.values())
         places = sorted({file.parent for file in files})
         scans.append(
             Scan(
@@ -135,41 +121,30 @@ def find(
 
 
 def convert_scans(
-    scans: Sequence[Scan], output: Path, *, workers: int, skip_faulty: bool, dry_run: bool, progress: bool
+    scans: Sequence[Scan], output: Path, for_all: ForAll, *, skip_faulty: bool, dry_run: bool
 ) -> tuple[list[str], Faults]:
     """Checks all series, converts those that are missing or have changed, and writes the table.
 
     Returns:
         The names of the series that were converted, or would be, and the faults of those that are left out.
-
-    Raises:
-        FaultyCases: Some series are faulty and not to be skipped, or all are.
-        ValueError: The output folder holds something else.
-        OSError: Writing failed.
     """
     side = scans[0].side
     if output.is_file() or (output.is_dir() and any(output.iterdir())):
         if not (output / SETTINGS).is_file():
             raise ValueError(f"-o must be new, empty or an earlier conversion, got {output}. Choose another folder.")
         before = json.loads((output / SETTINGS).read_text())["side"]
-        if before != side:
-            # `convert masks` would mirror masks wrongly that were predicted from the scans there
-            raise ValueError(
-                f"--side must stay what it was in {output}, {before or 'none'}, got {side or 'none'}. Choose another "
-                "folder."
-            )
+        if before != side:  # `convert masks` would mirror masks wrongly that were predicted from the scans there
+            was = f"--side must stay what it was in {output}, {before or 'none'}"
+            raise ValueError(f"{was}, got {side or 'none'}. Choose another folder.")
     todo = [scan for scan in scans if not _is_done(scan)]
-    checks = for_all(_check, todo, workers=workers, description="checking", progress=progress)
-    faults = {scan.name: found for scan, found in checks if found}
-    if faults and (not skip_faulty or len(faults) == len(scans)):
-        raise FaultyCases(faults, len(scans))
+    faults = find_faults(for_all, _check, todo, "checking")
+    refuse(faults, len(scans), skip_faulty)
     todo = [scan for scan in todo if scan.name not in faults]
     if not dry_run:
         with one_conversion_at_a_time(output):
             write_json(output / SETTINGS, {"side": side})
             (output / _RECORDS).mkdir(exist_ok=True)
-            conversions = for_all(_convert, todo, workers=workers, description="converting", progress=progress)
-            faults.update({scan.name: found for scan, found in conversions if found})
+            faults |= find_faults(for_all, _convert, todo, "converting")
             records = [json.loads(file.read_text()) for file in sorted((output / _RECORDS).glob("*.json"))]
             lines = [",".join(COLUMNS)] + [",".join(str(record[column]) for column in COLUMNS) for record in records]
             write_text(output / TABLE, "\n".join(lines) + "\n")
@@ -178,12 +153,7 @@ def convert_scans(
 
 
 def read_table(file: Path) -> dict[str, dict[str, str]]:
-    """The rows of `series.csv`, by name.
-
-    Raises:
-        FileNotFoundError: There is no such file.
-        ValueError: The file is no such table.
-    """
+    """The rows of `series.csv`, by name."""
     if not file.is_file():
         raise FileNotFoundError(f"--table must be the {TABLE} of a conversion, got {file}. It lies beside the images.")
     with file.open(newline="", encoding="utf-8") as f:
@@ -200,16 +170,6 @@ def mirrored(image: sitk.Image) -> sitk.Image:
     return result
 
 
-def _series_of_files(files: list[Path], description: str) -> tuple[dict[str, dict[str, Path]], list[str]]:
-    """The files of each series by their instance UID, and the names of unreadable files."""
-    series: dict[str, dict[str, Path]] = {}
-    headers, damaged = read_headers(files)
-    for header in headers:
-        if description in header.description.lower():
-            series.setdefault(header.series, {})[header.instance] = header.file
-    return series, damaged
-
-
 def _name(uid: str, folder: Path) -> str:
     if oai := _OAI_FOLDER.search(folder.resolve().as_posix()):
         return f"oai_{oai[1]}_{oai[2]}"
@@ -219,13 +179,12 @@ def _name(uid: str, folder: Path) -> str:
 def _with_distinct_names(scans: list[Scan]) -> list[Scan]:
     """The scans, where several series of one OAI folder have got a digest behind their name."""
     uses = Counter(scan.name for scan in scans)
-
-    def name(scan: Scan) -> str:
-        place = scan.series.paths[0].as_posix() + scan.folder
-        digest = hashlib.sha256(place.encode()).hexdigest()[:6]
-        return scan.name if uses[scan.name] == 1 else f"{scan.name}_{digest}"
-
-    return [replace(scan, name=name(scan)) for scan in scans]
+    places = [scan.series.paths[0].as_posix() + scan.folder for scan in scans]
+    digests = [hashlib.sha256(place.encode()).hexdigest()[:6] for place in places]
+    return [
+        replace(scan, name=f"{scan.name}_{digest}") if uses[scan.name] > 1 else scan
+        for scan, digest in zip(scans, digests)
+    ]
 
 
 def _without_text(folder: Path, file: Path) -> str:
@@ -238,22 +197,20 @@ def _without_text(folder: Path, file: Path) -> str:
     return "/".join(parts).replace(",", "?")
 
 
+@errors_are_faults
 def _check(scan: Scan) -> list[str]:
-    try:
-        found = list(scan.series.faults())
-        if scan.damaged:
-            found.append(
-                f"{len(scan.damaged)} file(s) beside its slices can't be read as DICOM, {scan.damaged[0]} first. Get "
-                "them anew, or take away what is no slice."
-            )
-        if scan.side is not None and scan.series.side not in ("left", "right"):
-            found.append(
-                f"its header names {'both sides' if scan.series.side else 'no side'}, so whether to mirror it is "
-                "unknown. Convert it without --side, into another folder."
-            )
-        return found
-    except FAULT_TYPES as error:
-        return [in_words(error)]
+    found = list(scan.series.faults())
+    if scan.damaged:
+        found.append(
+            f"{len(scan.damaged)} file(s) beside its slices can't be read as DICOM, {scan.damaged[0]} first. Get "
+            "them anew, or take away what is no slice."
+        )
+    if scan.side is not None and scan.series.side not in ("left", "right"):
+        found.append(
+            f"its header names {'both sides' if scan.series.side else 'no side'}, so whether to mirror it is "
+            "unknown. Convert it without --side, into another folder."
+        )
+    return found
 
 
 def _convert(scan: Scan) -> list[str]:

@@ -31,14 +31,7 @@ def write_dicom_seg(
 ) -> None:
     """Writes one segmentation object with a segment for each structure; patient and study are the series' own.
 
-    Args:
-        mask: On the oriented grid of `series`.
-        series: The series that was segmented.
-        structures: The numbers that each structure consists of; overlapping regions share some.
-        path: The file; it appears when it is complete.
-
-    Raises:
-        ValueError: The mask is empty or has another grid.
+    The mask is on the oriented grid of its series. Structures that overlap, regions, share numbers.
     """
     frames = _frames(mask, series)
     segments = {name: np.isin(frames, numbers) for name, numbers in structures.items()}

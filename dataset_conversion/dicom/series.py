@@ -23,18 +23,12 @@ from dataset_conversion.geometry import blank, oriented, place
 
 @dataclass(frozen=True)
 class DicomSeries:
-    """The slices of one series, or of a folder that should hold one series only.
+    """The slices of one series, or of a folder that should hold one series only."""
 
-    Attributes:
-        paths: The files, or one folder.
-        allow_gaps: Accept slices that are thinner or thicker than the distance between them.
-    """
-
-    paths: tuple[Path, ...]
-    allow_gaps: bool = False
+    paths: tuple[Path, ...]  # the files, or one folder
+    allow_gaps: bool = False  # slices may be thinner or thicker than the distance between them
 
     def files(self) -> list[Path]:
-        """All files, sorted, without those that are known not to be slices."""
         if len(self.paths) == 1 and self.paths[0].is_dir():
             return sorted(f for f in self.paths[0].iterdir() if f.is_file() and not is_no_image(f))
         return list(self.paths)
@@ -45,7 +39,6 @@ class DicomSeries:
 
     @property
     def slices(self) -> list[Slice]:
-        """The headers of the files that hold an image."""
         return self._headers[0]
 
     @property
@@ -55,30 +48,26 @@ class DicomSeries:
         return sides.pop() if len(sides) == 1 else None
 
     def faults(self) -> list[str]:
-        """What is wrong with the series as far as that shows without reading all its pixels."""
+        slices, damaged = self._headers
         found = []
-        if damaged := self._headers[1]:
+        if damaged:
             found.append(
                 f"{len(damaged)} file(s) can't be read as DICOM, {damaged[0]} first. Get them anew, or take away what "
                 "is no slice."
             )
-        if not self.slices:
+        if not slices:
             return found or ["there is no DICOM image. Check that the MRI was downloaded and unpacked."]
-        found += _file_faults(self.slices)
+        found += _file_faults(slices)
         if not found:
-            found += stack_faults(
-                [s.position for s in self.slices],
-                [s.orientation for s in self.slices],
-                repeated_because=_why_repeated(self.slices),
-                thickness=None if self.allow_gaps else self.slices[0].thickness,
-            )
+            places, cosines = [s.position for s in slices], [s.orientation for s in slices]
+            thickness = None if self.allow_gaps else slices[0].thickness
+            found = stack_faults(places, cosines, repeated_because=_why_repeated(slices), thickness=thickness)
         if not found:
             try:
-                pixels(pydicom.dcmread(self.slices[0].file))
+                pixels(pydicom.dcmread(slices[0].file))
             except (RuntimeError, NotImplementedError, ValueError, AttributeError):
-                name = UID(self.slices[0].syntax).name
                 found.append(
-                    f"no decoder for its transfer syntax ({name}), or its pixels are damaged. "
+                    f"no decoder for its transfer syntax ({UID(slices[0].syntax).name}), or its pixels are damaged. "
                     'pip install "pylibjpeg[all]", or decompress it with gdcmconv --raw.'
                 )
         return found
@@ -92,19 +81,17 @@ class DicomSeries:
         """Size (x, y, z), spacing (x, y, z), origin and direction of the slices as they are stored."""
         first, stack = self.slices[0], self.stack
         assert first.spacing is not None
-        size_xyz = (first.shape[1], first.shape[0], len(self.slices))
-        return size_xyz, (first.spacing[1], first.spacing[0], stack.spacing), stack.origin, stack.direction
+        size_xyz = (*first.shape[::-1], len(self.slices))
+        return size_xyz, (*first.spacing[::-1], stack.spacing), stack.origin, stack.direction
 
     def grid(self) -> sitk.Image:
-        """The oriented grid of the series without content."""
         return blank(*self.stored_grid())
 
     def read(self) -> sitk.Image:
         """The oriented image in rescaled values: whole numbers in the smallest fitting type, others as float64."""
-        _, spacing_xyz, origin, direction = self.stored_grid()
         slices = [pixels(pydicom.dcmread(self.slices[i].file)) for i in self.stack.order]
         image = sitk.GetImageFromArray(_one_type(slices))
-        place(image, spacing_xyz, origin, direction)
+        place(image, *self.stored_grid()[1:])
         return oriented(image)
 
 
@@ -123,12 +110,11 @@ def _one_type(slices: Sequence[np.ndarray]) -> np.ndarray:
     volume = np.stack(slices)
     if volume.dtype == np.int16 or volume.dtype.kind == "f":
         return volume
-    if volume.dtype == np.uint16 and volume.max() <= np.iinfo(np.int16).max:
-        return volume.view(np.int16)
     low, high = int(volume.min()), int(volume.max())
-    fitting = next(
-        t for t in (np.int16, np.uint16, np.int32, np.int64) if np.iinfo(t).min <= low <= high <= np.iinfo(t).max
-    )
+    if volume.dtype == np.uint16 and high <= np.iinfo(np.int16).max:
+        return volume.view(np.int16)
+    types = (np.int16, np.uint16, np.int32, np.int64)
+    fitting = next(t for t in types if np.iinfo(t).min <= low <= high <= np.iinfo(t).max)
     return volume.astype(fitting, copy=False)
 
 
@@ -152,7 +138,7 @@ def _file_faults(slices: Sequence[Slice]) -> list[str]:
         found.append("colour images are not supported. Leave out what is no MRI.")
     if cut := [s.file.name for s in slices if s.is_cut]:
         found.append(f"{len(cut)} file(s) end before their pixels do, {cut[0]} first. Get them anew.")
-    if without := [s.file.name for s in slices if s.position is None or s.orientation is None or s.spacing is None]:
+    if without := [s.file.name for s in slices if None in (s.position, s.orientation, s.spacing)]:
         found.append(
             f"{len(without)} file(s) lack position, orientation or pixel spacing, {without[0]} first. "
             "Export the original series."

@@ -14,19 +14,12 @@ _SHEAR_MM = 0.1  # over the whole stack
 
 @dataclass(frozen=True)
 class Stack:
-    """Parallel slices in their order along the normal.
+    """Parallel slices in their order along the normal, in LPS mm."""
 
-    Attributes:
-        order: Indices of the slices as they were given.
-        spacing: Distance between slices, mm.
-        origin: Position of the first slice, LPS mm.
-        direction: 3 x 3, a unit vector for each index axis (along a row, along a column, across) in its columns.
-    """
-
-    order: tuple[int, ...]
+    order: tuple[int, ...]  # indices of the slices as they were given
     spacing: float
     origin: tuple[float, ...]
-    direction: np.ndarray
+    direction: np.ndarray  # (3, 3), unit vectors along a row, along a column and across in its columns
 
     @classmethod
     def of(cls, positions: Sequence[Sequence[float] | None], orientation: Sequence[float] | None) -> Stack:
@@ -47,11 +40,8 @@ def stack_faults(
 ) -> list[str]:
     """What keeps slices from being one volume.
 
-    Args:
-        positions: LPS mm.
-        orientations: Six cosines each.
-        repeated_because: The fault to report where several slices lie at one place.
-        thickness: mm, which must be the distance between slices; None allows any distance.
+    `repeated_because` is the fault where several slices lie at one place. A `thickness` must be the distance between
+    slices.
     """
     if len(positions) < 2:
         return [f"a volume needs at least 2 slices, got {len(positions)}. Get the missing files."]
@@ -63,8 +53,8 @@ def stack_faults(
         return ["its rows and columns are not perpendicular. Export the original series."]
 
     points = np.asarray(positions, dtype=float)
-    along = np.sort(points @ direction[:, 2])
-    steps = np.diff(along)
+    along = points @ direction[:, 2]
+    steps = np.diff(np.sort(along))
     usual = float(np.median(steps[steps > 1e-3])) if (steps > 1e-3).any() else 0.0
     if usual == 0 or (steps < 0.1 * usual).any():
         return [repeated_because]
@@ -72,11 +62,9 @@ def stack_faults(
         gaps = np.round(steps / usual)
         if (np.abs(steps - gaps * usual) <= _EVEN * usual * gaps).all():
             return [f"{int(gaps.sum() - len(gaps))} slice(s) are missing between others. Get the missing files."]
-        return [
-            f"its slices are unevenly spaced ({steps.min():.3f} to {steps.max():.3f} mm). Export the original series."
-        ]
-    order = np.argsort(points @ direction[:, 2])
-    across = (points[order[-1]] - points[order[0]]) @ direction[:, :2]
+        uneven = f"{steps.min():.3f} to {steps.max():.3f} mm"
+        return [f"its slices are unevenly spaced ({uneven}). Export the original series."]
+    across = (points[along.argmax()] - points[along.argmin()]) @ direction[:, :2]
     if np.abs(across).max() > _SHEAR_MM:
         return ["its slices are shifted against each other (a sheared volume). Resample it to a straight grid."]
     if thickness is not None and abs(thickness - usual) > _EVEN * usual:

@@ -16,7 +16,7 @@ from typing import Any, ClassVar
 import numpy as np
 import SimpleITK as sitk
 
-from dataset_conversion.case import Case, Source
+from dataset_conversion.case import Source, paired
 from dataset_conversion.geometry import place
 
 PLANES = (
@@ -41,11 +41,9 @@ class _Hdf5File:
     axes: ClassVar[int]
 
     def files(self) -> list[Path]:
-        """The one file."""
         return [self.path]
 
     def faults(self) -> list[str]:
-        """What is wrong with the file as far as that shows without its voxels."""
         try:
             with _volume(self.path) as volume:
                 axes = volume.ndim
@@ -64,18 +62,13 @@ class Hdf5Image(_Hdf5File):
     axes = 3
 
     def grid(self) -> sitk.Image:
-        """The scan's grid without content."""
         with _volume(self.path) as volume:
-            image = sitk.Image(list(volume.shape[::-1]), sitk.sitkUInt8)
-        place(image, SPACING_XYZ_MM, (0, 0, 0), np.eye(3))
-        return image
+            return _placed(sitk.Image(list(volume.shape[::-1]), sitk.sitkUInt8))
 
     def read(self) -> sitk.Image:
         """The image, its rows reversed so that z runs from foot to head."""
         with _volume(self.path) as volume:
-            image = sitk.GetImageFromArray(np.ascontiguousarray(volume[()][::-1]))
-        place(image, SPACING_XYZ_MM, (0, 0, 0), np.eye(3))
-        return image
+            return _placed(sitk.GetImageFromArray(np.ascontiguousarray(volume[()][::-1])))
 
 
 class Hdf5Mask(_Hdf5File):
@@ -102,37 +95,20 @@ class Hdf5Mask(_Hdf5File):
 
 
 def find(source: Path) -> Source:
-    """All cases below a folder; a scan without a mask is a test case.
-
-    Raises:
-        FileNotFoundError: The folder holds no scan.
-        ValueError: h5py is not installed.
-    """
-    images = {file.stem: file for file in sorted(source.rglob("*.im"))}
-    masks = {file.stem: file for file in sorted(source.rglob("*.seg"))}
+    """All cases below a folder; a scan without a mask is a test case."""
+    images = {file.stem: Hdf5Image(file) for file in sorted(source.rglob("*.im"))}
+    masks = {file.stem: Hdf5Mask(file) for file in sorted(source.rglob("*.seg"))}
     if not images:
         raise FileNotFoundError(f"--source must hold train_001_V00.im and so on, got {source}. Unpack the data there.")
     _h5py()
-    faults = {
-        f"iwoai_{name}": [f"its scan {name}.im is missing. Put it there."] for name in sorted(set(masks) - set(images))
-    }
-    cases = [
-        Case(
-            f"iwoai_{name}",
-            f"iwoai_{_patient(name)}",
-            Hdf5Image(file),
-            Hdf5Mask(masks[name]) if name in masks else None,
-            is_test=name not in masks,
-        )
-        for name, file in images.items()
-    ]
-    structures = dict(enumerate(PLANES, start=1))
-    return Source("iwoai", tuple(cases), faults, structures, LICENCE, REFERENCE)
+    # V00 and V01 are visits of one patient
+    found = paired("iwoai", images, masks, "{}.im", patient=lambda name: re.sub(r"_V\d+$", "", name))
+    return Source("iwoai", *found, dict(enumerate(PLANES, start=1)), LICENCE, REFERENCE)
 
 
-def _patient(name: str) -> str:
-    """The name without its visit: V00 and V01 are scans of one patient."""
-    return re.sub(r"_V\d+$", "", name)
+def _placed(image: sitk.Image) -> sitk.Image:
+    place(image, SPACING_XYZ_MM, (0, 0, 0), np.eye(3))
+    return image
 
 
 def _h5py() -> Any:

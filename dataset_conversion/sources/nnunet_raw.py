@@ -7,19 +7,12 @@ from pathlib import Path
 from typing import Any
 
 from dataset_conversion.case import Case, Source
+from dataset_conversion.faults import Faults
 from dataset_conversion.image_files import ImageFile, MaskFile
 
 
 def read_dataset_json(folder: Path, option: str) -> dict[str, Any]:
-    """Content of a raw dataset's dataset.json.
-
-    Args:
-        folder: The dataset.
-        option: Name of the folder in the command.
-
-    Raises:
-        ValueError: There is none, or one without labels, channels or file ending.
-    """
+    """Content of a raw dataset's dataset.json; `option` is the folder's name in the command."""
     try:
         content = json.loads((folder / "dataset.json").read_text())
         if {"file_ending", "labels", "channel_names"} <= set(content):
@@ -33,16 +26,20 @@ def read_dataset_json(folder: Path, option: str) -> dict[str, Any]:
 
 
 def find(source: Path) -> Source:
-    """All cases of a one-channel dataset with plain labels.
-
-    Raises:
-        ValueError: The folder holds no such dataset.
-    """
+    """All cases of a one-channel dataset with plain labels."""
     dataset = read_dataset_json(source, "--source")
-    ending, labels, channels = dataset["file_ending"], dataset["labels"], dataset["channel_names"]
+    labels, channels = dataset["labels"], dataset["channel_names"]
     if len(channels) != 1 or any(isinstance(number, list) for number in labels.values()):
         raise ValueError("--source must have one channel and no regions, got more. Such a dataset needs no conversion.")
     structures = {int(number): name for name, number in labels.items() if int(number)}
+    cases, faults = one_channel_cases(source, dataset["file_ending"])
+    licence = str(dataset.get("licence", dataset.get("license", "see the source")))
+    reference = str(dataset.get("reference", "see the source"))
+    return Source("nnunet", tuple(cases), faults, structures, licence, reference, channel=channels["0"])
+
+
+def one_channel_cases(source: Path, ending: str) -> tuple[list[Case], Faults]:
+    """The cases of imagesTr and imagesTs; a test case needs no mask."""
     cases, faults = [], {}
     for side in ("Tr", "Ts"):
         for file in sorted((source / f"images{side}").glob(f"*_0000{ending}")):
@@ -51,8 +48,6 @@ def find(source: Path) -> Source:
             if side == "Tr" and not mask.is_file():
                 faults[name] = [f"its mask labels{side}/{mask.name} is missing. Put it there."]
             else:
-                labels_file = MaskFile(mask, has_pose=True) if mask.is_file() else None
-                cases.append(Case(name, name, ImageFile(file), labels_file, is_test=side == "Ts"))
-    licence = str(dataset.get("licence", dataset.get("license", "see the source")))
-    reference = str(dataset.get("reference", "see the source"))
-    return Source("nnunet", tuple(cases), faults, structures, licence, reference, channel=channels["0"])
+                labels = MaskFile(mask, has_pose=True) if mask.is_file() else None
+                cases.append(Case(name, name, ImageFile(file), labels, is_test=side == "Ts"))
+    return cases, faults

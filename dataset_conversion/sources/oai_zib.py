@@ -29,51 +29,40 @@ _MASK_NAME = re.compile(r"(\d+)\.segmentation_masks\.mhd$")
 
 
 def find(archive: Path, mri: Path | None, *, allow_gaps: bool = False) -> Source:
-    """All cases of the archive.
-
-    Args:
-        archive: Folder with `segmentation/` or `OAI-ZIB/`, or one of the two.
-        mri: Folder that the lines of `oai_mri_paths.txt` are relative to, or a folder of volumes.
-        allow_gaps: As in `DicomSeries`.
-
-    Raises:
-        FileNotFoundError: There is no such archive or MRI folder.
-    """
+    """All cases of the archive; arguments as in `convert_dataset`."""
     folder = _archive_folder(archive)
     if mri is None or not mri.is_dir():
         raise FileNotFoundError(f"--mri must be a folder, got {mri}. Give the folder that holds 0.C.2 and 0.E.1.")
     masks = {m[1]: f for f in sorted((folder / "segmentation_masks").iterdir()) if (m := _MASK_NAME.match(f.name))}
     lines = list(_mri_lines(folder / "doc" / "oai_mri_paths.txt"))
-    twice = {number for number, count in Counter(number for number, _ in lines).items() if count > 1}
-    folders = dict(lines)
+    uses, folders = Counter(number for number, _ in lines), dict(lines)
     volumes = _volumes(mri, archive)
 
     cases, faults = [], {}
-    for number in sorted(set(masks) | set(folders)):
-        identifier = f"oaizib_{number}"
-        found = []
+    for number in sorted({*masks, *folders}):
+        found, own = [], volumes.get(number, [])
+        image: ImageSource | None = None
         if number not in masks:
             found.append("its mask is missing in segmentation_masks. Get it anew, or take the line out of the list.")
-        if number in twice:
+        if uses[number] > 1:
             found.append("its id stands twice in oai_mri_paths.txt. Leave the line that is right.")
-        image: ImageSource | None = None
         if number in folders and (mri / folders[number]).is_dir():
             image = DicomSeries((mri / folders[number],), allow_gaps=allow_gaps)
-        elif len(volumes.get(number, [])) == 1:
-            image = ImageFile(volumes[number][0])
-        elif number in volumes:
-            names = ", ".join(file.relative_to(mri).as_posix() for file in volumes[number])
-            found.append(f"{len(volumes[number])} volumes bear its id below --mri ({names}). Leave one.")
+        elif len(own) == 1:
+            image = ImageFile(own[0])
+        elif own:
+            names = ", ".join(file.relative_to(mri).as_posix() for file in own)
+            found.append(f"{len(own)} volumes bear its id below --mri ({names}). Leave one.")
         elif not found:
             found.append(
                 "its MRI is missing: neither the folder that oai_mri_paths.txt names, nor a volume with its id, lies "
                 "below --mri. Download it, or correct --mri."
             )
         if found or image is None:
-            faults[identifier] = found
+            faults[f"oaizib_{number}"] = found
         else:
             mask = MaskFile(masks[number], has_pose=False)
-            cases.append(Case(identifier, number, image, mask, promised_side=SIDE))
+            cases.append(Case(f"oaizib_{number}", number, image, mask, promised_side=SIDE))
     if not cases and not faults:
         raise FileNotFoundError(
             f"source (--archive) must hold masks, got none in {folder / 'segmentation_masks'}. Unpack it."
@@ -100,9 +89,7 @@ def _archive_folder(archive: Path) -> Path:
 
 def _mri_lines(file: Path) -> Iterator[tuple[str, str]]:
     """Id and folder from each line `9001104: 0.E.1/9001104/20050825/10498212`."""
-    if not file.is_file():
-        return
-    for line in file.read_text(encoding="utf-8", errors="replace").splitlines():
+    for line in file.read_text(encoding="utf-8", errors="replace").splitlines() if file.is_file() else ():
         number, colon, folder = line.partition(":")
         if colon and number.strip():
             yield number.strip(), folder.strip().replace("\\", "/").strip("/")

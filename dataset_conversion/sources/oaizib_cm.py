@@ -9,10 +9,11 @@ from __future__ import annotations
 
 import csv
 import re
+from dataclasses import replace
 from pathlib import Path
 
-from dataset_conversion.case import Case, Source
-from dataset_conversion.image_files import ImageFile, MaskFile
+from dataset_conversion.case import Source
+from dataset_conversion.sources.nnunet_raw import one_channel_cases
 
 STRUCTURES = {
     1: "femur",
@@ -29,36 +30,28 @@ REFERENCE = (
 
 
 def find(source: Path) -> Source:
-    """All cases of the set.
-
-    Args:
-        source: Folder with imagesTr, labelsTr, imagesTs, labelsTs and the subject tables.
-
-    Raises:
-        FileNotFoundError: The folder holds no images.
-        ValueError: A table can't be read.
-    """
-    images = sorted(f for side in ("Tr", "Ts") for f in (source / f"images{side}").glob("*_0000.nii.gz"))
-    if not images:
+    """All cases of the folder with imagesTr, labelsTr, imagesTs, labelsTs and the subject tables."""
+    found, without_mask = one_channel_cases(source, ".nii.gz")
+    if not found and not without_mask:
         raise FileNotFoundError(
             f"--source must hold imagesTr with oaizib_001_0000.nii.gz and so on, got {source}. Unpack the "
             "archives there."
         )
-    numbers = _oai_ids(source)
-    cases, faults = [], {}
-    for file in images:
-        name, side = file.name.removesuffix("_0000.nii.gz"), file.parent.name[-2:]
-        number = numbers.get(_number(name))
-        identifier = f"{name}_{number}" if number else name
-        mask = source / f"labels{side}" / f"{name}.nii.gz"
-        if numbers and number is None:
-            faults[identifier] = ["its number is not in the subject tables' column CMT-ID. Get the tables anew."]
-        elif side == "Tr" and not mask.is_file():
-            faults[identifier] = [f"its mask labels{side}/{mask.name} is missing. Unpack labels{side} as well."]
-        else:
-            labels = MaskFile(mask, has_pose=True) if mask.is_file() else None
-            cases.append(Case(identifier, number or name, ImageFile(file), labels, is_test=side == "Ts"))
-    known = {file.name.removesuffix("_0000.nii.gz") for file in images}
+    ids = _oai_ids(source)
+
+    def identifier(name: str) -> str:
+        return f"{name}_{ids[_number(name)]}" if _number(name) in ids else name
+
+    cases = [
+        replace(case, identifier=identifier(case.identifier), patient=ids.get(_number(case.identifier), case.patient))
+        for case in found
+        if not ids or _number(case.identifier) in ids
+    ]
+    faults = {identifier(name): fault for name, fault in without_mask.items()}
+    known = {case.identifier for case in found} | set(without_mask)
+    for name in known if ids else ():
+        if _number(name) not in ids:
+            faults[name] = ["its number is not in the subject tables' column CMT-ID. Get the tables anew."]
     for side in ("Tr", "Ts"):
         for mask in sorted((source / f"labels{side}").glob("*.nii.gz")):
             if (name := mask.name.removesuffix(".nii.gz")) not in known:
@@ -76,21 +69,16 @@ def _oai_ids(source: Path) -> dict[str, str]:
     """OAI id for each CMT number, from all tables that have both."""
     found: dict[str, str] = {}
     for file in sorted(source.rglob("*.csv")) + sorted(source.rglob("*.xlsx")):
-        rows = _rows(file)
-        header = next((row for row in rows if any(_is_cmt(cell) for cell in row)), None)
-        if header is None:
-            continue
-        cmt = next(i for i, cell in enumerate(header) if _is_cmt(cell))
-        for row in rows[rows.index(header) + 1 :]:
+        cmt = None
+        for row in _rows(file):
+            if cmt is None:
+                cmt = next((i for i, cell in enumerate(row) if re.sub(r"[^a-z]", "", cell.lower()) == "cmtid"), None)
+                continue
             # the id's column has had several names, but no other cell of a row is a seven-digit number
-            numbers = [cell for i, cell in enumerate(row) if i != cmt and re.fullmatch(r"9\d{6}", cell)]
-            if len(row) > cmt and _number(row[cmt]) and len(set(numbers)) == 1:
-                found[_number(row[cmt])] = numbers[0]
+            ids = {cell for i, cell in enumerate(row) if i != cmt and re.fullmatch(r"9\d{6}", cell)}
+            if len(row) > cmt and _number(row[cmt]) and len(ids) == 1:
+                found[_number(row[cmt])] = ids.pop()
     return found
-
-
-def _is_cmt(cell: str) -> bool:
-    return re.sub(r"[^a-z]", "", cell.lower()) == "cmtid"
 
 
 def _rows(file: Path) -> list[list[str]]:

@@ -2,22 +2,19 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping
 
 import numpy as np
 from scipy import ndimage
 
 from dataset_conversion.label_schemes import BONES, CARTILAGES
 
-ALONE_MM = 5.0
-"""Distance within which an isolated cluster has nothing else of the mask around it."""
-
-SHIFT_MM = 1.5
-"""Smallest displacement of the outline that is reported."""
-
+ALONE_MM = 5.0  # an isolated cluster has nothing else of the mask around it within this distance
+SHIFT_MM = 1.5  # smallest displacement of the outline that is reported
 _FARTHEST_MM = 8.0
 _SMALL = 0.01  # of the mask
 _MOST_PAIRS = 20000
+_KINDS = {"bone": BONES, "cartilage": CARTILAGES}
 
 
 def anomalies(
@@ -27,15 +24,7 @@ def anomalies(
     spacing: tuple[float, float, float],
     counts: np.ndarray,
 ) -> list[str]:
-    """One sentence for each oddity; empty where nothing is odd.
-
-    Args:
-        image: (z, y, x).
-        mask: (z, y, x), numbers of the source.
-        structures: Meaning of the numbers.
-        spacing: mm, (z, y, x).
-        counts: Voxels of each number, (256,).
-    """
+    """One sentence for each oddity of a mask with a source's numbers; axes z, y, x; `counts` of all 256 numbers."""
     found = [f"no {name.replace('_', ' ')}" for number, name in structures.items() if not counts[number]]
     if not counts[1:].any():
         return found
@@ -45,12 +34,11 @@ def anomalies(
     if all(counts[of_kind].sum() for of_kind in numbers.values()):
         if counts[numbers["cartilage"]].sum() > counts[numbers["bone"]].sum():
             found.append("more cartilage than bone: another source's labels?")
-        box = _box_around(np.isin(mask, numbers["cartilage"]), margin=[int(np.ceil(_FARTHEST_MM / s)) for s in spacing])
+        cartilage = ndimage.find_objects(np.isin(mask, numbers["cartilage"]).astype(np.uint8))[0]
+        margins = [int(np.ceil(_FARTHEST_MM / s)) for s in spacing]
+        box = tuple(slice(max(used.start - m, 0), used.stop + m) for used, m in zip(cartilage, margins))
         found += _contrast(image[box], mask[box], numbers, spacing)
     return found
-
-
-_KINDS = {"bone": BONES, "cartilage": CARTILAGES}
 
 
 def _isolated_clusters(
@@ -82,15 +70,6 @@ def _halved(mask: np.ndarray) -> np.ndarray:
     return mask
 
 
-def _box_around(mask: np.ndarray, margin: Sequence[int]) -> tuple[slice, ...]:
-    """The smallest box around all set voxels, enlarged by a margin."""
-    box = []
-    for axis, wider in enumerate(margin):
-        used = np.flatnonzero(mask.any(axis=tuple(a for a in range(mask.ndim) if a != axis)))
-        box.append(slice(max(int(used[0]) - wider, 0), int(used[-1]) + 1 + wider))
-    return tuple(box)
-
-
 def _contrast(
     image: np.ndarray, mask: np.ndarray, numbers: Mapping[str, list[int]], spacing: tuple[float, float, float]
 ) -> Iterator[str]:
@@ -103,7 +82,7 @@ def _contrast(
     if not len(points):
         return
     in_place = _step_height(image, points, steps, np.zeros(3, dtype=int))
-    for axis, name in ((0, "z"), (1, "y"), (2, "x")):
+    for axis, name in enumerate("zyx"):
         reach = int(_FARTHEST_MM / spacing[axis])
         shifts = [s for s in range(-reach, reach + 1) if abs(s) * spacing[axis] >= SHIFT_MM]
         heights = [_step_height(image, points, steps, np.eye(3, dtype=int)[axis] * s) for s in shifts]
@@ -116,11 +95,9 @@ def _contrast(
 def _across_the_border(bone: np.ndarray, cartilage: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
     """Bone voxels that touch cartilage along y or z, and the unit steps into the cartilage; both (n, 3)."""
     points, steps = [], []
-    for axis in (0, 1):
-        for sign in (1, -1):
-            touching = np.argwhere(bone & np.roll(cartilage, -sign, axis=axis))
-            points.append(touching)
-            steps.append(np.broadcast_to(np.eye(3, dtype=int)[axis] * sign, touching.shape))
+    for axis, sign in ((0, 1), (0, -1), (1, 1), (1, -1)):
+        points.append(np.argwhere(bone & np.roll(cartilage, -sign, axis=axis)))
+        steps.append(np.broadcast_to(np.eye(3, dtype=int)[axis] * sign, points[-1].shape))
     all_points, all_steps = np.concatenate(points), np.concatenate(steps)
     every = max(1, len(all_points) // _MOST_PAIRS)
     return all_points[::every], all_steps[::every]

@@ -13,7 +13,7 @@ import SimpleITK as sitk
 from dataset_conversion.case import Case
 from dataset_conversion.faults import FAULT_TYPES, in_words
 from dataset_conversion.geometry import obliquity_deg
-from dataset_conversion.label_schemes import CARTILAGES, count, unknown_labels
+from dataset_conversion.label_schemes import CARTILAGES, count
 from dataset_conversion.writing.anomalies import anomalies
 from dataset_conversion.writing.nifti import write_nifti
 from dataset_conversion.writing.output_folder import CONVERSION, sha256
@@ -24,45 +24,36 @@ RECORDS = CONVERSION / "cases"
 TILES = CONVERSION / "tiles"
 
 Crop = Literal["none", "range", "slices"]
+"""Sagittal slices without wanted structures: "none" keeps them, "range" leaves out those before the first and behind
+the last slice with a structure, "slices" writes every slice with a structure as a 2-D case of its own."""
 
 
 @dataclass(frozen=True)
 class Job:
-    """A case and how to convert it.
-
-    Attributes:
-        case: The image with its mask.
-        folder: The dataset's folder.
-        structures: Meaning of the numbers in the source's masks.
-        table: The dataset's number for each number of the source.
-        crop: Treatment of sagittal slices without wanted structures: "none" keeps them, "range" leaves out those
-            before the first and behind the last slice with a structure, "slices" writes every slice with a structure
-            as a 2-D case of its own.
-    """
+    """A case and how to convert it."""
 
     case: Case
-    folder: Path
-    structures: Mapping[int, str]
-    table: np.ndarray
+    folder: Path  # of the dataset
+    structures: Mapping[int, str]  # meaning of the numbers in the source's masks
+    table: np.ndarray  # the dataset's number for each number of the source
     crop: Crop = "none"
 
     @property
+    def name(self) -> str:
+        return self.case.identifier
+
+    @property
     def record(self) -> Path:
-        """File that records the converted case."""
-        return self.folder / RECORDS / f"{self.case.identifier}.json"
+        return self.folder / RECORDS / f"{self.name}.json"
 
     @property
     def tile(self) -> Path:
         """Picture of the case for the report."""
-        return self.folder / TILES / f"{self.case.identifier}.png"
+        return self.folder / TILES / f"{self.name}.png"
 
 
-def check(job: Job) -> tuple[list[str], Job]:
-    """Checks headers and mask of a case, and writes nothing.
-
-    Returns:
-        The faults that keep the case from being converted, and the same job, which now holds the headers it has read.
-    """
+def check_case(job: Job) -> tuple[list[str], Job]:
+    """The faults of a case's headers and mask, and the same job, which now holds the headers that were read."""
     case = job.case
     try:
         found = list(case.image.faults())
@@ -82,15 +73,8 @@ def check(job: Job) -> tuple[list[str], Job]:
     return found, job
 
 
-def convert(job: Job) -> list[str]:
-    """Writes a case, and its record when all its files are there.
-
-    Returns:
-        The faults that kept the case from being converted although `check` passed; empty when it is written.
-
-    Raises:
-        OSError: Writing failed.
-    """
+def convert_case(job: Job) -> list[str]:
+    """Writes a case, and then its record; or returns the faults that `check_case` did not see."""
     case = job.case
     try:
         fingerprint = case.fingerprint()
@@ -101,10 +85,14 @@ def convert(job: Job) -> list[str]:
     except FAULT_TYPES as error:
         return [in_words(error)]
 
-    record: dict[str, Any] = {"patient": case.patient, "source": fingerprint, "outputs": {}}
-    record["shape"] = list(image.GetSize()[::-1])
-    record["spacing"] = [round(s, 6) for s in image.GetSpacing()[::-1]]
-    record["obliquity_deg"] = round(obliquity_deg(image), 2)
+    record: dict[str, Any] = {
+        "patient": case.patient,
+        "source": fingerprint,
+        "outputs": {},
+        "shape": list(image.GetSize()[::-1]),
+        "spacing": [round(s, 6) for s in image.GetSpacing()[::-1]],
+        "obliquity_deg": round(obliquity_deg(image), 2),
+    }
     for folder in (job.record.parent, job.tile.parent):
         folder.mkdir(parents=True, exist_ok=True)
     if mask is not None:
@@ -128,13 +116,13 @@ def files_to_write(job: Job, image: sitk.Image, mask: sitk.Image | None) -> dict
     """The images that a case consists of in the dataset, by file name relative to the dataset's folder."""
     side = "Ts" if job.case.is_test else "Tr"
     if mask is None:
-        return {f"images{side}/{job.case.identifier}_0000.nii.gz": image}
+        return {f"images{side}/{job.name}_0000.nii.gz": image}
     target = sitk.GetImageFromArray(job.table[sitk.GetArrayViewFromImage(mask)])
     target.CopyInformation(image)
     files = {}
     for suffix, (part, part_mask) in _cropped(image, target, job.crop).items():
-        files[f"images{side}/{job.case.identifier}{suffix}_0000.nii.gz"] = part
-        files[f"labels{side}/{job.case.identifier}{suffix}.nii.gz"] = part_mask
+        files[f"images{side}/{job.name}{suffix}_0000.nii.gz"] = part
+        files[f"labels{side}/{job.name}{suffix}.nii.gz"] = part_mask
     return files
 
 
@@ -142,7 +130,7 @@ def _label_faults(mask: sitk.Image, structures: Mapping[int, str]) -> list[str]:
     labels = sitk.GetArrayViewFromImage(mask)
     if labels.max() <= len(structures) == max(structures):
         return []  # the usual case, without counting
-    if unknown := unknown_labels(np.flatnonzero(count(labels)), structures):
+    if unknown := sorted(set(np.flatnonzero(count(labels)).tolist()) - {0, *structures}):
         known = ", ".join(f"{n} {name}" for n, name in structures.items())
         return [
             f"its labels must be 0 or one of ({known}), got {', '.join(map(str, unknown))}. These are another "

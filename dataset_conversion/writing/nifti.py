@@ -20,13 +20,7 @@ _LPS_TO_RAS = np.diag([-1.0, -1.0, 1.0])
 
 
 def write_nifti(image: sitk.Image, path: Path, unfinished: Path | None = None) -> None:
-    """Writes an image as `.nii.gz`.
-
-    Args:
-        image: 3-D, or 2-D, of which only the spacing is written.
-        path: The file; replaced where it exists.
-        unfinished: Folder on the same disk for the file until it is whole; None is the folder of `path`.
-    """
+    """Writes an image as `.nii.gz`; until it is whole, it lies in the folder `unfinished`, by default beside `path`."""
     dimension = image.GetDimension()
     affine = np.eye(4)
     matrix = np.asarray(image.GetDirection()).reshape(dimension, dimension) * np.asarray(image.GetSpacing())

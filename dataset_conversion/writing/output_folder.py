@@ -16,11 +16,7 @@ SETTINGS = CONVERSION / "settings.json"
 
 @contextmanager
 def one_conversion_at_a_time(folder: Path) -> Iterator[None]:
-    """Locks the folder for this process, and removes the unfinished files of an interrupted conversion.
-
-    Raises:
-        RuntimeError: Another process converts into it.
-    """
+    """Locks the folder for this process, and removes the unfinished files of an interrupted conversion."""
     try:
         with locked(folder / CONVERSION / ".lock"):
             for unfinished in list(folder.rglob(f"{PARTIAL}*")):

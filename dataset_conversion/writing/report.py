@@ -30,46 +30,37 @@ figcaption b { display: block } .odd figcaption { background: #ffe9c7 } .odd spa
 
 
 def write_report(folder: Path, records: Mapping[str, Mapping[str, Any]], faults: Faults) -> None:
-    """Writes `conversion/report.csv` and `conversion/report.html`: odd cases first, then all others by identifier.
-
-    Args:
-        folder: The dataset's folder.
-        records: The records of the converted cases.
-        faults: The faults of the skipped cases.
-    """
+    """Writes `conversion/report.csv` and `conversion/report.html`: odd cases first, then all others by identifier."""
     order = sorted(records, key=lambda case: (not records[case].get("anomalies"), case))
-    structures = sorted({name: None for case in order for name in records[case].get("voxels", {})})
+    structures = sorted({name for case in order for name in records[case].get("voxels", {})})
+    columns = ["case", "patient", "state", "remarks", "shape_zyx", "spacing_zyx_mm", "obliquity_deg"]
     table = io.StringIO()
-    writer = csv.writer(table, lineterminator="\n")
-    header = ["case", "patient", "state", "remarks", "shape_zyx", "spacing_zyx_mm", "obliquity_deg"]
-    writer.writerow([*header, *(f"{name}_mm3" for name in structures)])
+    writer = csv.DictWriter(table, [*columns, *(f"{name}_mm3" for name in structures)], lineterminator="\n")
+    writer.writeheader()
     for case in sorted(faults):
-        writer.writerow([case, "", "skipped", "; ".join(faults[case]), *[""] * (3 + len(structures))])
+        writer.writerow({"case": case, "state": "skipped", "remarks": "; ".join(faults[case])})
     for case in order:
         record = records[case]
         voxel_mm3 = float(np.prod(record["spacing"]))
-        writer.writerow(
-            [
-                case,
-                record["patient"],
-                "look" if record.get("anomalies") else "ok",
-                "; ".join(record.get("anomalies", ())),
-                "x".join(map(str, record["shape"])),
-                "x".join(f"{s:g}" for s in record["spacing"]),
-                record["obliquity_deg"],
-                *(round(record["voxels"][name] * voxel_mm3, 1) if "voxels" in record else "" for name in structures),
-            ]
-        )
+        row = {
+            "case": case,
+            "patient": record["patient"],
+            "state": "look" if record.get("anomalies") else "ok",
+            "remarks": "; ".join(record.get("anomalies", ())),
+            "shape_zyx": "x".join(map(str, record["shape"])),
+            "spacing_zyx_mm": "x".join(f"{s:g}" for s in record["spacing"]),
+            "obliquity_deg": record["obliquity_deg"],
+        }
+        volumes = {f"{name}_mm3": round(n * voxel_mm3, 1) for name, n in record.get("voxels", {}).items()}
+        writer.writerow(row | volumes)
     write_text(folder / TABLE, table.getvalue())
     write_text(folder / PAGE, _page(folder, records, order, faults))
 
 
 def sagittal_warnings(records: Mapping[str, Mapping[str, Any]]) -> list[str]:
     """A warning where nnU-Net's 2d configuration would slice along another axis than left-right."""
-    spacings = [record["spacing"] for record in records.values() if len(record["spacing"]) == 3]
-    if not spacings:
-        return []
-    z, y, x = np.median(spacings, axis=0)
+    spacings = [record["spacing"] for record in records.values()]
+    z, y, x = np.median(spacings, axis=0) if spacings else (0, 0, 0)
     if x >= max(z, y):
         return []
     return [
@@ -79,31 +70,29 @@ def sagittal_warnings(records: Mapping[str, Mapping[str, Any]]) -> list[str]:
 
 
 def _page(folder: Path, records: Mapping[str, Mapping[str, Any]], order: list[str], faults: Faults) -> str:
+    title = html.escape(folder.name)
     odd = sum(bool(records[case].get("anomalies")) for case in order)
-    parts = [
-        f"<!doctype html><meta charset='utf-8'><title>{html.escape(folder.name)}</title><style>{_STYLE}</style>",
-        f"<h1>{html.escape(folder.name)}</h1>",
-        f"<p>{len(order)} cases, {odd} to look at (first), {len(faults)} skipped. Each tile is the sagittal slice with "
-        "most cartilage; head up, front to the left.</p>",
-    ]
     names = next((list(records[case]["voxels"]) for case in order if "voxels" in records[case]), [])
     legend = (
         f"<span style='border-left: 1em solid rgb{COLOURS[i % len(COLOURS)]}; padding: 0 1em 0 .3em'>"
         f"{html.escape(name.replace('_', ' '))}</span>"
         for i, name in enumerate(names)
     )
-    parts.append(f"<p>{''.join(legend)}</p>")
-    for case in sorted(faults):
-        parts.append(f"<p>skipped {html.escape(case)}: {html.escape('; '.join(faults[case]))}</p>")
-    parts.append("<main>")
+    parts = [
+        f"<!doctype html><meta charset='utf-8'><title>{title}</title><style>{_STYLE}</style>",
+        f"<h1>{title}</h1>",
+        f"<p>{len(order)} cases, {odd} to look at (first), {len(faults)} skipped. Each tile is the sagittal slice with "
+        "most cartilage; head up, front to the left.</p>",
+        f"<p>{''.join(legend)}</p>",
+        *(f"<p>skipped {html.escape(case)}: {html.escape('; '.join(faults[case]))}</p>" for case in sorted(faults)),
+        "<main>",
+    ]
     for case in order:
-        remarks = records[case].get("anomalies", [])
-        picture = folder / TILES / f"{case}.png"
+        remarks, picture, name = records[case].get("anomalies", []), folder / TILES / f"{case}.png", html.escape(case)
         image = base64.b64encode(picture.read_bytes()).decode() if picture.is_file() else ""
         parts.append(
-            f"<figure{' class=odd' if remarks else ''}><img alt='{html.escape(case)}' "
-            f"src='data:image/png;base64,{image}'><figcaption><b>{html.escape(case)}</b>"
+            f"<figure{' class=odd' if remarks else ''}><img alt='{name}' "
+            f"src='data:image/png;base64,{image}'><figcaption><b>{name}</b>"
             f"<span>{html.escape('; '.join(remarks))}</span></figcaption></figure>"
         )
-    parts.append("</main>")
-    return "\n".join(parts) + "\n"
+    return "\n".join([*parts, "</main>"]) + "\n"

@@ -15,15 +15,9 @@ FOLDS = 5
 
 
 def make_split(split: str | Path, patients: Mapping[str, str], lists: Sequence[Sequence[str]]) -> Split | None:
-    """The split that is asked for.
+    """Content of splits_final.json: "nnunet", "two-fold" or a file; None where nnU-Net is to draw its own folds.
 
-    Args:
-        split: "nnunet", "two-fold", or a file in nnU-Net's format.
-        patients: The patient of each case identifier.
-        lists: Patients of each half of the source's own two-fold split.
-
-    Returns:
-        Content of splits_final.json; None where nnU-Net is to draw its own folds.
+    `patients` has the patient of each case identifier, `lists` those of each half of the source's own two-fold split.
     """
     if split == "nnunet":
         return nnunet_folds(patients)
@@ -35,11 +29,7 @@ def make_split(split: str | Path, patients: Mapping[str, str], lists: Sequence[S
 
 
 def nnunet_folds(patients: Mapping[str, str]) -> Split | None:
-    """nnU-Net's own five folds, drawn as nnU-Net draws them, but from patients instead of cases.
-
-    Returns:
-        None where every patient has one case only: nnU-Net's own split is the same then.
-    """
+    """nnU-Net's own five folds, drawn from patients instead of cases; None where every patient has one case only."""
     names = np.array(sorted(set(patients.values())))
     if len(names) == len(patients):
         return None
@@ -52,11 +42,7 @@ def nnunet_folds(patients: Mapping[str, str]) -> Split | None:
 
 
 def two_fold(patients: Mapping[str, str], lists: Sequence[Sequence[str]]) -> Split:
-    """The official split in halves: fold 0 validates on the second list, fold 1 on the first.
-
-    Raises:
-        ValueError: The source has no such lists, or a patient is in none or both of them.
-    """
+    """The official split in halves: fold 0 validates on the second list, fold 1 on the first."""
     if len(lists) != 2:
         raise ValueError("--split two-fold needs the archive's two lists, got none. Choose another --split.")
     first, second = (set(half) for half in lists)
@@ -69,11 +55,7 @@ def two_fold(patients: Mapping[str, str], lists: Sequence[Sequence[str]]) -> Spl
 
 
 def split_from_file(patients: Mapping[str, str], file: Path) -> Split:
-    """A split in nnU-Net's format, of case identifiers or patients.
-
-    Raises:
-        ValueError: The file names unknown cases, holds no split, or has a patient on both sides.
-    """
+    """A split in nnU-Net's format, of case identifiers or patients."""
     try:
         content = json.loads(file.read_text())
         folds = [{side: [str(i) for i in fold[side]] for side in ("train", "val")} for fold in content]
@@ -83,8 +65,8 @@ def split_from_file(patients: Mapping[str, str], file: Path) -> Split:
         ) from error
     cases_of: dict[str, list[str]] = {}
     for case, patient in patients.items():
-        cases_of.setdefault(patient, []).append(case)
-        cases_of.setdefault(case, []).append(case)
+        for name in (patient, case):
+            cases_of.setdefault(name, []).append(case)
     if unknown := sorted({i for fold in folds for ids in fold.values() for i in ids if i not in cases_of}):
         raise ValueError(
             f"{file} must name converted cases or patients, got {', '.join(unknown[:5])}"
@@ -106,13 +88,7 @@ def refuse_shared_patients(split: Split, patients: Mapping[str, str]) -> None:
 
 
 def split_warnings(split: Split | None, cases: int, dataset: str) -> list[str]:
-    """Warnings of what nnU-Net will do with a split.
-
-    Args:
-        split: The split; None where nnU-Net draws its own.
-        cases: Number of training cases.
-        dataset: Name of the dataset's folder.
-    """
+    """Warnings of what nnU-Net will do with a split, or with its own where that is None."""
     if split is None:
         if cases >= FOLDS:
             return []
@@ -132,7 +108,5 @@ def split_warnings(split: Split | None, cases: int, dataset: str) -> list[str]:
 
 
 def _fold(patients: Mapping[str, str], validation: set[str]) -> dict[str, list[str]]:
-    split: dict[str, list[str]] = {"train": [], "val": []}
-    for case in sorted(patients):
-        split["val" if patients[case] in validation else "train"].append(case)
-    return split
+    validates = sorted(case for case, patient in patients.items() if patient in validation)
+    return {"train": sorted(set(patients) - set(validates)), "val": validates}

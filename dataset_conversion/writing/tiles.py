@@ -14,13 +14,9 @@ COLOURS = ((230, 159, 0), (86, 180, 233), (0, 158, 115), (240, 228, 66), (213, 9
 
 
 def tile(image: np.ndarray, mask: np.ndarray, spacing: tuple[float, float, float], wanted: list[int]) -> bytes:
-    """Draws the picture as PNG; head up, front to the left.
+    """Draws the slice with most voxels of the `wanted` numbers as PNG; head up, front to the left.
 
-    Args:
-        image: (z, y, x) in LPS.
-        mask: (z, y, x).
-        spacing: mm, (z, y, x).
-        wanted: The slice with most voxels of these numbers is shown; the middle one where there are none.
+    The arrays are (z, y, x) in LPS, the spacing too, in mm. Without such voxels, it is the middle slice.
     """
     area = np.isin(mask[::2, ::2], wanted).sum(axis=(0, 1))  # a quarter of the voxels suffices
     x = int(area.argmax()) if area.any() else mask.shape[2] // 2

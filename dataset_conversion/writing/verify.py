@@ -9,51 +9,36 @@ from pathlib import Path
 import numpy as np
 import SimpleITK as sitk
 
-from dataset_conversion.faults import FAULT_TYPES, Faults, FaultyCases, in_words
+from dataset_conversion.faults import Faults, ForAll, errors_are_faults, find_faults, refuse
 from dataset_conversion.geometry import same_place
 from dataset_conversion.image_files import file_faults
 from dataset_conversion.sources.nnunet_raw import read_dataset_json
 from dataset_conversion.writing.cases import Job, files_to_write
 from dataset_conversion.writing.output_folder import sha256
 from dataset_conversion.writing.raw_dataset import read_records
-from nnunet_eas.support.parallel import for_all
 
 
 @dataclass(frozen=True)
 class _CaseFiles:
-    """Files of one case, the digests that the conversion recorded, and the labels of the dataset."""
-
     name: str
     images: tuple[Path, ...]
     mask: Path | None
-    digests: Mapping[Path, str]
-    labels: frozenset[int]
+    digests: Mapping[Path, str]  # that the conversion recorded
+    labels: frozenset[int]  # of the dataset
 
 
-def verify_against_source(jobs: Sequence[Job], *, workers: int, progress: bool) -> None:
-    """Compares every converted case with its source: each voxel, and the places of the corners.
-
-    Raises:
-        FaultyCases: Some cases differ.
-    """
-    compared = for_all(_differences_to_source, jobs, workers=workers, description="comparing", progress=progress)
-    if faults := {job.case.identifier: found for job, found in compared if found}:
-        remedy = "Remove what differs and convert it again."
-        raise FaultyCases(faults, len(jobs), what="differ from their source", remedy=remedy)
+def verify_against_source(jobs: Sequence[Job], for_all: ForAll) -> None:
+    """Compares every converted case with its source: each voxel, and the places of the corners."""
+    faults = find_faults(for_all, _differences_to_source, jobs, "comparing")
+    remedy = "Remove what differs and convert it again."
+    refuse(faults, len(jobs), what="differ from their source", remedy=remedy)
 
 
-def verify_dataset(folder: Path, *, workers: int, progress: bool) -> list[str]:
-    """Checks a dataset in nnU-Net's raw layout by itself, whoever wrote it.
+def verify_dataset(folder: Path, for_all: ForAll) -> list[str]:
+    """Checks a dataset in nnU-Net's raw layout by itself, whoever wrote it, and returns its cases' identifiers.
 
     Every image must be readable and complete and have its mask on the same grid, masks must hold the labels of
     dataset.json only, and files that our conversion recorded must be unchanged.
-
-    Returns:
-        Identifiers of the cases.
-
-    Raises:
-        ValueError: The folder holds no dataset.
-        FaultyCases: Some cases are wrong.
     """
     dataset = read_dataset_json(folder, "The folder")
     ending, channels = dataset["file_ending"], len(dataset["channel_names"])
@@ -82,37 +67,24 @@ def verify_dataset(folder: Path, *, workers: int, progress: bool) -> list[str]:
             faults["dataset"] = [f"numTraining is {dataset.get('numTraining')}, but labelsTr holds {len(masks)} masks."]
     if not cases and not set(faults) - {"dataset"}:
         raise ValueError(f"{folder} must hold cases, got none. Convert it again.")
-    for case, wrong in for_all(_faults, cases, workers=workers, description="verifying", progress=progress):
-        if wrong:
-            faults[case.name] = wrong
+    faults |= find_faults(for_all, _faults, cases, "verifying")
     if gone := sorted(path.name for path in digests if not path.is_file()):
         faults.setdefault("dataset", []).append(f"{', '.join(gone)} was converted and is gone. Convert it again.")
-    if faults:
-        remedy = "Convert it again, or correct what another program wrote."
-        raise FaultyCases(faults, max(len(cases), len(faults)), what="are not as they should be", remedy=remedy)
+    remedy = "Convert it again, or correct what another program wrote."
+    refuse(faults, max(len(cases), len(faults)), what="are not as they should be", remedy=remedy)
     return [case.name for case in cases]
 
 
+@errors_are_faults
 def _differences_to_source(job: Job) -> list[str]:
-    case = job.case
-    try:
-        image = case.image.read()
-        files = files_to_write(job, image, case.mask.read_on(image) if case.mask else None)
-        return [
-            difference
-            for file, wanted in files.items()
-            for difference in _differences(file, sitk.ReadImage(str(job.folder / file)), wanted)
-        ]
-    except FAULT_TYPES as error:
-        return [in_words(error)]
-
-
-def _differences(file: str, written: sitk.Image, wanted: sitk.Image) -> list[str]:
-    if not _same_grid(written, wanted):
-        return [f"{file} must lie where its source lies, got another grid. Remove it and convert again."]
-    if not np.array_equal(sitk.GetArrayViewFromImage(written), sitk.GetArrayViewFromImage(wanted)):
-        return [f"{file} must hold its source's values, got others. Remove it and convert again."]
-    return []
+    image, found = job.case.image.read(), []
+    for file, wanted in files_to_write(job, image, job.case.mask.read_on(image) if job.case.mask else None).items():
+        written = sitk.ReadImage(str(job.folder / file))
+        if not _same_grid(written, wanted):
+            found.append(f"{file} must lie where its source lies, got another grid. Remove it and convert again.")
+        elif not np.array_equal(sitk.GetArrayViewFromImage(written), sitk.GetArrayViewFromImage(wanted)):
+            found.append(f"{file} must hold its source's values, got others. Remove it and convert again.")
+    return found
 
 
 def _same_grid(a: sitk.Image, b: sitk.Image) -> bool:
@@ -120,23 +92,19 @@ def _same_grid(a: sitk.Image, b: sitk.Image) -> bool:
     return a.GetSize() == b.GetSize() and (a.GetDimension() != 3 or same_place(a, b))
 
 
+@errors_are_faults
 def _faults(case: _CaseFiles) -> list[str]:
-    try:
-        changed = [path.name for path, digest in case.digests.items() if sha256(path) != digest]
-        if changed:
-            return [f"{', '.join(changed)} must be as converted, got other content. Remove it and convert again."]
-        if damaged := [fault for path in (*case.images, case.mask) if path for fault in file_faults(path)]:
-            return damaged
-        images = [sitk.ReadImage(str(path)) for path in case.images]
-        if case.mask is None:
-            return []
-        mask = sitk.ReadImage(str(case.mask))
-        for path, image in zip(case.images, images):
-            if not _same_grid(image, mask):
-                return [f"{case.mask.name} must have the grid of {path.name}, got another. Resample the mask."]
-        unknown = sorted(set(np.unique(sitk.GetArrayViewFromImage(mask)).tolist()) - case.labels)
-        if unknown:
-            return [f"{case.mask.name} must hold labels of dataset.json, got {unknown}. Correct one of the two."]
+    if changed := [path.name for path, digest in case.digests.items() if sha256(path) != digest]:
+        return [f"{', '.join(changed)} must be as converted, got other content. Remove it and convert again."]
+    if damaged := [fault for path in (*case.images, case.mask) if path for fault in file_faults(path)]:
+        return damaged
+    images = [sitk.ReadImage(str(path)) for path in case.images]
+    if case.mask is None:
         return []
-    except FAULT_TYPES as error:
-        return [in_words(error)]
+    mask = sitk.ReadImage(str(case.mask))
+    for path, image in zip(case.images, images):
+        if not _same_grid(image, mask):
+            return [f"{case.mask.name} must have the grid of {path.name}, got another. Resample the mask."]
+    if unknown := sorted(set(np.unique(sitk.GetArrayViewFromImage(mask)).tolist()) - case.labels):
+        return [f"{case.mask.name} must hold labels of dataset.json, got {unknown}. Correct one of the two."]
+    return []

@@ -1,1 +1,5 @@
-"""The command `nnunet-eas`: one module per subcommand, each with `add_parser(subparsers)` and `run(args) -> int`."""
+"""The command `nnunet-eas`, a module per subcommand.
+
+The docstring of a module is the command's help. `add_options(parser)` declares its options, named as the parameters of
+the function that `run(args)` calls; `run` prints the result and returns the exit status, 0 unless it says otherwise.
+"""

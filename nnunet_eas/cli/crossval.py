@@ -1,4 +1,10 @@
-"""`nnunet-eas crossval`: all folds of several configurations, then the best of them, in one command."""
+"""Train all folds and find the best configuration.
+
+Train every fold of the configurations with nnUNetv2_train, on this machine's devices or on a Slurm cluster; then let
+nnU-Net find the best configuration or ensemble and its postprocessing. Trained folds are not trained again, and
+interrupted ones are resumed: run the same command again after any interruption. A fold that fails too often is named,
+the others are trained, and the exit status is then 1.
+"""
 
 from __future__ import annotations
 
@@ -8,52 +14,36 @@ import sys
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from nnunet_eas.cli import options
+
 if TYPE_CHECKING:
     from nnunet_eas.crossval.executors import Executor
 
 
-def add_parser(subparsers: argparse._SubParsersAction) -> None:
-    """Add `crossval` to the command's parser."""
-    parser = subparsers.add_parser(
-        "crossval",
-        help="train all folds and find the best configuration",
-        description="Train every fold of the configurations with nnUNetv2_train, on this machine's devices or on a "
-        "Slurm cluster; then let nnU-Net find the best configuration or ensemble and its postprocessing. Trained folds "
-        "are not trained again, and interrupted ones are resumed: run the same command again after any interruption. "
-        "A fold that fails too often is named, the others are trained, and the exit status is then 1.",
-        epilog="nnunet-eas status -d DATASET shows how far the folds are; nnunet-eas predict-best predicts.",
-    )
-    parser.add_argument("-d", required=True, metavar="DATASET", help="dataset's name or id")
-    parser.add_argument("-c", nargs="+", required=True, metavar="CONFIGURATION", help="2d, 3d_fullres, ...")
-    parser.add_argument(
-        "-tr", "--trainer", default="EASUNetTrainer", metavar="TRAINER", help="trainer (default: %(default)s)"
-    )
-    parser.add_argument("-p", default="nnUNetPlans", metavar="PLANS", help="plans (default: %(default)s)")
-    parser.add_argument("--folds", type=int, nargs="+", metavar="FOLD", help="(default: all of the split file)")
-    parser.add_argument("-device", choices=("cuda", "cpu", "mps"), default="cuda", help="(default: %(default)s)")
-    parser.add_argument("--retries", type=int, default=2, help="of a fold that fails (default: %(default)s)")
-    parser.add_argument("--executor", choices=("local", "slurm"), default="local", help="(default: %(default)s)")
+def add_options(parser: argparse.ArgumentParser) -> None:
+    parser.epilog = "nnunet-eas status -d DATASET shows how far the folds are; nnunet-eas predict-best predicts."
+    options.add_dataset(parser)
+    add = parser.add_argument
+    add("-c", nargs="+", required=True, metavar="CONFIGURATION", dest="configurations", help="2d, 3d_fullres, ...")
+    options.add_plans_and_trainer(parser, "-tr", "--trainer")
+    add("--folds", type=int, nargs="+", metavar="FOLD", help="(default: all of the split file)")
+    options.add_device(parser)
+    add("--retries", type=int, default=2, help="of a fold that fails (default: %(default)s)")
+    add("--executor", choices=("local", "slurm"), default="local", help="(default: %(default)s)")
     local = parser.add_argument_group("on this machine")
     local.add_argument("--gpus", type=int, nargs="+", metavar="N", help="a training on each (default: all free ones)")
-    local.add_argument(
-        "--workers",
-        type=int,
-        default=1,
-        help="trainings at a time without GPUs, each with its share of the cores (default: %(default)s)",
-    )
-    slurm = parser.add_argument_group("on a Slurm cluster: one job a fold")
-    slurm.add_argument("--partition", help="(default: the cluster's)")
-    slurm.add_argument("--time", type=int, default=24 * 60, metavar="MINUTES", help="of a job (default: %(default)s)")
-    slurm.add_argument("--mem", metavar="SIZE", help="of a job, as 32GB (default: the cluster's)")
-    slurm.add_argument("--cpus", type=int, default=None, help="of a job (default: nnU-Net's loading processes and one)")
-    slurm.add_argument(
-        "--grace", type=int, default=120, metavar="S", help="seconds to save itself (default: %(default)s)"
-    )
-    slurm.add_argument("--slurm", nargs="+", default=[], metavar="KEY=VALUE", help="any other option of sbatch")
+    at_a_time = "trainings at a time without GPUs, each with its share of the cores (default: %(default)s)"
+    local.add_argument("--workers", type=int, default=1, help=at_a_time)
+    add = parser.add_argument_group("on a Slurm cluster: one job a fold").add_argument
+    add("--partition", help="(default: the cluster's)")
+    add("--time", type=int, default=24 * 60, metavar="MINUTES", help="of a job (default: %(default)s)")
+    add("--mem", metavar="SIZE", help="of a job, as 32GB (default: the cluster's)")
+    add("--cpus", type=int, default=None, help="of a job (default: nnU-Net's loading processes and one)")
+    add("--grace", type=int, default=120, metavar="S", help="seconds to save itself (default: %(default)s)")
+    add("--slurm", nargs="+", default=[], metavar="KEY=VALUE", help="any other option of sbatch")
 
 
 def run(args: argparse.Namespace) -> int:
-    """Train, find the best; 0. Failed folds end in `PartialSuccess` once the others are trained."""
     if args.retries < 0:
         raise ValueError(f"--retries must be at least 0, got {args.retries}. 0 tries each fold once.")
     if args.workers < 1:
@@ -62,18 +52,18 @@ def run(args: argparse.Namespace) -> int:
     from nnunet_eas.crossval.dataset import find_dataset
     from nnunet_eas.support.errors import PartialSuccess
 
-    dataset = find_dataset(args.d, needs_preprocessed=True)
+    dataset = find_dataset(args.dataset, needs_preprocessed=True)
     try:
         best = cross_validate(
             dataset,
-            args.c,
+            args.configurations,
             lambda: _executor(args, dataset.results / "crossval_jobs"),
             trainer=args.trainer,
-            plans=args.p,
+            plans=args.plans,
             folds=args.folds,
             device=args.device,
             attempts=args.retries + 1,
-            say=lambda line: print(line, flush=True),
+            say=options.say,
         )
     except PartialSuccess as partial:
         for fold, error in partial.faults.items():
@@ -81,7 +71,7 @@ def run(args: argparse.Namespace) -> int:
         raise
     chosen = " and ".join(model.configuration for model in best.models)
     print(f"best: {chosen}, mean Dice {best.dice:.4f} on the validation cases")
-    print(f"predict with: nnunet-eas predict-best -d {args.d} -i SCANS -o MASKS")
+    print(f"predict with: nnunet-eas predict-best -d {args.dataset} -i SCANS -o MASKS")
     return 0
 
 
@@ -90,15 +80,12 @@ def _executor(args: argparse.Namespace, folder: Path) -> Executor:
     from nnunet_eas.crossval.executors import LocalExecutor, SlurmExecutor
 
     if args.executor == "local":
-        gpus: list[int | None] = [None] * args.workers
-        if args.device == "cuda":
-            gpus = [*(args.gpus or free_gpus())]
-        return LocalExecutor(folder, gpus)
+        return LocalExecutor(folder, [*(args.gpus or free_gpus())] if args.device == "cuda" else [None] * args.workers)
     wrong = [option for option in args.slurm if "=" not in option]
     if wrong:
         raise ValueError(f"--slurm must be KEY=VALUE, got {wrong}. Write e.g. account=knee.")
     parameters: dict[str, Any] = {
-        "job_name": f"crossval_{args.d}",
+        "job_name": f"crossval_{args.dataset}",
         "time": args.time,
         "signal_delay_s": args.grace,
         "cpus_per_task": args.cpus or int(os.environ.get("nnUNet_n_proc_DA", "12")) + 1,

@@ -1,4 +1,9 @@
-"""`nnunet-eas demo`: synthetic knees through all of nnU-Net, on any computer, in minutes."""
+"""Draw synthetic knees, train on them, predict others, score the predictions.
+
+Draw a small set of synthetic knees, then plan, preprocess, train EASUNetTrainer and predict unseen knees with nnU-Net's
+own commands, and score the predictions. Everything is written below the output folder. Run the same command again to
+resume after an interruption; finished stages are kept. Other options need another folder.
+"""
 
 import argparse
 import time
@@ -7,35 +12,17 @@ from pathlib import Path
 from nnunet_eas import startup
 
 
-def add_parser(subparsers: argparse._SubParsersAction) -> None:
-    """Adds `demo` to the command's parser."""
-    parser = subparsers.add_parser(
-        "demo",
-        help="draw synthetic knees, train on them, predict others, score the predictions",
-        description="Draw a small set of synthetic knees, then plan, preprocess, train EASUNetTrainer and predict "
-        "unseen knees with nnU-Net's own commands, and score the predictions. Everything is written below the output "
-        "folder. Run the same command again to resume after an interruption; finished stages are kept. Other options "
-        "need another folder.",
-    )
-    parser.add_argument(
-        "--output",
-        type=Path,
-        default=Path("nnunet_eas_demo"),
-        metavar="DIR",
-        help="new, empty or an earlier demo's folder (default: %(default)s)",
-    )
-    parser.add_argument("--quick", action="store_true", help="only show that everything runs; the scores mean nothing")
-    parser.add_argument(
-        "--device",
-        choices=("auto", "cpu", "cuda", "mps"),
-        default="auto",
-        help="device to train on (default: the best of this machine)",
-    )
-    parser.add_argument("--seed", type=int, default=0, help="another seed draws other knees (default: %(default)s)")
+def add_options(parser: argparse.ArgumentParser) -> None:
+    add = parser.add_argument
+    output = "new, empty or an earlier demo's folder (default: %(default)s)"
+    add("--output", type=Path, default=Path("nnunet_eas_demo"), metavar="DIR", help=output)
+    add("--quick", action="store_true", help="only show that everything runs; the scores mean nothing")
+    device = "device to train on (default: the best of this machine)"
+    add("--device", choices=("auto", "cpu", "cuda", "mps"), default="auto", help=device)
+    add("--seed", type=int, default=0, help="another seed draws other knees (default: %(default)s)")
 
 
 def run(args: argparse.Namespace) -> int:
-    """Runs the demo and prints its scores and files; returns 0."""
     started = time.monotonic()
     if args.seed < 0:
         raise ValueError(f"--seed must be 0 or more, got {args.seed}. Give a whole number.")

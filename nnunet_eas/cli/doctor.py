@@ -1,4 +1,8 @@
-"""`nnunet-eas doctor`: checks what is installed and set, and says what to do where something is wrong."""
+"""Check the installation and say what to do where something is wrong.
+
+Print versions, nnU-Net's folders, the trainer look-up, the device, the settings that decide speed and the load of the
+machine. Exits with 1 if there is a problem.
+"""
 
 import argparse
 import contextlib
@@ -19,51 +23,45 @@ DISTRIBUTION = "nnunet-eas"
 STARTUP_FILE = "hatch_autorun_nnunet_eas.pth"
 TRAINER = "EASUNetTrainer"
 
+Level = Literal["ok", "warning", "problem"]
+
 
 class Finding(NamedTuple):
     """One line of the report; a warning or problem has a remedy of one line."""
 
-    level: Literal["ok", "warning", "problem"]
+    level: Level
     text: str
     remedy: str = ""
 
 
-def judged(is_ok: bool, text: str, remedy: str, level: Literal["warning", "problem"] = "problem") -> Finding:
+def judged(is_ok: bool, text: str, remedy: str, level: Level = "problem") -> Finding:
     """A finding that has a remedy only where it is not ok."""
     return Finding("ok", text) if is_ok else Finding(level, text, remedy)
 
 
-def add_parser(subparsers: argparse._SubParsersAction) -> None:
-    """Adds `doctor` to the command's parser."""
-    subparsers.add_parser(
-        "doctor",
-        help="check the installation and say what to do where something is wrong",
-        description="Print versions, nnU-Net's folders, the trainer look-up, the device, the settings that decide "
-        "speed and the load of the machine. Exits with 1 if there is a problem.",
-    )
+def add_options(parser: argparse.ArgumentParser) -> None:
+    """Adds nothing: the command has no options."""
 
 
 def run(args: argparse.Namespace) -> int:
     """Prints every finding as it comes; returns 1 if one of them is a problem, else 0."""
-    counts = {"ok": 0, "warning": 0, "problem": 0}
+    levels = []
     # the load comes first: later checks import PyTorch, which is a load of its own
     for check in (check_load, check_versions, check_folders, check_lookup, check_device, check_workers):
         for finding in check():
-            counts[finding.level] += 1
+            levels.append(finding.level)
             print(f"{finding.level:<8} {finding.text}", flush=True)
             if finding.remedy:
                 print(f"{'':<8} -> {finding.remedy}", flush=True)
-    print(f"{counts['problem']} problem(s), {counts['warning']} warning(s)")
-    return 1 if counts["problem"] else 0
+    print(f"{levels.count('problem')} problem(s), {levels.count('warning')} warning(s)")
+    return int("problem" in levels)
 
 
 def check_load() -> Iterator[Finding]:
     """The machine's load: PyTorch's threads spin while they wait for one whose core is busy with something else."""
     if not hasattr(os, "getloadavg"):  # Windows
         return
-    cores = os.cpu_count() or 1
-    load = os.getloadavg()[0]
-    threads = os.environ.get("OMP_NUM_THREADS", "")
+    cores, load, threads = os.cpu_count() or 1, os.getloadavg()[0], os.environ.get("OMP_NUM_THREADS", "")
     has_few_threads = threads.isdecimal() and int(threads) + load <= cores + 0.5
     yield judged(
         load <= cores / 4 or has_few_threads or os.environ.get("OMP_WAIT_POLICY", "").upper() == "PASSIVE",
@@ -79,48 +77,39 @@ def check_versions() -> Iterator[Finding]:
     from packaging.requirements import Requirement
     from packaging.specifiers import SpecifierSet
 
-    installed: dict[str, metadata.Distribution | None] = {}
-    for name in (DISTRIBUTION, "nnunetv2", "dynamic-network-architectures", "torch"):
-        try:
-            installed[name] = metadata.distribution(name)
-        except metadata.PackageNotFoundError:
-            installed[name] = None
-    ours = installed.pop(DISTRIBUTION)
+    ours = _installed(DISTRIBUTION)
     if ours is None:
-        yield Finding(
-            "problem", f"{DISTRIBUTION} is not installed, only imported", "pip install . in its source folder"
-        )
+        text = f"{DISTRIBUTION} is not installed, only imported"
+        yield Finding("problem", text, "pip install . in its source folder")
         return
-    python_range = SpecifierSet(ours.metadata["Requires-Python"])
-    python = platform.python_version()
-    yield judged(
-        python_range.contains(python, prereleases=True),
-        f"python {python}",
-        f"make an environment with Python {python_range}",
-    )
+    python, supported = platform.python_version(), SpecifierSet(ours.metadata["Requires-Python"])
+    remedy = f"make an environment with Python {supported}"
+    yield judged(supported.contains(python, prereleases=True), f"python {python}", remedy)
     yield Finding("ok", f"{DISTRIBUTION} {ours.version} at {os.path.dirname(startup.__file__)}")
 
-    lines = [line for owner in (ours, installed["nnunetv2"]) if owner for line in owner.requires or ()]
+    lines = [line for owner in (ours, _installed("nnunetv2")) if owner for line in owner.requires or ()]
     required = [r for r in map(Requirement, lines) if r.marker is None or r.marker.evaluate({"extra": ""})]
-    for name, distribution in installed.items():
-        wanted = SpecifierSet(
-            ",".join(str(requirement.specifier) for requirement in required if requirement.name == name)
-        )
+    for name in ("nnunetv2", "dynamic-network-architectures", "torch"):
+        wanted = SpecifierSet(",".join(str(r.specifier) for r in required if r.name == name))
         pip_line = f'pip install "{name}{wanted}"'
         # the imported module may be another one than the installed one, so the text says where it is
-        spec = importlib.util.find_spec(name.replace("-", "_"))
+        distribution, spec = _installed(name), importlib.util.find_spec(name.replace("-", "_"))
         if distribution is None:
             yield Finding("problem", f"{name} is not installed", pip_line)
         elif spec is None:
-            yield Finding(
-                "problem", f"{name} is installed but cannot be imported", f"pip install --force-reinstall {name}"
-            )
+            text = f"{name} is installed but cannot be imported"
+            yield Finding("problem", text, f"pip install --force-reinstall {name}")
         else:
-            yield judged(
-                wanted.contains(distribution.version, prereleases=True),
-                f"{name} {distribution.version} (supported: {wanted or 'any'}) at {os.path.dirname(spec.origin or '')}",
-                pip_line,
-            )
+            place = os.path.dirname(spec.origin or "")
+            text = f"{name} {distribution.version} (supported: {wanted or 'any'}) at {place}"
+            yield judged(wanted.contains(distribution.version, prereleases=True), text, pip_line)
+
+
+def _installed(name: str) -> metadata.Distribution | None:
+    try:
+        return metadata.distribution(name)
+    except metadata.PackageNotFoundError:
+        return None
 
 
 def check_folders() -> Iterator[Finding]:
@@ -136,28 +125,22 @@ def check_folders() -> Iterator[Finding]:
         elif name == "nnUNet_raw":
             yield Finding("warning", f"{name}={folder} is read-only", "fine unless data is to be converted into it")
         else:
-            yield Finding(
-                "problem", f"{name}={folder} is not writable", f'chmod u+w "{folder}", or choose another folder'
-            )
+            remedy = f'chmod u+w "{folder}", or choose another folder'
+            yield Finding("problem", f"{name}={folder} is not writable", remedy)
 
 
 def check_lookup() -> Iterator[Finding]:
     """Whether nnU-Net's own look-up finds our trainer, and the same class that Python imports."""
-    reinstall = f"pip install --force-reinstall --no-deps {DISTRIBUTION} (or . in its source folder)"
-    variable = startup.SEARCH_PATH_VARIABLE
+    variable, off = startup.SEARCH_PATH_VARIABLE, startup.SWITCH_OFF_VARIABLE
     by_hand = f'export {variable}="{startup.LOOKUP_FOLDER}"'
 
     if startup.is_switched_off():
-        yield Finding(
-            "warning",
-            f"start-up registration: switched off by {startup.SWITCH_OFF_VARIABLE}",
-            f"unset {startup.SWITCH_OFF_VARIABLE}",
-        )
-    elif any(file.name == STARTUP_FILE for file in metadata.files(DISTRIBUTION) or ()):
-        yield Finding("ok", f"start-up registration: {STARTUP_FILE} is installed")
+        yield Finding("warning", f"start-up registration: switched off by {off}", f"unset {off}")
     else:
-        yield Finding("problem", f"start-up registration: {STARTUP_FILE} is missing", reinstall)
-
+        is_there = any(file.name == STARTUP_FILE for file in metadata.files(DISTRIBUTION) or ())
+        text = f"start-up registration: {STARTUP_FILE} is {'installed' if is_there else 'missing'}"
+        reinstall = f"pip install --force-reinstall --no-deps {DISTRIBUTION} (or . in its source folder)"
+        yield judged(is_there, text, reinstall)
     if startup.is_registered():
         yield Finding("ok", f"{variable}={os.environ[variable]}")
         for folder in filter(None, os.environ[variable].split(os.pathsep)):
@@ -166,6 +149,7 @@ def check_lookup() -> Iterator[Finding]:
     else:
         yield Finding("problem", f"{variable} lacks {startup.LOOKUP_FOLDER}", by_hand)
 
+    look_up = f"nnU-Net's look-up finds {TRAINER}, the class that is installed"
     try:
         # the look-up prints every module that it searches, and imports many that warn
         with contextlib.redirect_stdout(io.StringIO()), warnings.catch_warnings():
@@ -175,21 +159,14 @@ def check_lookup() -> Iterator[Finding]:
             from nnunet_eas.trainer import EASUNetTrainer
 
             found = recursive_find_trainer_class_by_name(TRAINER)
+        remedy = f"rename that class, or take its folder out of {variable}"
+        if found is not EASUNetTrainer:
+            look_up = f"nnU-Net's look-up finds another {TRAINER}, from module {found.__module__}"
+        yield judged(found is EASUNetTrainer, look_up, remedy)
     except Exception as error:  # the look-up imports the user's modules, which can raise anything
-        yield Finding(
-            "problem",
-            f"nnU-Net's look-up of {TRAINER} fails: {type(error).__name__}: {error}",
-            f"fix or remove the folder of {variable} that it names; without one: {by_hand}",
-        )
-        return
-    if found is EASUNetTrainer:
-        yield Finding("ok", f"nnU-Net's look-up finds {TRAINER}, the class that is installed")
-    else:
-        yield Finding(
-            "problem",
-            f"nnU-Net's look-up finds another {TRAINER}, from module {found.__module__}",
-            f"rename that class, or take its folder out of {variable}",
-        )
+        text = f"nnU-Net's look-up of {TRAINER} fails: {type(error).__name__}: {error}"
+        remedy = f"fix or remove the folder of {variable} that it names; without one: {by_hand}"
+        yield Finding("problem", text, remedy)
 
 
 def check_device() -> Iterator[Finding]:
@@ -197,26 +174,25 @@ def check_device() -> Iterator[Finding]:
     import torch
     from nnunetv2.training.nnUNetTrainer.nnUNetTrainer import nnUNetTrainer
 
+    remedy = "add -device {} to nnU-Net's commands: {}"
     if torch.cuda.is_available():
         device = torch.device("cuda")
         memory = torch.cuda.get_device_properties(device).total_memory / 2**30
         yield Finding("ok", f"device: cuda, {torch.cuda.get_device_name(device)}, {memory:.0f} GiB")
     elif torch.backends.mps.is_available():
         device = torch.device("mps")
-        yield Finding("warning", "device: mps", "add -device mps to nnU-Net's commands: their default is cuda")
+        yield Finding("warning", "device: mps", remedy.format("mps", "their default is cuda"))
     else:
         device = torch.device("cpu")
-        yield Finding(
-            "warning", "device: cpu, no GPU that PyTorch can use", "add -device cpu to nnU-Net's commands; it is slow"
-        )
+        yield Finding("warning", "device: cpu, no GPU that PyTorch can use", remedy.format("cpu", "it is slow"))
 
     # nnU-Net's own rule, which needs no more of a trainer than this
     trainer = SimpleNamespace(device=device, print_to_log_file=lambda *args, **kwargs: None)
     compiles = nnUNetTrainer._do_i_compile(trainer)
     setting = os.environ.get("nnUNet_compile", "unset")
     text = f"torch.compile: training {'compiles' if compiles else 'does not compile'} (nnUNet_compile is {setting})"
-    has_compiler = any(shutil.which(name) for name in ("cc", "gcc", "clang"))
-    if compiles and not (has_compiler and importlib.util.find_spec("triton")):
+    can = any(map(shutil.which, ("cc", "gcc", "clang"))) and importlib.util.find_spec("triton")
+    if compiles and not can:
         yield Finding("warning", f"{text}, but Triton or a C compiler is missing", "export nnUNet_compile=0")
     else:
         yield Finding("ok", text)
@@ -225,18 +201,14 @@ def check_device() -> Iterator[Finding]:
 def check_workers() -> Iterator[Finding]:
     """The two variables that set how many processes nnU-Net starts."""
     cores = os.cpu_count() or 1
-    uses: dict[str, tuple[int, str]] = {
-        "nnUNet_n_proc_DA": (min(12, cores), "data augmentation"),
-        "nnUNet_def_n_proc": (8, "preprocessing and export"),
-    }
-    for name, (default, purpose) in uses.items():
-        value = os.environ.get(name)
-        if value is None:
-            count, origin = default, "unset: nnU-Net's default"
-        elif value.isdecimal():
-            count, origin = int(value), "set"
-        else:
-            yield Finding("problem", f"{name} must be a whole number, got {value!r}", f"export {name}={cores}")
+    for name, default, purpose in (
+        ("nnUNet_n_proc_DA", min(12, cores), "data augmentation"),
+        ("nnUNet_def_n_proc", 8, "preprocessing and export"),
+    ):
+        value, remedy = os.environ.get(name), f"export {name}={cores}"
+        if value is not None and not value.isdecimal():
+            yield Finding("problem", f"{name} must be a whole number, got {value!r}", remedy)
             continue
+        count, origin = (default, "unset: nnU-Net's default") if value is None else (int(value), "set")
         text = f"{name}: {count} process(es) for {purpose} ({origin}; {cores} cores)"
-        yield judged(count <= cores, text, f"export {name}={cores}", "warning")
+        yield judged(count <= cores, text, remedy, "warning")

@@ -46,13 +46,15 @@ EXPECTED_ERRORS = (ValueError, RuntimeError, OSError, ModuleNotFoundError)
 
 
 def build_parser() -> argparse.ArgumentParser:
-    """Builds the parser of all subcommands; `args.command` is the name of the chosen one."""
+    """Builds the parser of all subcommands, whose help is their modules' docstrings."""
     parser = argparse.ArgumentParser(prog="nnunet-eas", description="EAS U-Net for nnU-Net v2.")
     parser.add_argument("--version", action="version", version=f"nnunet-eas {nnunet_eas.__version__}")
     parser.add_argument("--debug", action="store_true", help="show the traceback of an error")
     subparsers = parser.add_subparsers(title="commands", dest="command", metavar="COMMAND", required=True)
-    for command in COMMANDS.values():
-        command.add_parser(subparsers)
+    for name, command in COMMANDS.items():
+        title, _, description = (command.__doc__ or "").partition("\n\n")
+        text = title[:1].lower() + title[1:].removesuffix(".")
+        command.add_options(subparsers.add_parser(name, help=text, description=description))
     return parser
 
 

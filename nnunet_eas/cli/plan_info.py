@@ -1,4 +1,8 @@
-"""`nnunet-eas plan_info`: a plan as a table, beside nnU-Net's default plan, and as a drawing."""
+"""Show what has been planned, beside nnU-Net's default plan.
+
+Show every configuration of a plan as EASUNetTrainer trains it: stages, rates, size, cost and memory, beside nnU-Net's
+default plan where there is one. Memory is counted, for an eager training step in half precision.
+"""
 
 from __future__ import annotations
 
@@ -11,23 +15,15 @@ if TYPE_CHECKING:
     from nnunet_eas.plans.summary import ConfigurationSummary
 
 
-def add_parser(subparsers: argparse._SubParsersAction) -> None:
-    """Adds the command to the parser."""
-    parser = subparsers.add_parser(
-        "plan_info",
-        help="show what has been planned, beside nnU-Net's default plan",
-        description="Show every configuration of a plan as EASUNetTrainer trains it: stages, rates, size, cost and "
-        "memory, beside nnU-Net's default plan where there is one. Memory is counted, for an eager training step in "
-        "half precision.",
-    )
-    parser.add_argument("-d", type=int, required=True, metavar="ID", help="id of the dataset, e.g. 4")
-    parser.add_argument("-p", default="EASUNetPlans", metavar="NAME", help="the plans (default: %(default)s)")
-    parser.add_argument("-c", nargs="+", metavar="CONFIGURATION", help="which configurations (default: all)")
-    parser.add_argument("--png", type=Path, metavar="DIR", help="also draw each network into this folder")
+def add_options(parser: argparse.ArgumentParser) -> None:
+    add = parser.add_argument
+    add("-d", type=int, required=True, metavar="ID", help="id of the dataset, e.g. 4")
+    add("-p", default="EASUNetPlans", metavar="NAME", help="the plans (default: %(default)s)")
+    add("-c", nargs="+", metavar="CONFIGURATION", help="which configurations (default: all)")
+    add("--png", type=Path, metavar="DIR", help="also draw each network into this folder")
 
 
 def run(args: argparse.Namespace) -> int:
-    """Prints a table for each configuration; 0."""
     from nnunet_eas.plans.comparison import compare_plans
 
     for compared in compare_plans(args.d, args.p, args.c, args.png):
@@ -60,9 +56,8 @@ def _column(plans: str, summary: ConfigurationSummary) -> dict[str, str]:
     }
     for number, stage in enumerate(summary.stages, 1):
         down = "" if number == 1 else f", stride {_by(stage.stride)}"
-        column[f"stage {number}"] = (
-            f"{_by(stage.shape)}, {stage.channels} channels, kernel {_by(stage.kernel_size)}{down}"
-        )
+        text = f"{_by(stage.shape)}, {stage.channels} channels, kernel {_by(stage.kernel_size)}{down}"
+        column[f"stage {number}"] = text
     if summary.dilations:
         column["atrous rates"] = ", ".join(_by(rates) for rates in summary.dilations)
     return {
