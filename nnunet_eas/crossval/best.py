@@ -16,38 +16,19 @@ FILE = "inference_information.json"
 
 @dataclass(frozen=True)
 class Best:
-    """The models that predict best on the validation cases.
+    """The models that predict best on the validation cases, and nnU-Net's files of their postprocessing."""
 
-    Attributes:
-        models: One, or those of an ensemble.
-        folds: The folds of each model.
-        dice: Mean over the structures on the validation cases, with postprocessing.
-        postprocessing: nnU-Net's file of the postprocessing.
-        plans_file: The plans with which the postprocessing is applied.
-    """
-
-    models: tuple[Model, ...]
-    folds: tuple[int, ...]
-    dice: float
+    models: tuple[Model, ...]  # one, or those of an ensemble
+    folds: tuple[int, ...]  # of each model
+    dice: float  # mean over the structures, with postprocessing
     postprocessing: Path
     plans_file: Path
 
 
 def read_best(dataset: Path) -> Best:
-    """Reads nnU-Net's choice.
-
-    Args:
-        dataset: The dataset's folder of results.
-
-    Raises:
-        FileNotFoundError: find_best_configuration has not been run, or its files are gone.
-    """
+    """Reads nnU-Net's choice from a dataset's folder of results."""
     path = dataset / FILE
-    if not path.is_file():
-        raise FileNotFoundError(
-            f"-d must be a dataset whose best configuration is known, got no {path}. Run nnunet-eas crossval."
-        )
-    content = read_json(path, FILE)
+    content = read_json(path, "the best configuration of -d", "Run nnunet-eas crossval.")
     chosen = content["best_model_or_ensemble"]
     best = Best(
         models=tuple(
@@ -56,7 +37,6 @@ def read_best(dataset: Path) -> Best:
         ),
         folds=tuple(content["folds"]),
         dice=chosen["result_on_crossval_post_pp"],
-        # nnU-Net writes whole paths; its results may have moved since
         postprocessing=_moved(Path(chosen["postprocessing_file"]), dataset),
         plans_file=_moved(Path(chosen["some_plans_file"]), dataset),
     )
@@ -67,47 +47,37 @@ def read_best(dataset: Path) -> Best:
 
 
 def _moved(file: Path, dataset: Path) -> Path:
-    """The file in the dataset's present folder."""
+    """The file in the dataset's present folder: nnU-Net writes whole paths, and its results may have moved since."""
     if file.is_file() or dataset.name not in file.parts:
         return file
-    below = file.parts[len(file.parts) - file.parts[::-1].index(dataset.name) :]
-    return dataset.joinpath(*below)
+    return dataset.joinpath(*file.parts[len(file.parts) - file.parts[::-1].index(dataset.name) :])
 
 
 def find_best(folds: Sequence[Fold]) -> Best:
-    """Runs nnU-Net's find_best_configuration, unless its choice is newer than these folds.
+    """Runs nnU-Net's find_best_configuration on trained folds, unless its choice is newer than these.
 
     Of several processes at a time one runs it, and the others wait, because it writes the same files in all of them.
-
-    Args:
-        folds: The trained ones: the same numbers of every configuration, of one trainer and plans.
-
-    Raises:
-        RuntimeError: nnU-Net ended with an error.
+    The folds have the same numbers for every configuration, and one trainer and plans.
     """
-    dataset = folds[0].results / folds[0].dataset
+    dataset, trainer, plans = folds[0].results / folds[0].dataset, folds[0].trainer, folds[0].plans
+    configurations = list(dict.fromkeys(fold.configuration for fold in folds))
+    command = ["nnUNetv2_find_best_configuration", dataset.name, "-c", *configurations, "-tr", trainer, "-p", plans]
+    command += ["-f", *map(str, sorted({fold.number for fold in folds}))]
+    if len(configurations) == 1:
+        command.append("--disable_ensembling")
     with locked(dataset / LOCK, wait_s=-1):
-        if not _is_known(dataset, folds):
-            call(_command(folds), dataset / "crossval.txt")
+        if not _is_known(dataset / FILE, folds):
+            call(command, dataset / "crossval.txt")
     return read_best(dataset)
 
 
-def _is_known(dataset: Path, folds: Sequence[Fold]) -> bool:
-    path = dataset / FILE
+def _is_known(choice: Path, folds: Sequence[Fold]) -> bool:
+    newest = max((fold.folder / "validation" / "summary.json").stat().st_mtime for fold in folds)
     try:
-        content = read_json(path, FILE)
+        content = read_json(choice, FILE)
         considered = {(one["trainer"], one["plans"], one["configuration"]) for one in content["considered_models"]}
+        numbers = set(content["folds"])
     except (OSError, ValueError, KeyError, TypeError):
         return False
-    if considered != {(fold.trainer, fold.plans, fold.configuration) for fold in folds}:
-        return False
-    newest = max((fold.folder / "validation" / "summary.json").stat().st_mtime for fold in folds)
-    return set(content["folds"]) == {fold.number for fold in folds} and path.stat().st_mtime > newest
-
-
-def _command(folds: Sequence[Fold]) -> list[str]:
-    configurations = list(dict.fromkeys(fold.configuration for fold in folds))
-    command = ["nnUNetv2_find_best_configuration", folds[0].dataset, "-c", *configurations]
-    command += ["-tr", folds[0].trainer, "-p", folds[0].plans]
-    command += ["-f", *map(str, sorted({fold.number for fold in folds}))]
-    return [*command, *(["--disable_ensembling"] if len(configurations) == 1 else [])]
+    is_of_these = considered == {(fold.trainer, fold.plans, fold.configuration) for fold in folds}
+    return is_of_these and numbers == {fold.number for fold in folds} and choice.stat().st_mtime > newest

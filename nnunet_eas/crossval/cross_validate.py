@@ -35,13 +35,8 @@ def cross_validate(
         plans: The plans' name.
         folds: Numbers of folds; None for all of the split file.
         device: nnU-Net's -device.
-        attempts: How often a fold may fail.
+        attempts: How often a fold may fail; then the others of its stage are trained, and `PartialSuccess` is raised.
         say: Gets a line for everything that happens.
-
-    Raises:
-        PartialSuccess: Folds failed too often; the others of the same stage are trained.
-        FileNotFoundError: The dataset is not planned or preprocessed.
-        ValueError: The plans have no such configuration, or the split file no such fold.
     """
     assert dataset.preprocessed is not None
     stages = stages_of(dataset.preprocessed, plans, configurations)
@@ -51,11 +46,10 @@ def cross_validate(
         return Fold(dataset.name, configuration, trainer, plans, number, dataset.results_root)
 
     runs_them = executor()
-    with_probabilities = len(configurations) > 1
     pointed = False
     for stage in stages:
         trainings = [
-            Training(fold(name, number), device, with_probabilities, runs_them.threads)
+            Training(fold(name, number), device, len(configurations) > 1, runs_them.threads)
             for name in stage
             for number in numbers
         ]
@@ -65,8 +59,7 @@ def cross_validate(
             pointed = True
             say(f"logs: {LOG} in each fold's folder, {fold('CONFIGURATION', 0).folder.with_name('fold_X')}")
             say(f"progress: nnunet-eas status -d {dataset.name} -tr {trainer}")
-        failed = train_all(trainings, runs_them, attempts, say)
-        if failed:
+        if failed := train_all(trainings, runs_them, attempts, say):
             raise PartialSuccess(
                 f"all folds must be trained before the best configuration is found, got {len(failed)} that failed: "
                 f"{', '.join(map(str, failed))}. Fix the named faults and run the same command again.",

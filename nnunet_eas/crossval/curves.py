@@ -14,11 +14,7 @@ CHARTS = (("train_loss", "training loss"), ("val_loss", "validation loss"), ("ps
 
 
 def draw(statuses: Sequence[Status], path: Path) -> None:
-    """Draws a row of charts for each model, with a line for each fold that has ended an epoch.
-
-    Raises:
-        ValueError: No fold has.
-    """
+    """Draws a row of charts for each model, with a line for each fold that has ended an epoch."""
     models = list(dict.fromkeys(status.fold.model for status in statuses if status.curve))
     if not models:
         raise ValueError("--png needs a fold that has ended an epoch, got none. Look again later.")

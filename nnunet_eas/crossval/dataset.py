@@ -10,23 +10,16 @@ from typing import Any
 from nnunet_eas.support.files import read_json
 
 SPLIT = "splits_final.json"
-FOLDS_OF_NNUNET = 5
-"""The number of folds that nnU-Net makes where there is no split file."""
+FOLDS_OF_NNUNET = 5  # where there is no split file
 
 
 @dataclass(frozen=True)
 class Dataset:
-    """A dataset's folders.
+    """A dataset's folders."""
 
-    Attributes:
-        name: DatasetXXX_NAME.
-        results_root: nnUNet_results.
-        preprocessed: The dataset's folder of preprocessed data; None where nnUNet_preprocessed is not set.
-    """
-
-    name: str
-    results_root: Path
-    preprocessed: Path | None
+    name: str  # DatasetXXX_NAME
+    results_root: Path  # nnUNet_results
+    preprocessed: Path | None  # of the dataset; None where nnUNet_preprocessed is not set
 
     @property
     def results(self) -> Path:
@@ -35,11 +28,7 @@ class Dataset:
 
 
 def find_dataset(name_or_id: str, *, needs_preprocessed: bool = False) -> Dataset:
-    """A dataset's folders by nnU-Net's variables.
-
-    Raises:
-        RuntimeError: A variable is not set, or nnU-Net knows no such dataset.
-    """
+    """A dataset's folders by nnU-Net's variables."""
     from nnunetv2.paths import nnUNet_preprocessed, nnUNet_results
     from nnunetv2.utilities.dataset_name_id_conversion import maybe_convert_to_dataset_name
 
@@ -54,29 +43,17 @@ def find_dataset(name_or_id: str, *, needs_preprocessed: bool = False) -> Datase
 def folds_of(preprocessed: Path, wanted: Sequence[int] | None = None) -> list[int]:
     """The folds to train: all of the split file, or those of it that are wanted.
 
-    Args:
-        preprocessed: The dataset's folder of preprocessed data.
-        wanted: Numbers of folds; None for all.
-
-    Raises:
-        ValueError: A fold is beyond the split file: nnU-Net would train it on a random split, with no more than a line
-            in its log.
+    One beyond the split file is an error: nnU-Net would train it on a random split, with just a line in its log.
     """
     splits = preprocessed / SPLIT
     n = len(read_json(splits, SPLIT)) if splits.is_file() else FOLDS_OF_NNUNET
-    beyond = [fold for fold in wanted or () if not 0 <= fold < n]
-    if beyond:
+    if beyond := [fold for fold in wanted or () if not 0 <= fold < n]:
         raise ValueError(f"--folds must be 0 to {n - 1}, the folds of {SPLIT}, got {beyond}. Leave them out.")
     return sorted(set(wanted)) if wanted else list(range(n))
 
 
 def stages_of(preprocessed: Path, plans_name: str, configurations: Sequence[str]) -> list[list[str]]:
-    """The configurations in the order in which they can be trained: a cascade's second stage behind its first.
-
-    Raises:
-        FileNotFoundError: There is no such plan, or a configuration has not been preprocessed.
-        ValueError: The plan has no such configuration, or the first stage of a cascade is not among them.
-    """
+    """The configurations in the order in which they can be trained: a cascade's second stage behind its first."""
     plans_file = preprocessed / f"{plans_name}.json"
     if not plans_file.is_file():
         there = sorted(path.stem for path in preprocessed.glob("*Plans*.json")) or "none"

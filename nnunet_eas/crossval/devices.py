@@ -8,11 +8,7 @@ import subprocess
 
 
 def free_gpus() -> list[int]:
-    """The numbers of the GPUs on which nothing runs, by nvidia-smi, among those of CUDA_VISIBLE_DEVICES.
-
-    Raises:
-        RuntimeError: No GPU is free.
-    """
+    """The numbers of the GPUs on which nothing runs, by nvidia-smi, among those of CUDA_VISIBLE_DEVICES."""
     if shutil.which("nvidia-smi") is None:
         raise RuntimeError("-device cuda needs a GPU, got no nvidia-smi. Use -device cpu, or name --gpus.")
     gpus = dict(line.split(", ") for line in _ask("--query-gpu=index,uuid"))

@@ -11,8 +11,6 @@ from nnunet_eas.support.locks import is_held, locked
 
 LOCK = "crossval.lock"
 LOG = "crossval_log.txt"
-TRAINABLE = ("latest", "best")
-"""Checkpoints from which `nnUNetv2_train --c` resumes."""
 
 
 class Model(NamedTuple):
@@ -30,16 +28,7 @@ class Model(NamedTuple):
 
 @dataclass(frozen=True)
 class Fold:
-    """A training of a model.
-
-    Attributes:
-        dataset: The dataset's name, DatasetXXX_NAME.
-        configuration: 2d, 3d_fullres, ...
-        trainer: The trainer's class name.
-        plans: The plans' name.
-        number: Number in the split file.
-        results: nnU-Net's results folder.
-    """
+    """A fold of a model: its names as nnU-Net's commands take them, its number in the split file, nnUNet_results."""
 
     dataset: str
     configuration: str
@@ -62,15 +51,10 @@ class Fold:
         return f"{self.configuration} fold {self.number}"
 
     def is_trained(self, *, with_probabilities: bool = False) -> bool:
-        """Whether training and validation are done; the summary is the last thing that nnU-Net writes.
-
-        Args:
-            with_probabilities: Those of the validation cases, which ensembles are made of, must be there as well.
-        """
+        """Whether training and validation are done, and the validation cases' probabilities written for ensembles."""
         validation = self.folder / "validation"
-        if not (validation / "summary.json").is_file():
-            return False
-        return not with_probabilities or any(validation.glob("*.npz"))
+        is_done = (validation / "summary.json").is_file()  # the last thing that nnU-Net writes
+        return is_done and (not with_probabilities or any(validation.glob("*.npz")))
 
     def has_final_checkpoint(self) -> bool:
         """Whether all epochs are trained."""
@@ -78,7 +62,7 @@ class Fold:
 
     def has_checkpoint(self) -> bool:
         """Whether a training has begun that can be resumed."""
-        return any((self.folder / f"checkpoint_{which}.pth").is_file() for which in TRAINABLE)
+        return any((self.folder / f"checkpoint_{which}.pth").is_file() for which in ("latest", "best"))
 
     def command(self, device: str, *, with_probabilities: bool) -> list[str]:
         """nnU-Net's command for what is missing: the training, its rest, or the validation alone."""
@@ -93,10 +77,7 @@ class Fold:
         return command
 
     def lock(self) -> AbstractContextManager[tuple[int, ...]]:
-        """Holds the fold for this process and those that inherit the descriptors; raises `Busy` where another one does.
-
-        The lock works between the nodes of a cluster as far as their file system's locks do.
-        """
+        """Holds the fold for this process and its children, between nodes as far as the file system's locks do."""
         return locked(self.folder / LOCK)
 
     def is_in_use(self) -> bool:

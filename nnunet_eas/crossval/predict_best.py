@@ -63,6 +63,7 @@ def predict_best(
     """
     results = find_dataset(dataset).results
     best = read_best(results)
+    target = None if output is None else Path(output)
     faults: dict[str, str] = {}
 
     def predict_into(work: Path, model: Model) -> Path:
@@ -90,9 +91,9 @@ def predict_best(
                 without_faults([], faults)
         return folder
 
-    if output is not None:
-        Path(output).mkdir(parents=True, exist_ok=True)
-    with tempfile.TemporaryDirectory(prefix=".partial_", dir=output) as work:
+    if target is not None:
+        target.mkdir(parents=True, exist_ok=True)
+    with tempfile.TemporaryDirectory(prefix=".partial_", dir=target) as work:
         predicted = [predict_into(Path(work), model) for model in best.models]
         for folder in predicted:  # an ensemble needs all members of a case
             for name in faults:
@@ -100,15 +101,14 @@ def predict_best(
         dataset_json = predicted[0] / "dataset.json"
         ending = read_json(dataset_json, "dataset.json")["file_ending"]
         predictions = []
-        for mask in sorted(_finished(best, predicted, Path(work), output).glob(f"*{ending}")):
+        for mask in sorted(_finished(best, predicted, Path(work), target).glob(f"*{ending}")):
             name = mask.name.removesuffix(ending)
-            if output is None:
+            if target is None:
                 predictions.append(Prediction(name, mask=sitk.ReadImage(str(mask))))
             else:
-                os.replace(mask, Path(output, mask.name))
-                predictions.append(Prediction(name, file=Path(output, mask.name)))
-        if output is not None:
-            os.replace(dataset_json, Path(output, dataset_json.name))
+                predictions.append(Prediction(name, file=mask.replace(target / mask.name)))
+        if target is not None:
+            dataset_json.replace(target / "dataset.json")
     return without_faults(predictions, faults)
 
 
@@ -117,9 +117,9 @@ def _previous_stage(model: Path, configuration: str) -> str | None:
     return PlansManager(str(model / "plans.json")).get_configuration(configuration).previous_stage_name
 
 
-def _finished(best: Best, predicted: Sequence[Path], work: Path, output: str | Path | None) -> Path:
+def _finished(best: Best, predicted: Sequence[Path], work: Path, target: Path | None) -> Path:
     """The folder of the final masks, by nnU-Net's commands for ensembles and postprocessing."""
-    log = Path(output or tempfile.gettempdir(), f"predict_best_{os.getpid()}.txt")  # not in `work`: errors point to it
+    log = Path(target or tempfile.gettempdir(), f"predict_best_{os.getpid()}.txt")  # not in `work`: errors point to it
     masks = predicted[0]
     if len(predicted) > 1:
         masks = work / "ensemble"

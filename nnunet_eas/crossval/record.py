@@ -16,19 +16,12 @@ FILE = "crossval.json"
 
 @dataclass(frozen=True)
 class Record:
-    """The last attempt at a fold.
-
-    Attributes:
-        node: The machine.
-        job: Number of Slurm's job, or of the process.
-        started: Seconds since 1970.
-        error: The error that ended the attempt; empty while it runs and where it was trained.
-    """
+    """The last attempt at a fold."""
 
     node: str = field(default_factory=lambda: socket.gethostname().split(".")[0])
     job: str = field(default_factory=lambda: os.environ.get("SLURM_JOB_ID") or str(os.getpid()))
-    started: float = field(default_factory=time.time)
-    error: str = ""
+    started: float = field(default_factory=time.time)  # seconds since 1970
+    error: str = ""  # what ended the attempt; empty while it runs and where it was trained
 
     def write(self, folder: Path) -> None:
         """Writes the record, whole or not at all."""

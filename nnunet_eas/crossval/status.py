@@ -13,39 +13,27 @@ from nnunet_eas.crossval.fold import Fold, Model
 from nnunet_eas.crossval.record import read_record
 from nnunet_eas.reporting.training_log import Curve, read_curve
 
-RECENT = 10
-"""Epochs from whose time the rest is estimated."""
+RECENT = 10  # epochs from whose time the rest is estimated
 
 
 @dataclass(frozen=True)
 class Status:
-    """Progress of a fold.
-
-    Attributes:
-        fold: The fold.
-        state: "trained", "running", "validating", "failed", "interrupted" or "waiting".
-        curve: The finished epochs, from the logs.
-        epochs: Number of epochs of the whole training; None before the training has written it.
-        node: The machine on which it runs, or ran.
-        error: The error that ended the last attempt.
-    """
+    """Progress of a fold."""
 
     fold: Fold
-    state: str
-    curve: Curve
-    epochs: int | None
-    node: str
-    error: str
+    state: str  # trained, running, validating, failed, interrupted or waiting
+    curve: Curve  # the finished epochs
+    epochs: int | None  # of the whole training; None before it has written the number
+    node: str  # on which it runs, or ran
+    error: str  # that ended the last attempt
 
     def __str__(self) -> str:
         if self.state == "validating":
             return f"{self.fold}: validating"
         if not self.curve:
             return f"{self.fold}: in its first epoch"
-        return (
-            f"{self.fold}: epoch {self.epochs_done}, pseudo Dice {self.pseudo_dice:.2f}, "
-            f"{self.epoch_seconds:.0f} s an epoch"
-        )
+        numbers = f"pseudo Dice {self.pseudo_dice:.2f}, {self.epoch_seconds:.0f} s an epoch"
+        return f"{self.fold}: epoch {self.epochs_done}, {numbers}"
 
     @property
     def epochs_done(self) -> str:
@@ -84,14 +72,8 @@ def status_of(fold: Fold) -> Status:
     else:
         begun = record is not None or fold.has_checkpoint() or fold.has_final_checkpoint()
         state = "interrupted" if begun else "waiting"
-    return Status(
-        fold,
-        state,
-        curve=read_curve(fold.folder),
-        epochs=_epochs(fold.folder),
-        node=record.node if record else "",
-        error=record.error if record else "",
-    )
+    node, error = (record.node, record.error) if record else ("", "")
+    return Status(fold, state, read_curve(fold.folder), _epochs(fold.folder), node, error)
 
 
 def statuses_of(
@@ -110,9 +92,6 @@ def statuses_of(
         trainer: Only this trainer's models; None for those of the trainer that was last at work.
         plans: Only models of these plans; None for all.
         everything: Models of all trainers, and folds that the split file does not have.
-
-    Raises:
-        FileNotFoundError: No such model has been begun.
     """
     begun = {
         model: max(fold.stat().st_mtime for fold in folds)
@@ -155,36 +134,28 @@ def models_of(results: Path) -> list[Model]:
 
 def table(statuses: Sequence[Status]) -> str:
     """A text table with a line for each fold."""
-    head = ("model", "fold", "state", "epoch", "s/epoch", "left", "pseudo Dice", "node", "last error")
-    rows = [head, *(_row(status) for status in statuses)]
-    widths = [max(len(row[column]) for row in rows) for column in range(len(head))]
-    return "\n".join(
-        "  ".join(cell.ljust(width) for cell, width in zip(row, widths, strict=True)).rstrip() for row in rows
-    )
+    rows = [("model", "fold", "state", "epoch", "s/epoch", "left", "pseudo Dice", "node", "last error")]
+    for status in statuses:
+        seconds, minutes = status.epoch_seconds, status.seconds_left / 60
+        rows.append(
+            (
+                status.fold.model,
+                str(status.fold.number),
+                status.state,
+                status.epochs_done,
+                "-" if math.isnan(seconds) else f"{seconds:.1f}",
+                "-" if math.isnan(minutes) else _duration(round(minutes)),
+                "-" if math.isnan(status.pseudo_dice) else f"{status.pseudo_dice:.4f}",
+                status.node or "-",
+                status.error if status.state == "failed" else "",
+            )
+        )
+    widths = [max(map(len, column)) for column in zip(*rows, strict=True)]
+    lines = (zip(row, widths, strict=True) for row in rows)
+    return "\n".join("  ".join(cell.ljust(width) for cell, width in line).rstrip() for line in lines)
 
 
-def _row(status: Status) -> tuple[str, ...]:
-    return (
-        status.fold.model,
-        str(status.fold.number),
-        status.state,
-        status.epochs_done,
-        _or_dash(status.epoch_seconds, f"{status.epoch_seconds:.1f}"),
-        _or_dash(status.seconds_left, _duration(status.seconds_left)),
-        _or_dash(status.pseudo_dice, f"{status.pseudo_dice:.4f}"),
-        status.node or "-",
-        status.error if status.state == "failed" else "",
-    )
-
-
-def _or_dash(value: float, text: str) -> str:
-    return "-" if math.isnan(value) else text
-
-
-def _duration(seconds: float) -> str:
-    if math.isnan(seconds):
-        return ""
-    minutes = round(seconds / 60)
+def _duration(minutes: int) -> str:
     return f"{minutes // 60} h {minutes % 60:02d} min" if minutes >= 60 else f"{minutes} min"
 
 

@@ -10,29 +10,23 @@ from collections.abc import Callable, Sequence
 import submitit
 
 from nnunet_eas.crossval.executors import Executor
-from nnunet_eas.crossval.fold import Fold
-from nnunet_eas.crossval.progress import Progress
+from nnunet_eas.crossval.fold import LOG, Fold
 from nnunet_eas.crossval.record import read_record
+from nnunet_eas.crossval.status import status_of
 from nnunet_eas.crossval.training import IN_USE, Training
 
 POLL_S = 1.0
-FULL = 1 << 20
-"""Free bytes of a full disk: too few for a job to write why it failed."""
+PROGRESS_S = 60.0
+FULL = 1 << 20  # free bytes of a full disk: too few for a job to write why it failed
 
 
 def train_all(
     trainings: Sequence[Training], executor: Executor, attempts: int, say: Callable[[str], None]
 ) -> dict[Fold, str]:
-    """Returns when every fold is trained or has failed too often; one that another process trains is waited for.
+    """Returns when every fold is trained, here or by another process, or has failed at all its attempts.
 
-    Args:
-        trainings: None of them waits for another one.
-        executor: Runs them.
-        attempts: How often a fold may fail before the others are trained without it.
-        say: Gets a line for everything that happens, and once a minute for the progress of each running fold.
-
-    Returns:
-        The folds that failed, with the last error.
+    None of the trainings waits for another one. `say` gets a line for everything that happens, and once a minute for
+    the progress of each running fold. The folds that failed are returned with their last errors.
     """
     progress = Progress(say)
     waiting = [training for training in trainings if not training.is_done()]
@@ -71,15 +65,31 @@ def train_all(
                         failed[training.fold] = error
     finally:  # interrupted
         for _, job in running:
-            executor.cancel(job)
+            job.cancel(check=False)
     return failed
+
+
+class Progress:
+    """Tells `say` how far running folds are, at most once a minute and whenever that has changed."""
+
+    def __init__(self, say: Callable[[str], None]) -> None:
+        self._say = say
+        self._last: dict[Fold, tuple[float, str]] = {}
+
+    def look_at(self, fold: Fold) -> None:
+        """Reads the files of a running fold, unless that was less than a minute ago."""
+        now = time.monotonic()
+        looked, said = self._last.setdefault(fold, (now, ""))
+        if now - looked >= PROGRESS_S:
+            line = str(status_of(fold))
+            if line != said:
+                self._say(f"{line}, log {fold.folder / LOG}")
+            self._last[fold] = (now, line)
 
 
 def _result(job: submitit.Job[str]) -> str | None:
     """The training's result; None where it ended without one."""
-    if not job.paths.result_pickle.exists():
-        return None
-    return job.result() if job.exception() is None else None
+    return job.result() if job.paths.result_pickle.exists() and job.exception() is None else None
 
 
 def _error(training: Training, job: submitit.Job[str]) -> str:

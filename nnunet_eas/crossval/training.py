@@ -21,25 +21,14 @@ TRAINED = "trained"
 IN_USE = "in use"
 
 
-class TrainingFailed(RuntimeError):
-    """nnU-Net's command ended with an error; the message is the last line that it printed."""
-
-
 @dataclass
 class Training:
-    """A training of a fold; calling it trains, unless that is done or another process is at it.
-
-    Attributes:
-        fold: The fold to train.
-        device: nnU-Net's -device.
-        with_probabilities: nnU-Net's --npz.
-        threads: Its share of the cores; None where it has them alone.
-    """
+    """A training of a fold; calling it trains, unless that is done or another process is at it."""
 
     fold: Fold
-    device: str
-    with_probabilities: bool
-    threads: int | None = None
+    device: str  # nnU-Net's -device
+    with_probabilities: bool  # nnU-Net's --npz
+    threads: int | None = None  # its share of the cores; None where it has them alone
     process: subprocess.Popen[str] | None = field(default=None, compare=False)
 
     def is_done(self) -> bool:
@@ -47,14 +36,7 @@ class Training:
         return self.fold.is_trained(with_probabilities=self.with_probabilities)
 
     def __call__(self) -> str:
-        """Trains the fold.
-
-        Returns:
-            `TRAINED` or `IN_USE`.
-
-        Raises:
-            TrainingFailed: nnU-Net ended with an error.
-        """
+        """Trains the fold; returns `TRAINED` or `IN_USE`, or raises RuntimeError where nnU-Net ended with an error."""
         try:
             with self.fold.lock() as descriptors:
                 if not self.is_done():
@@ -90,7 +72,7 @@ class Training:
         error = f"{command[0]} {how}"
         with contextlib.suppress(OSError):  # the disk may be full, which is what the error then says
             replace(record, error=error).write(self.fold.folder)
-        raise TrainingFailed(error)
+        raise RuntimeError(error)
 
     def _remember(self, process: subprocess.Popen[str]) -> None:
         self.process = process

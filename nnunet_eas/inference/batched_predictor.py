@@ -15,11 +15,8 @@ from tqdm import tqdm
 Forward = Callable[[torch.Tensor], torch.Tensor]
 """A fold's network: patches (B, C, *patch) on the predictor's device to logits (B, heads, *patch)."""
 
-SHARE_OF_FREE = 0.7
-"""Share of the free memory that a pass may take; the rest is for the allocator's gaps and for other processes."""
-
-MOST_PATCHES = 64
-"""Patches in a pass at most. A GPU is busy with fewer, and a half-filled last batch costs time."""
+SHARE_OF_FREE = 0.7  # of the memory for a pass; the rest is for the allocator's gaps and for other processes
+MOST_PATCHES = 64  # in a pass: a GPU is busy with fewer, and a half-filled last batch costs time
 
 
 class BatchedPredictor(nnUNetPredictor):
@@ -28,9 +25,6 @@ class BatchedPredictor(nnUNetPredictor):
     nnU-Net forwards one patch at a time, and its mirrored views one after the other. Here a pass takes
     `patches_at_once` patches with all their views. Tiles, weights, the order in which they are summed, and the half
     precision of the sum are nnU-Net's, so that the masks agree.
-
-    Attributes:
-        forwards: A network for each fold, set before the first prediction.
 
     Args:
         patches_at_once: Halved where a pass runs out of memory. None: on CUDA as many as fit into the free memory,
@@ -41,8 +35,7 @@ class BatchedPredictor(nnUNetPredictor):
     def __init__(self, patches_at_once: int | None = None, **of_nnunet: Any) -> None:
         super().__init__(**of_nnunet)
         self.patches_at_once = patches_at_once
-        self.forwards: list[Forward] = []
-        self._forward: Forward | None = None
+        self.forwards: list[Forward] = []  # one for each fold, set before the first prediction
 
     def images_in(self, data: torch.Tensor) -> int:
         """The number of patches of a preprocessed scan times their mirrored views."""
@@ -53,21 +46,12 @@ class BatchedPredictor(nnUNetPredictor):
 
     @torch.inference_mode()
     def predict_logits_from_preprocessed_data(self, data: torch.Tensor) -> torch.Tensor:
-        """The mean of the folds' logits.
-
-        Args:
-            data: (C, z, y, x), preprocessed.
-
-        Returns:
-            (heads, z, y, x) on the CPU, in half precision.
-        """
-        total = None
+        """The mean of the folds' logits, (heads, z, y, x) on the CPU in half precision, of data (C, z, y, x)."""
+        total: Any = None
         for forward in self.forwards:
             self._forward = forward
             of_fold = self.predict_sliding_window_return_logits(data).to("cpu")
             total = of_fold if total is None else total + of_fold
-        if total is None:
-            raise RuntimeError("forwards must hold a network for each fold, got none. Set it first.")
         return total / len(self.forwards) if len(self.forwards) > 1 else total
 
     def _internal_predict_sliding_window_return_logits(
@@ -76,9 +60,8 @@ class BatchedPredictor(nnUNetPredictor):
         """Overrides what nnU-Net calls after padding, and again with the CPU's memory where the GPU's is too small."""
         where = self.device if do_on_device else torch.device("cpu")
         data = data.to(where)
-        logits = torch.zeros(
-            (self.label_manager.num_segmentation_heads, *data.shape[1:]), dtype=torch.half, device=where
-        )
+        heads = self.label_manager.num_segmentation_heads
+        logits = torch.zeros((heads, *data.shape[1:]), dtype=torch.half, device=where)
         weights = torch.zeros(data.shape[1:], dtype=torch.half, device=where)
         gaussian: torch.Tensor | float = 1.0
         if self.use_gaussian:
@@ -95,9 +78,7 @@ class BatchedPredictor(nnUNetPredictor):
             raise RuntimeError("The network's logits must be finite in half precision, got infinite ones.")
         return logits
 
-    def _in_batches(
-        self, data: torch.Tensor, slicers: Sequence[tuple]
-    ) -> Iterator[tuple[Sequence[tuple], torch.Tensor]]:
+    def _in_batches(self, data: torch.Tensor, slicers: Sequence[tuple]) -> Iterator[tuple[Sequence[tuple], Any]]:
         """Yields tiles with their logits, in the slicers' order, as many at once as fit."""
         if self.patches_at_once is None:
             self.patches_at_once = self._as_many_as_fit(data[slicers[0]][None].to(self.device))
@@ -136,7 +117,6 @@ class BatchedPredictor(nnUNetPredictor):
 
     def _internal_maybe_mirror_and_predict(self, x: torch.Tensor) -> torch.Tensor:
         """The mean over all mirrored views, which go through the network together."""
-        assert self._forward is not None
         views = self._views()
         predicted = self._forward(torch.cat([torch.flip(x, view) for view in views])).chunk(len(views))
         total = predicted[0].clone()

@@ -4,20 +4,38 @@ from __future__ import annotations
 
 import importlib.util
 import os
-import shutil
 import tempfile
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
+import torch
+from torch import nn
+
 from nnunet_eas.inference import onnx_graph, openvino_graph
-from nnunet_eas.inference.fold_average import FoldAverage
 from nnunet_eas.inference.metadata import describe
 from nnunet_eas.inference.trained_model import TrainedModel, load_trained_model
 from nnunet_eas.inference.verification import LARGEST_DIFFERENCE, LEAST_EQUAL_LABELS, Agreement, compare
+from nnunet_eas.support.outputs import check_output_folder
 
 GRAPHS = {"onnx": onnx_graph, "openvino": openvino_graph}
 Folds = tuple[int | str, ...]
+
+
+class FoldAverage(nn.Module):
+    """The mean of the folds' logits, as nnU-Net's predictor averages several folds."""
+
+    def __init__(self, networks: Sequence[nn.Module]) -> None:
+        super().__init__()
+        self.networks = nn.ModuleList(networks)
+        self.eval()
+
+    def forward(self, image: torch.Tensor) -> torch.Tensor:
+        """Logits of patches."""
+        total = self.networks[0](image)
+        for network in self.networks[1:]:
+            total = total + network(image)
+        return total / len(self.networks)
 
 
 @dataclass(frozen=True)
@@ -73,7 +91,8 @@ def export(
     """
     if to not in GRAPHS:
         raise ValueError(f"to (--to) must be one of {', '.join(GRAPHS)}, got {to}. Give one of them.")
-    missing = [name for name in GRAPHS[to].NEEDS if importlib.util.find_spec(name) is None]
+    graph = GRAPHS[to]
+    missing = [name for name in graph.NEEDS if importlib.util.find_spec(name) is None]
     if missing:
         raise RuntimeError(
             f"--to {to} needs {', '.join(missing)}, which is not installed. Run pip install 'nnunet-eas[export]'."
@@ -83,18 +102,17 @@ def export(
     say(f"{model.name}, fold {', '.join(map(str, model.folds))}")
     targets = _targets(model, to, Path(output), average=average)
     folder = targets[0][0].parent
-    try:
-        folder.mkdir(parents=True, exist_ok=True)
-        temporary = Path(tempfile.mkdtemp(prefix=".export_", dir=folder))
-    except OSError as error:
-        raise PermissionError(
-            f"output (-o) must be in a folder that can be written to, got {folder} ({error.strerror}). Choose another."
-        ) from error
-    try:
-        exported, written = [], []
+    check_output_folder(folder, "output (-o)")
+    exported: list[Exported] = []
+    written: list[list[Path]] = []
+    with tempfile.TemporaryDirectory(prefix=".export_", dir=folder) as temporary:
         for path, of_file in targets:
-            agreement, files = _write_and_compare(model, to, temporary / path.name, of_file)
-            size = sum(file.stat().st_size for file in files)
+            networks = [network for fold, network in zip(model.folds, model.networks, strict=True) if fold in of_file]
+            network = networks[0] if len(networks) == 1 else FoldAverage(networks)
+            file = Path(temporary, path.name)
+            written.append(graph.write(file, network, model.image_shape, describe(model, of_file)))
+            agreement = compare(graph.load(file), network, model)
+            size = sum(file.stat().st_size for file in written[-1])
             say(f"{path.name}: {size / 1e6:.1f} MB, against PyTorch: {agreement}")
             if not agreement.is_good():
                 raise RuntimeError(
@@ -102,11 +120,8 @@ def export(
                     f"in {LEAST_EQUAL_LABELS:.1%} of labels, got: {agreement}. Nothing was written; try the other --to."
                 )
             exported.append(Exported(path, of_file, size, agreement))
-            written.append(files)
         _give_names(written, folder)
-        return exported
-    finally:
-        shutil.rmtree(temporary, ignore_errors=True)
+    return exported
 
 
 def _targets(model: TrainedModel, to: str, output: Path, *, average: bool) -> list[tuple[Path, Folds]]:
@@ -120,15 +135,6 @@ def _targets(model: TrainedModel, to: str, output: Path, *, average: bool) -> li
     if len(parts) > 1:
         raise ValueError(f"output (-o) must be a folder for the files of --apart, got {output}. Give a folder.")
     return [(output, parts[0])]
-
-
-def _write_and_compare(model: TrainedModel, to: str, path: Path, folds: Folds) -> tuple[Agreement, list[Path]]:
-    networks = [network for fold, network in zip(model.folds, model.networks, strict=True) if fold in folds]
-    network = networks[0] if len(networks) == 1 else FoldAverage(networks)
-    channels, patch = model.input_channels, model.patch_size
-    files = GRAPHS[to].write(path, network, channels, patch, describe(model, folds))
-    run = GRAPHS[to].load(path)
-    return compare(run, network, model.label_manager, input_channels=channels, patch_size=patch), files
 
 
 def _give_names(written: list[list[Path]], folder: Path) -> None:

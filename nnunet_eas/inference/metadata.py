@@ -7,22 +7,16 @@ from typing import Any
 
 from nnunet_eas.inference.trained_model import TrainedModel
 
-FORMAT = 1
-"""Grows when an entry changes its meaning or goes; a new entry alone does not change it."""
-
+FORMAT = 1  # grows when an entry changes its meaning or goes; a new entry alone does not change it
 PACKAGES = ("nnunet-eas", "nnunetv2", "dynamic-network-architectures", "torch")
 
 
 def describe(model: TrainedModel, folds: tuple[int | str, ...]) -> dict[str, Any]:
-    """The metadata of a file with some of the model's folds, as JSON can hold them.
+    """The metadata of a file with some of the model's folds, averaged if there are several, as JSON can hold them.
 
     They are the same for the same model and versions: no dates, paths, host or user names. `transpose_forward` permutes
     the axes of an array as SimpleITK gives it (z, y, x); everything else names the transposed axes: patch, spacing (mm;
     a 2-D model's is that within a slice, slices are along the first axis) and mirroring.
-
-    Args:
-        model: The loaded model.
-        folds: The folds whose logits the file gives, averaged if there are several.
     """
     plans, configuration, labels = model.plans_manager, model.configuration, model.label_manager
     dataset = model.dataset_json

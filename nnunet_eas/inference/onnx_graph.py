@@ -24,26 +24,17 @@ OPSET = 18  # PyTorch's exporter writes it without converting; every runtime of 
 LARGEST = 2**31 - 2**20  # bytes: protobuf's limit, less room for what is not weights
 
 
-def convert(network: nn.Module, input_channels: int, patch_size: Sequence[int]) -> onnx.ModelProto:
-    """The graph `image` (batch, channels, *patch) -> `logits` (batch, heads, *patch), with any batch.
+def convert(network: nn.Module, shape: Sequence[int]) -> onnx.ModelProto:
+    """The graph `image` (batch, *shape) -> `logits` (batch, heads, *shape[1:]), with any batch.
 
-    It is made from a copy of the network without what makes it fast on a CPU: runtimes optimise the plain graph.
-
-    Args:
-        network: In evaluation mode, on the CPU.
-        input_channels: Channels of the image.
-        patch_size: Spatial shape in voxels.
-
-    Raises:
-        ValueError: The weights are too many for one file.
+    The shape is (channels, *patch). The graph is made from a copy of the network without what makes it fast on a CPU:
+    runtimes optimise the plain graph.
     """
     size = sum(tensor.numel() * tensor.element_size() for tensor in network.state_dict().values())
     if size > LARGEST:
-        raise ValueError(
-            f"an ONNX file must hold a network of less than 2 GB, got {size / 2**30:.1f} GB. Give --apart, or fewer "
-            "folds."
-        )
-    image = torch.zeros(2, input_channels, *patch_size)  # a batch of 1 would be taken for a constant
+        have = f"less than 2 GB, got {size / 2**30:.1f} GB"
+        raise ValueError(f"an ONNX file must hold a network of {have}. Give --apart, or fewer folds.")
+    image = torch.zeros(2, *shape)  # a batch of 1 would be taken for a constant
     with quiet(), torch.no_grad():
         program = torch.onnx.export(
             restore(copy.deepcopy(network)),
@@ -64,13 +55,11 @@ def convert(network: nn.Module, input_channels: int, patch_size: Sequence[int]) 
     return graph
 
 
-def write(
-    path: Path, network: nn.Module, input_channels: int, patch_size: Sequence[int], metadata: Mapping[str, Any]
-) -> list[Path]:
+def write(path: Path, network: nn.Module, shape: Sequence[int], metadata: Mapping[str, Any]) -> list[Path]:
     """Writes the file, with each entry of the metadata as JSON in `metadata_props`; returns the files."""
     import onnx
 
-    graph = convert(network, input_channels, patch_size)
+    graph = convert(network, shape)
     onnx.helper.set_model_props(graph, {key: json.dumps(value) for key, value in metadata.items()})
     path.write_bytes(graph.SerializeToString(deterministic=True))
     return [path]

@@ -24,37 +24,26 @@ SECTION = "nnunet_eas"  # of rt_info
 
 
 def runtime() -> ModuleType:
-    """The package `openvino`, kept from reporting its use over the network.
-
-    It does so on import, through a package of its own that it can do without. Where scans of patients are predicted
-    nothing should be sent.
-    """
-    if "openvino" not in sys.modules:
+    """The package `openvino`, kept from reporting its use over the network, as it does on import."""
+    if "openvino" not in sys.modules:  # it can do without the package that it reports through
         sys.modules.setdefault("openvino_telemetry", None)  # type: ignore[arg-type]  # None: can't be imported
     import openvino
 
     return openvino
 
 
-def convert(network: nn.Module, input_channels: int, patch_size: Sequence[int]) -> openvino.Model:
-    """The graph `image` (batch, channels, *patch) -> `logits` (batch, heads, *patch), with any batch.
+def convert(network: nn.Module, shape: Sequence[int]) -> openvino.Model:
+    """The graph of `onnx_graph.convert`.
 
-    By way of ONNX: converted from PyTorch directly, instance norm ends up as a dozen slow operations where it goes
-    through `torch.export`; the other way, `torch.jit.trace`, is deprecated. The arguments are `onnx_graph.convert`'s.
+    Converted from PyTorch directly, instance norm ends up as a dozen slow operations where it goes through
+    `torch.export`; the other way, `torch.jit.trace`, is deprecated.
     """
-    graph = onnx_graph.convert(network, input_channels, patch_size)
-    return runtime().Core().read_model(graph.SerializeToString())
+    return runtime().Core().read_model(onnx_graph.convert(network, shape).SerializeToString())
 
 
-def write(
-    path: Path, network: nn.Module, input_channels: int, patch_size: Sequence[int], metadata: Mapping[str, Any]
-) -> list[Path]:
-    """Writes the file and its weights (.bin), with each entry of the metadata as JSON in rt_info below `nnunet_eas`.
-
-    Returns:
-        The files, the one that names the model last.
-    """
-    model = convert(network, input_channels, patch_size)
+def write(path: Path, network: nn.Module, shape: Sequence[int], metadata: Mapping[str, Any]) -> list[Path]:
+    """Writes the weights (.bin) and the file, with each entry of the metadata as JSON in rt_info; returns both."""
+    model = convert(network, shape)
     for key, value in metadata.items():
         model.set_rt_info(json.dumps(value), [SECTION, key])
     runtime().save_model(model, path, compress_to_fp16=False)

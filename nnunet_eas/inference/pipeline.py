@@ -5,8 +5,6 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import ExitStack
-from dataclasses import dataclass
-from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -22,17 +20,6 @@ from nnunet_eas.inference.trained_model import TrainedModel
 from nnunet_eas.support.files import replacing
 from nnunet_eas.support.whole_nifti import check_whole
 
-Read = tuple[torch.Tensor, dict[str, Any]]
-"""A preprocessed case and its properties, as nnU-Net calls what it needs to write the mask."""
-
-
-@dataclass(frozen=True)
-class Outcome:
-    """A case that was predicted, or the error that it ended with."""
-
-    case: ScanFiles
-    error: str | None = None
-
 
 def predict_cases(
     model: TrainedModel,
@@ -43,28 +30,23 @@ def predict_cases(
     engine: Engine = "auto",
     save_probabilities: bool = False,
     say: Callable[[str], None] = lambda line: None,
-) -> Iterator[Outcome]:
-    """Predicts the cases in their order and writes a mask for each, under a temporary name first.
+) -> Iterator[tuple[str, str | None]]:
+    """Predicts the cases and writes a mask for each into an existing folder, under a temporary name first.
 
     While one case is predicted the next is read and the one before is written, in threads of this process: no more than
-    three cases are in memory, however many there are.
-
-    Args:
-        model: The folds' networks.
-        predictor: Initialised with the model.
-        cases: Scans to predict.
-        output: An existing folder.
-        engine: Runs the networks, see `forwards_of`. It is chosen once the first scan has been read, which shows how
-            much there is to predict.
-        save_probabilities: Write them as nnU-Net does, NAME.npz and NAME.pkl.
-        say: Gets a line that names the chosen engine.
+    three cases are in memory, however many there are. The engine is chosen, and named to `say`, once the first scan has
+    been read, which shows how much there is to predict.
 
     Yields:
-        An outcome for each case, in their order, as soon as it is known.
+        Each case's name with its fault, None where it was predicted, in the cases' order and as soon as it is known.
     """
     with ThreadPoolExecutor(1) as reader, ThreadPoolExecutor(1) as writer:
-        before: tuple[ScanFiles, Future[None]] | None = None
-        for case, read in zip(cases, _one_ahead(reader, partial(_read, predictor), cases), strict=True):
+        reads = (reader.submit(_read, predictor, case) for case in cases)
+        ahead = next(reads, None)
+        before: tuple[str, Future[None]] | None = None
+        for case in cases:
+            read, ahead = ahead, next(reads, None)
+            assert read is not None
             written: Future[None] = Future()
             try:
                 data, properties = read.result()
@@ -81,26 +63,14 @@ def predict_cases(
                 except Exception as error:
                     written.set_exception(error)
             if before:
-                yield _outcome(*before)
-            before = (case, written)
+                yield before[0], _fault(before[1])
+            before = (case.identifier, written)
         if before:
-            yield _outcome(*before)
+            yield before[0], _fault(before[1])
 
 
-def _one_ahead(
-    reader: ThreadPoolExecutor, read: Callable[[ScanFiles], Read], cases: Sequence[ScanFiles]
-) -> Iterator[Future[Read]]:
-    """Yields each case's data once the reader has the next case to read."""
-    ahead: list[Future[Read]] = []
-    for case in cases:
-        ahead.append(reader.submit(read, case))
-        if len(ahead) > 1:
-            yield ahead.pop(0)
-    yield from ahead
-
-
-def _read(predictor: BatchedPredictor, case: ScanFiles) -> Read:
-    """The case as the network takes it, by nnU-Net's preprocessing."""
+def _read(predictor: BatchedPredictor, case: ScanFiles) -> tuple[torch.Tensor, dict[str, Any]]:
+    """The case as the network takes it, and what nnU-Net needs to write the mask, by its preprocessing."""
     for image in case.images:
         check_whole(image)
     preprocessor = predictor.configuration_manager.preprocessor_class(verbose=predictor.verbose_preprocessing)
@@ -144,11 +114,11 @@ def _write(
         )
 
 
-def _outcome(case: ScanFiles, written: Future[None]) -> Outcome:
+def _fault(written: Future[None]) -> str | None:
     try:
         written.result()
     except Exception as error:
         # the libraries' messages have several lines, the last of which says most
         lines = [line.strip() for line in str(error).splitlines() if line.strip()]
-        return Outcome(case, lines[-1] if lines else type(error).__name__)
-    return Outcome(case)
+        return lines[-1] if lines else type(error).__name__
+    return None

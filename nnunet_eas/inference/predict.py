@@ -106,7 +106,7 @@ def predict(
         >>> sitk.WriteImage(knee.mask, "mask.nii.gz")
     """
     arguments = {name: value for name, value in locals().items() if name != "say"}
-    _check(**arguments)
+    _check(output, device, engine, step_size, batch, part_id, num_parts, save_probabilities or continue_prediction)
     if not isinstance(model, TrainedModel):
         model = load_trained_model(model, folds, checkpoint)
     previous = model.configuration.previous_stage_name
@@ -134,21 +134,23 @@ def predict(
             verbose=verbose,
             verbose_preprocessing=verbose,
         )
-        if output is not None:
-            _describe(folder, model, arguments)
+        if output is not None:  # what postprocessing and ensembling need, and the arguments, as nnU-Net does
+            plans = model.plans_manager.plans
+            described = {"predict_from_raw_data_args": arguments, "dataset": model.dataset_json, "plans": plans}
+            for name, content in described.items():
+                write_text(folder / f"{name}.json", json.dumps(content, indent=4, default=_plain))
         outcomes = predict_cases(
             model, predictor, cases, folder, engine=engine, save_probabilities=save_probabilities, say=say
         )
         predictions = []
-        for outcome in tqdm(outcomes, total=len(cases), desc="cases", disable=None if progress else True):
-            identifier = outcome.case.identifier
-            file = folder / f"{identifier}{ending}"
-            if outcome.error:
-                faults[identifier] = outcome.error
+        for name, fault in tqdm(outcomes, total=len(cases), desc="cases", disable=None if progress else True):
+            file = folder / f"{name}{ending}"
+            if fault:
+                faults[name] = fault
             elif output is None:
-                predictions.append(Prediction(identifier, mask=sitk.ReadImage(str(file))))
+                predictions.append(Prediction(name, mask=sitk.ReadImage(str(file))))
             else:
-                predictions.append(Prediction(identifier, file=file))
+                predictions.append(Prediction(name, file=file))
     return without_faults(predictions, faults)
 
 
@@ -164,15 +166,14 @@ def without_faults(predictions: list[Prediction], faults: dict[str, str]) -> lis
 
 
 def _check(
-    *,
-    output: Any,
+    output: str | Path | None,
     device: str,
     engine: str,
     step_size: float,
     batch: int | None,
     part_id: int,
     num_parts: int,
-    **others: Any,
+    needs_output: bool,
 ) -> None:
     """Finds faults of the arguments before the model is loaded."""
     if engine not in get_args(Engine):
@@ -183,7 +184,7 @@ def _check(
         raise ValueError(f"part_id (-part_id) must be from 0 to num_parts - 1, got {part_id} of {num_parts}.")
     if batch is not None and batch < 1:
         raise ValueError(f"batch (--batch) must be at least 1, got {batch}. Give a number of patches.")
-    if output is None and (others["save_probabilities"] or others["continue_prediction"]):
+    if output is None and needs_output:
         raise ValueError("output must be a folder for save_probabilities and continue_prediction, got None. Give one.")
     if output is not None and Path(output).exists() and not Path(output).is_dir():
         raise NotADirectoryError(f"output (-o) must be a folder, got the file {output}. Give another name.")
@@ -198,39 +199,15 @@ def _predictor(model: TrainedModel, device: torch.device, *, sum_on_device: bool
     if device.type == "cpu":
         keep_freed_memory()
     with quiet():  # nnU-Net says on every CPU that it is no GPU
-        predictor = BatchedPredictor(
-            perform_everything_on_device=sum_on_device and device.type == "cuda",
-            device=device,
-            allow_tqdm=False,
-            **options,
-        )
+        on_device = sum_on_device and device.type == "cuda"
+        predictor = BatchedPredictor(perform_everything_on_device=on_device, device=device, allow_tqdm=False, **options)
+    plans = model.plans_manager, model.configuration
     predictor.manual_initialization(
-        model.networks[0],
-        model.plans_manager,
-        model.configuration,
-        None,
-        model.dataset_json,
-        model.trainer_name,
-        model.mirroring_axes,
+        model.networks[0], *plans, None, model.dataset_json, model.trainer_name, model.mirroring_axes
     )
     return predictor
 
 
-def _describe(folder: Path, model: TrainedModel, arguments: dict[str, Any]) -> None:
-    """Writes beside the masks, as nnU-Net does, what postprocessing and ensembling need, and the arguments."""
-    contents = {
-        "predict_from_raw_data_args": {key: _plain(value) for key, value in arguments.items()},
-        "dataset": model.dataset_json,
-        "plans": model.plans_manager.plans,
-    }
-    for name, content in contents.items():
-        write_text(folder / f"{name}.json", json.dumps(content, indent=4))
-
-
-def _plain(value: Any) -> Any:
-    """An argument as JSON can hold it, an image by its class."""
-    if isinstance(value, (list, tuple)):
-        return [_plain(one) for one in value]
-    if isinstance(value, Path):
-        return str(value)
-    return value if isinstance(value, (str, int, float, type(None))) else type(value).__name__
+def _plain(value: Any) -> str:
+    """An argument that JSON does not know: a path, an image, a model."""
+    return str(value) if isinstance(value, Path) else type(value).__name__

@@ -14,13 +14,7 @@ Scan = str | Path | sitk.Image
 
 @dataclass(frozen=True)
 class ScanFiles:
-    """One case.
-
-    Attributes:
-        identifier: Name without channel and ending.
-        images: One file for each channel.
-        previous_stage: The mask of a cascade's first stage.
-    """
+    """One case: its name, a file for each channel, the mask of a cascade's first stage."""
 
     identifier: str
     images: tuple[Path, ...]
@@ -32,16 +26,8 @@ def find_cases(
 ) -> tuple[list[ScanFiles], dict[str, str]]:
     """The complete cases in the order of their names, and the faults of the others.
 
-    Args:
-        scans: A folder, searched without its subfolders; or one case's file or image, or a list of one a channel.
-        previous_stage: Masks of a cascade's first stage, CASE.nii.gz: their folder, or one case's file or image.
-        work: An existing folder. Images are written there, because nnU-Net's readers take files.
-        file_ending: As in dataset.json.
-        channels: How many images each case must have.
-
-    Raises:
-        FileNotFoundError: A file does not exist, or the folder holds no scan.
-        ValueError: A single case has too few or too many channels.
+    Scans and masks of the previous stage are as for `predict`; each case must have an image for each channel. Images in
+    memory are written to the folder `work`, because nnU-Net's readers take files.
     """
     if isinstance(scans, (str, Path)) and Path(scans).is_dir():
         return _cases_in(Path(scans), previous_stage, file_ending, channels)
@@ -54,9 +40,8 @@ def find_cases(
     ending = ".nii" if file_ending == ".nii.gz" else file_ending  # not packed: it is read once
     images = tuple(_as_file(one, work / f"scan_{n:04d}{ending}") for n, one in enumerate(one_a_channel))
     name = images[0].name
-    identifier = (name.removesuffix(file_ending) if name.endswith(file_ending) else images[0].stem).removesuffix(
-        "_0000"
-    )
+    name = name.removesuffix(file_ending) if name.endswith(file_ending) else images[0].stem
+    identifier = name.removesuffix("_0000")
     mask = None if previous_stage is None else _as_file(previous_stage, work / f"previous_stage{ending}")
     if mask is not None and mask.is_dir():
         mask = mask / f"{identifier}{file_ending}"

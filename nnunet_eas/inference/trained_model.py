@@ -17,34 +17,23 @@ from nnunetv2.utilities.label_handling.label_handling import LabelManager, deter
 from nnunetv2.utilities.plans_handling.plans_handler import ConfigurationManager, PlansManager
 from torch import nn
 
-from nnunet_eas.inference.checkpoints import read_checkpoint_headers
+from nnunet_eas.inference.checkpoints import trainer_and_configuration
 from nnunet_eas.inference.quiet import quiet
 from nnunet_eas.support.files import read_json
 
 
 @dataclass(frozen=True)
 class TrainedModel:
-    """Trained networks with their plans, as nnU-Net's predictor loads them.
+    """Trained networks with their plans and dataset.json, as nnU-Net's predictor loads them."""
 
-    Attributes:
-        trainer_name: The trainer's class.
-        configuration_name: 2d, 3d_fullres, ...
-        plans_manager: The plans beside the model.
-        configuration: The plans' configuration of that name.
-        dataset_json: Content of the dataset.json beside the model.
-        folds: The loaded folds.
-        networks: One for each fold: on the CPU, in evaluation mode, deep supervision off.
-        mirroring_axes: Spatial axes of a patch along which prediction may mirror; None for no mirroring.
-    """
-
-    trainer_name: str
+    trainer_name: str  # the trainer's class
     configuration_name: str
     plans_manager: PlansManager
     configuration: ConfigurationManager
     dataset_json: dict[str, Any]
     folds: tuple[int | str, ...]
-    networks: tuple[nn.Module, ...]
-    mirroring_axes: tuple[int, ...] | None
+    networks: tuple[nn.Module, ...]  # one for each fold: on the CPU, in evaluation mode, deep supervision off
+    mirroring_axes: tuple[int, ...] | None  # spatial axes of a patch; None for no mirroring
 
     @property
     def name(self) -> str:
@@ -71,14 +60,14 @@ class TrainedModel:
         """Spatial shape in voxels."""
         return tuple(int(edge) for edge in self.configuration.patch_size)
 
+    @property
+    def image_shape(self) -> tuple[int, ...]:
+        """Shape of what the networks take: (channels, *patch)."""
+        return (self.input_channels, *self.patch_size)
+
 
 def model_folder(dataset: str, configuration: str, trainer: str, plans: str) -> Path:
-    """The folder of a trained model in nnUNet_results; the dataset by its name or id.
-
-    Raises:
-        RuntimeError: nnUNet_results is not set.
-        FileNotFoundError: There is no such model.
-    """
+    """The folder of a trained model in nnUNet_results; the dataset by its name or id."""
     if not nnUNet_results.is_set():
         raise RuntimeError("nnUNet_results must be set to a folder, got nothing. Set it, or give the model as -m.")
     folder = Path(get_output_folder(dataset, trainer, plans, configuration))
@@ -102,11 +91,6 @@ def load_trained_model(
         folder: The model's folder, with dataset.json, plans.json and fold_0, ...
         folds: Numbers or "all"; None takes those that hold the checkpoint, "all" only if there are no others.
         checkpoint_name: The file in each fold's folder.
-
-    Raises:
-        FileNotFoundError: The folder, one of its files, or a fold does not exist.
-        ValueError: A file is damaged or not nnU-Net's, or the folds do not belong together.
-        RuntimeError: nnU-Net does not find the trainer, or the weights are another network's.
     """
     folder, contents = Path(folder), {}
     for name in ("dataset.json", "plans.json"):
@@ -117,18 +101,17 @@ def load_trained_model(
             )
         contents[name] = read_json(folder / name, name)
     chosen = _chosen_folds(folder, folds, checkpoint_name)
-    header = read_checkpoint_headers(
-        [folder / f"fold_{fold}" / checkpoint_name for fold in chosen], contents["plans.json"]
-    )
+    files = [folder / f"fold_{fold}" / checkpoint_name for fold in chosen]
+    trainer, configuration = trainer_and_configuration(files, contents["plans.json"])
     with quiet():
-        predictor, networks = _networks(folder, chosen, checkpoint_name, header.trainer_name)
+        predictor, networks = _networks(folder, chosen, checkpoint_name, trainer)
     axes = predictor.allowed_mirroring_axes
     return TrainedModel(
-        trainer_name=header.trainer_name,
-        configuration_name=header.configuration_name,
-        plans_manager=predictor.plans_manager,
-        configuration=predictor.configuration_manager,
-        dataset_json=predictor.dataset_json,
+        trainer,
+        configuration,
+        predictor.plans_manager,
+        predictor.configuration_manager,
+        predictor.dataset_json,
         folds=tuple(chosen),
         networks=networks,
         mirroring_axes=None if axes is None else tuple(int(axis) for axis in axes),
@@ -144,8 +127,7 @@ def _chosen_folds(folder: Path, folds: Sequence[int | str] | None, checkpoint_na
             f"model (MODEL, -m) must have a fold with {checkpoint_name}, got none in {folder}. Finish the training, or "
             "give -chk the name of another checkpoint."
         )
-    missing = [str(fold) for fold in folds or () if fold not in trained]
-    if missing:
+    if missing := [str(fold) for fold in folds or () if fold not in trained]:
         raise FileNotFoundError(
             f"folds (-f) must be folds with {checkpoint_name}, got {' '.join(missing)}. {folder} has "
             f"{' '.join(map(str, trained))}."

@@ -8,30 +8,22 @@ from typing import Literal
 
 import numpy as np
 import torch
-from nnunetv2.utilities.label_handling.label_handling import LabelManager
 from torch import nn
 
+from nnunet_eas.inference.trained_model import TrainedModel
+
 Precision = Literal["f32", "bf16"]
-
+# of a correct graph's logits, relative to their standard deviation; in single precision it stays a hundred times below
 LARGEST_DIFFERENCE: dict[Precision, float] = {"f32": 1e-3, "bf16": 0.1}
-"""Difference of logits, relative to their standard deviation. Correct graphs in single precision stay a hundred times
-below."""
-
-LEAST_EQUAL_LABELS = 0.999
-"""Share of voxels with the same label; where two logits are equal the labels may differ in a correct graph."""
+LEAST_EQUAL_LABELS = 0.999  # where two logits are equal the labels may differ in a correct graph
 
 
 @dataclass(frozen=True)
 class Agreement:
-    """The distance between two computations of the same logits.
+    """The distance between two computations of the same logits."""
 
-    Attributes:
-        difference: The largest difference of logits, relative to their standard deviation.
-        equal_labels: Share of voxels with the same label.
-    """
-
-    difference: float
-    equal_labels: float
+    difference: float  # the largest one, relative to the logits' standard deviation
+    equal_labels: float  # share of voxels with the same label
 
     def is_good(self, precision: Precision = "f32") -> bool:
         """Whether the logits are close enough; False too where one is not a number."""
@@ -41,49 +33,28 @@ class Agreement:
         return f"logits differ by at most {self.difference:.1e} of their spread, {self.equal_labels:.4%} labels equal"
 
 
-def compare(
-    run: Callable[[np.ndarray], np.ndarray],
-    network: nn.Module,
-    labels: LabelManager,
-    *,
-    input_channels: int,
-    patch_size: Sequence[int],
-) -> Agreement:
-    """Compares graph and network on noise alone, and on a batch of three: smooth, noise, smooth.
+def compare(run: Callable[[np.ndarray], np.ndarray], network: nn.Module, model: TrainedModel) -> Agreement:
+    """Compares a graph and its network of the model on noise alone, and on a batch of three: smooth, noise, smooth.
 
-    The network gets one image at a time, so that a graph that mixes the images of a batch is found.
-
-    Args:
-        run: The graph, (batch, channels, *patch) -> (batch, heads, *patch).
-        network: In evaluation mode, on the CPU.
-        labels: Makes labels of logits, regions included.
-        input_channels: Channels of the image.
-        patch_size: Spatial shape in voxels.
-
-    Raises:
-        ValueError: The graph gives another shape than the network.
+    The network, on the CPU, gets one image at a time, so that a graph that mixes the images of a batch is found.
     """
     rng = np.random.default_rng(0)
-    shape = (input_channels, *patch_size)
-    noise = [rng.standard_normal(shape).astype(np.float32) for _ in range(2)]
-    smooth = [_smooth_image(rng, shape) for _ in range(2)]
+    noise = [rng.standard_normal(model.image_shape).astype(np.float32) for _ in range(2)]
+    smooth = [_smooth_image(rng, model.image_shape) for _ in range(2)]
+    to_labels = model.label_manager.convert_logits_to_segmentation
     difference = spread = 0.0
     equal = []
     for batch in (np.stack(noise[:1]), np.stack([smooth[0], noise[1], smooth[1]])):
-        logits = run(batch)
         with torch.inference_mode():
+            logits = run(batch)
             expected = np.concatenate([network(torch.from_numpy(image[None])).numpy() for image in batch])
         if logits.shape != expected.shape:
             raise ValueError(f"The graph must give the shape {expected.shape}, got {logits.shape}. Report it, please.")
         difference = np.maximum(difference, np.abs(logits - expected).max())  # np: keeps what is not a number
         spread = max(spread, float(expected.std()))
         for ours, theirs in zip(logits, expected, strict=True):
-            equal.append(np.mean(_labels(ours, labels) == _labels(theirs, labels)))
+            equal.append(np.mean(np.asarray(to_labels(ours)) == np.asarray(to_labels(theirs))))
     return Agreement(float(difference) / max(spread, 1e-30), float(np.mean(equal)))
-
-
-def _labels(logits: np.ndarray, labels: LabelManager) -> np.ndarray:
-    return np.asarray(labels.convert_logits_to_segmentation(logits))
 
 
 def _smooth_image(rng: np.random.Generator, shape: Sequence[int]) -> np.ndarray:

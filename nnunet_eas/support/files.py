@@ -11,24 +11,15 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
-PARTIAL = ".partial_"
-"""Start of a temporary file's name."""
+PARTIAL = ".partial_"  # start of a temporary file's name
 
 
 @contextmanager
 def replacing(path: Path, folder: Path | None = None) -> Iterator[Path]:
     """Yields a temporary name; what was written there gets the name `path` at the end of the block.
 
-    The temporary name starts with a dot and keeps the ending, because many libraries choose the format by it. Where
-    the block raises, the temporary file is removed and `path` stays as it was.
-
-    Args:
-        path: The file.
-        folder: Where the temporary file lies, on the same disk; None is beside `path`.
-
-    Example:
-        >>> with replacing(Path("figure.png")) as temporary:
-        ...     figure.savefig(temporary)
+    The temporary name keeps the ending, because many libraries choose the format by it. Where the block raises, the
+    temporary file is removed and `path` stays as it was. It lies in `folder`, on the same disk; None is beside `path`.
     """
     temporary = (folder or path.parent) / f"{PARTIAL}{os.getpid()}_{path.name}"
     try:
@@ -51,11 +42,7 @@ def write_text(path: Path, text: str) -> None:
 
 
 def write_json(path: Path, content: Mapping[str, Any] | list[Any], indent: int | None = 2) -> None:
-    """Writes strict JSON, whole or not at all.
-
-    Raises:
-        ValueError: The content holds NaN or infinity, which JSON does not know.
-    """
+    """Writes strict JSON, without NaN and infinity, whole or not at all."""
     write_text(path, json.dumps(content, indent=indent, allow_nan=False) + "\n")
 
 
@@ -69,17 +56,7 @@ def write_csv(path: Path, columns: Sequence[str], rows: Iterable[Mapping[str, An
 
 
 def read_json(path: Path, what: str, remedy: str | None = None) -> Any:
-    """Reads JSON.
-
-    Args:
-        path: The file.
-        what: The file's part in the command, named by the error: "-djfile", "plans".
-        remedy: The last sentence of the error; None for a general one.
-
-    Raises:
-        FileNotFoundError: There is no such file.
-        ValueError: It is not JSON.
-    """
+    """Reads JSON; an error names the file's part in the command (`what`: "-djfile", "plans") and ends in `remedy`."""
     if not path.is_file():
         raise FileNotFoundError(f"{what} must be a file, got {path}. {remedy or 'Correct the path.'}")
     try:

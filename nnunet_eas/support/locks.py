@@ -16,18 +16,10 @@ class Busy(RuntimeError):
 
 @contextmanager
 def locked(file: Path, wait_s: float = 0.0) -> Iterator[tuple[int, ...]]:
-    """Holds a lock file for this process and for the children that inherit its descriptor.
+    """Holds a lock file, which is made where it is missing; raises `Busy` where another process still holds it.
 
-    Args:
-        file: The lock file; made where it is missing, with its folder, and left there.
-        wait_s: How long to wait for another process; negative waits as long as it takes.
-
-    Yields:
-        The descriptors for `subprocess`'s `pass_fds`: a child that gets them holds the lock as long as it lives, even
-        where this process is killed. Empty on Windows, whose children inherit no lock.
-
-    Raises:
-        Busy: Another process still holds it.
+    A negative `wait_s` waits as long as it takes. Yields the descriptors for `subprocess`'s `pass_fds`: a child that
+    gets them holds the lock as long as it lives, even where this process is killed. On Windows there are none.
     """
     file.parent.mkdir(parents=True, exist_ok=True)
     lock = FileLock(file)
@@ -35,8 +27,9 @@ def locked(file: Path, wait_s: float = 0.0) -> Iterator[tuple[int, ...]]:
         lock.acquire(timeout=wait_s, poll_interval=0.2)
     except Timeout:
         raise Busy(f"{file} is held by another process.") from None
+    descriptor = lock._context.lock_file_fd  # filelock has no public name for it
     try:
-        yield inheritable(lock)
+        yield () if os.name == "nt" or descriptor is None else (descriptor,)
     finally:
         lock.release()
 
@@ -52,9 +45,3 @@ def is_held(file: Path) -> bool:
         return True
     except PermissionError:
         return False
-
-
-def inheritable(lock: FileLock) -> tuple[int, ...]:
-    """The lock's descriptor, where the system lets a child hold the lock by it."""
-    descriptor = lock._context.lock_file_fd  # filelock has no public name for it
-    return () if os.name == "nt" or descriptor is None else (descriptor,)

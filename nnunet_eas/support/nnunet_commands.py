@@ -9,19 +9,11 @@ from collections.abc import Callable, Mapping, Sequence
 from importlib.metadata import entry_points
 from pathlib import Path
 
-LAST_BYTES = 4096
-"""Of a log that are searched for its last line."""
+LAST_BYTES = 4096  # of a log that are searched for its last line
 
 
 def command_line(name: str, *arguments: str) -> list[str]:
-    """The command of this Python's environment, which need not be on the PATH.
-
-    Returns:
-        The script beside this Python, or a call of the function that the script would call.
-
-    Raises:
-        FileNotFoundError: No installed package has the command.
-    """
+    """The script beside this Python, which need not be on the PATH, or a call of the function that it would call."""
     folder = Path(sys.executable).parent
     for file in (folder / name, folder / f"{name}.exe"):
         if file.is_file():
@@ -43,22 +35,17 @@ def run_command(
     on_line: Callable[[str], None] | None = None,
     started: Callable[[subprocess.Popen[str]], None] | None = None,
 ) -> int:
-    """Runs a command to its end; its output is appended to a log file.
-
-    An exception in this process, an interruption too, ends the command.
+    """Runs a command to its end or to an exception here, appends its output to a log file, and returns its status.
 
     Args:
         command: Its name and arguments, as a user types them.
-        log: Where the output goes; the command itself is its first line.
+        log: Where the output goes, below a line with the command.
         environment: Its environment variables; None for this process's.
         folder: Where it runs; None for this process's folder.
         inherit: File descriptors that the command keeps open, a lock's for example.
         on_line: Called with every line that is not empty. None leaves the output to the log alone, written by the
             command itself, so that it goes on where this process is killed.
         started: Called with the running process.
-
-    Returns:
-        The exit status; negative for a signal.
     """
     log.parent.mkdir(parents=True, exist_ok=True)
     with log.open("a", encoding="utf-8") as file:
@@ -91,11 +78,7 @@ def run_command(
 
 
 def call(command: Sequence[str], log: Path, environment: Mapping[str, str] | None = None) -> None:
-    """Runs a command to its end.
-
-    Raises:
-        RuntimeError: It ended with an error; the message has the last line of its output.
-    """
+    """Runs a command to its end; raises RuntimeError with the last line of its output where it failed."""
     status = run_command(command, log, environment=environment)
     if status:
         raise RuntimeError(f"{command[0]} must succeed, got status {status}: {last_line(log)}. See {log}.")

@@ -7,22 +7,14 @@ from pathlib import Path
 
 
 def check_output_file(path: Path, argument: str) -> None:
-    """Checks that a file can be written, and makes its folder.
-
-    Raises:
-        OSError: The path is a folder, or its folder can't be made or written to.
-    """
+    """Checks that a file can be written, and makes its folder."""
     if path.is_dir():
         raise IsADirectoryError(f"{argument} must be a file, got the folder {path}. Give a name in it.")
     check_output_folder(path.parent, argument)
 
 
 def check_output_folder(folder: Path, argument: str) -> None:
-    """Makes a folder and checks that files can be written to it.
-
-    Raises:
-        OSError: It can't be made or written to.
-    """
+    """Makes a folder and checks that files can be written to it."""
     try:
         folder.mkdir(parents=True, exist_ok=True)
     except OSError as error:

@@ -19,25 +19,22 @@ Job = TypeVar("Job")
 Result = TypeVar("Result")
 
 
+def check_workers(workers: int) -> None:
+    """Raises ValueError unless there is at least one worker."""
+    if workers < 1:
+        raise ValueError(f"workers must be at least 1, got {workers}. Give the number of processes.")
+
+
 def for_all(
     function: Callable[[Job], Result], jobs: Sequence[Job], *, workers: int, description: str, progress: bool = True
 ) -> Iterator[tuple[Job, Result]]:
-    """Yields every job with its result, in the order in which they get ready.
+    """Yields every job with its result, in the order in which they get ready; one worker stays in this process.
 
-    Args:
-        function: At a module's top level. What it raises ends the whole.
-        jobs: Picklable.
-        workers: Processes; 1 stays in this one.
-        description: Before the progress bar.
-        progress: Show the bar, on terminals only.
-
-    Raises:
-        ValueError: There is no worker.
+    The function is at a module's top level and the jobs are picklable. What the function raises ends the whole. The
+    progress bar is shown on terminals only.
     """
-    if workers < 1:
-        raise ValueError(f"--workers must be at least 1, got {workers}. Give the number of processes.")
-    bar = tqdm(total=len(jobs), desc=description, unit="case", disable=None if progress else True)
-    with bar:
+    check_workers(workers)
+    with tqdm(total=len(jobs), desc=description, unit="case", disable=None if progress else True) as bar:
         if workers == 1 or len(jobs) < 2:
             for job in jobs:
                 yield job, function(job)
@@ -93,9 +90,3 @@ def _leave_with_parent() -> None:
         os._exit(1)
 
     threading.Thread(target=watch, daemon=True).start()
-
-
-def check_workers(workers: int) -> None:
-    """Raises ValueError unless there is at least one worker."""
-    if workers < 1:
-        raise ValueError(f"workers must be at least 1, got {workers}. Give the number of processes.")

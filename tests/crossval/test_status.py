@@ -7,7 +7,7 @@ import os
 import pytest
 from PIL import Image
 
-from nnunet_eas.crossval import progress
+from nnunet_eas.crossval import train_all
 from nnunet_eas.crossval.curves import draw
 from nnunet_eas.crossval.dataset import Dataset
 from nnunet_eas.crossval.fold import Fold
@@ -139,8 +139,8 @@ def test_status_shows_the_trainer_that_was_last_at_work_and_the_folds_of_the_spl
 
 def test_a_line_a_minute_about_a_running_fold(fold, monkeypatch):
     now, said = [100.0], []
-    monkeypatch.setattr(progress.time, "monotonic", lambda: now[0])
-    lines = progress.Progress(said.append)
+    monkeypatch.setattr(train_all.time, "monotonic", lambda: now[0])
+    lines = train_all.Progress(said.append)
     log = f"log {fold.folder / 'crossval_log.txt'}"
 
     def later(seconds):

@@ -24,6 +24,7 @@ class PlayedJob:
     def __init__(self, number, training, ends, folder):
         self.job_id, self.training, self.ends = str(number), training, ends
         self.paths = Paths(folder / f"{number}.pkl", folder / f"{number}.err")
+        self.is_cancelled = False
 
     def end(self):
         folder = self.training.fold.folder
@@ -34,6 +35,9 @@ class PlayedJob:
             (folder / "validation" / "summary.json").touch()
         if self.ends != "lost":
             self.paths.result_pickle.touch()
+
+    def cancel(self, check):
+        self.is_cancelled = True
 
     def exception(self):
         return RuntimeError() if self.ends == "failed" else None
@@ -47,7 +51,7 @@ class Player:
 
     def __init__(self, script, folder, places=1):
         self.script, self.folder, self.free = {k: list(v) for k, v in script.items()}, folder, places
-        self.started, self.most, self.cancelled, self.running = [], 0, [], 0
+        self.started, self.most, self.jobs, self.running = [], 0, [], 0
 
     def places(self):
         return self.free - self.running
@@ -57,10 +61,12 @@ class Player:
         self.running += len(trainings)
         self.most = max(self.most, self.running)
         self.started += [training.fold.number for training in trainings]
-        return [
+        jobs = [
             PlayedJob(len(self.started) * 10 + n, t, self.script[t.fold.number].pop(0), self.folder)
             for n, t in enumerate(trainings)
         ]
+        self.jobs += jobs
+        return jobs
 
     def is_over(self, job):
         if job.ends == "for ever":
@@ -68,9 +74,6 @@ class Player:
         job.end()
         self.running -= 1
         return True
-
-    def cancel(self, job):
-        self.cancelled.append(job.training.fold.number)
 
 
 @pytest.fixture(autouse=True)
@@ -137,7 +140,7 @@ def test_interrupted_it_ends_what_runs(tmp_path, monkeypatch):
     player = Player({0: ["for ever"], 1: ["for ever"]}, tmp_path, places=2)
     with pytest.raises(KeyboardInterrupt):
         train_all(trainings(tmp_path, 2), player, 1, lambda _: None)
-    assert player.cancelled == [0, 1]
+    assert [job.is_cancelled for job in player.jobs] == [True, True]
 
 
 def test_a_full_disk_is_named(tmp_path, monkeypatch):

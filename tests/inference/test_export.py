@@ -111,11 +111,11 @@ def test_a_pair_is_named_whole_or_not_at_all(tmp_path, monkeypatch, capsys):
         (("--to", "onnx", "--apart", "-o", "model.onnx"), r"output \(-o\) must be a folder for the files of --apart"),
         (
             ("--to", "onnx", "-o", "a_file/model.onnx"),
-            r"output \(-o\) must be in a folder that can be written to, got a_file",
+            r"output \(-o\) must lead to a folder, got a_file",
         ),
         (
             ("--to", "onnx", "-o", "a_file/below"),
-            r"output \(-o\) must be in a folder that can be written to, got a_file/below",
+            r"output \(-o\) must lead to a folder, got a_file/below",
         ),
     ],
 )
@@ -132,7 +132,7 @@ def test_outputs_that_cannot_be(tmp_path, monkeypatch, capsys, arguments, messag
 def test_a_folder_without_permission(tmp_path, capsys):
     tmp_path.chmod(0o500)
     assert main(["export", "MODEL", "--to", "onnx", "-o", str(tmp_path / "model.onnx")]) == 1
-    assert "output (-o) must be in a folder that can be written to" in capsys.readouterr().err
+    assert "output (-o) must lead to a writable folder" in capsys.readouterr().err
 
 
 @pytest.mark.parametrize(("to", "missing"), [("onnx", "onnxscript"), ("onnx", "onnxruntime"), ("openvino", "openvino")])

@@ -15,7 +15,7 @@ import torch
 from inference.tiny_models import PATCHES, REGIONS, write_model
 
 from nnunet_eas.inference import onnx_graph, openvino_graph
-from nnunet_eas.inference.fold_average import FoldAverage
+from nnunet_eas.inference.export import FoldAverage
 from nnunet_eas.inference.metadata import describe
 from nnunet_eas.inference.trained_model import load_trained_model
 
@@ -27,7 +27,7 @@ def write(graph, model, folder, *, average=False):
     network = FoldAverage(model.networks) if average else model.networks[0]
     path = folder / f"model{graph.SUFFIX}"
     metadata = describe(model, model.folds if average else model.folds[:1])
-    files = graph.write(path, network, model.input_channels, model.patch_size, metadata)
+    files = graph.write(path, network, model.image_shape, metadata)
     assert sorted(files) == sorted(folder.iterdir())
     return path
 
@@ -143,7 +143,7 @@ def test_onnx_has_a_limit(loaded, monkeypatch):
     model = loaded("eas")
     monkeypatch.setattr(onnx_graph, "LARGEST", 1000)
     with pytest.raises(ValueError, match="less than 2 GB"):
-        onnx_graph.convert(model.networks[0], 1, model.patch_size)
+        onnx_graph.convert(model.networks[0], model.image_shape)
 
 
 def test_openvino_does_not_report_its_use():

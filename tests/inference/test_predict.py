@@ -333,7 +333,7 @@ def test_memory_does_not_grow_with_the_cases(tmp_path, monkeypatch):
     monkeypatch.setattr(pipeline, "_read", lambda predictor, case: (tensor(), {}))
     monkeypatch.setattr(pipeline, "_write", lambda *_: held.append(sum(made_one() is not None for made_one in made)))
     cases = [ScanFiles(str(number), ()) for number in range(12)]
-    assert all(outcome.error is None for outcome in pipeline.predict_cases(None, Predictor(), cases, tmp_path))
+    assert all(fault is None for _, fault in pipeline.predict_cases(None, Predictor(), cases, tmp_path))
     assert len(held) == 12
     assert max(held) <= 6  # two of each of three cases
 
@@ -344,8 +344,8 @@ def openvino_is(monkeypatch):
 
     def pretend(forward):
         monkeypatch.setattr(engines, "_has_openvino", lambda: True)
-        monkeypatch.setattr(engines, "_precisions", lambda: ["bf16", "f32"])
-        monkeypatch.setattr(engines, "_openvino_graph", lambda network, model: network)
+        monkeypatch.setattr(openvino_graph, "has_bf16", lambda: True)
+        monkeypatch.setattr(openvino_graph, "convert", lambda network, shape: network)
         monkeypatch.setattr(engines, "_openvino_forward", forward)
 
     return pretend

@@ -16,11 +16,9 @@ def compared(model, change):
     """What comes out for a graph that changes the network's input or output."""
 
     def run(image):
-        with torch.inference_mode():
-            return change(lambda array: model.networks[0](torch.from_numpy(np.ascontiguousarray(array))).numpy(), image)
+        return change(lambda array: model.networks[0](torch.from_numpy(np.ascontiguousarray(array))).numpy(), image)
 
-    shape = {"input_channels": model.input_channels, "patch_size": model.patch_size}
-    return compare(run, model.networks[0], model.label_manager, **shape)
+    return compare(run, model.networks[0], model)
 
 
 def one_voxel_is_off(network, image):
