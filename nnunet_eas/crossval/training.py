@@ -15,6 +15,7 @@ from nnunet_eas.crossval.fold import LOG, Fold
 from nnunet_eas.crossval.record import Record
 from nnunet_eas.support.locks import Busy
 from nnunet_eas.support.nnunet_commands import last_line, run_command
+from nnunet_eas.support.parallel import THREADS_VARIABLE
 from nnunet_eas.support.stop_signal import SIGNAL
 
 TRAINED = "trained"
@@ -84,6 +85,6 @@ class Training:
         share = {
             "OMP_NUM_THREADS": str(self.threads),
             "OMP_WAIT_POLICY": "PASSIVE",  # threads that spin while they wait would take the others' cores
-            "PYTHON_CPU_COUNT": str(self.threads),  # nnU-Net asks for a thread per core; known to Python from 3.13 on
+            THREADS_VARIABLE: str(self.threads),
         }
         return {**share, **os.environ}

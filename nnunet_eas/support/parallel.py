@@ -15,6 +15,9 @@ from typing import TypeVar
 
 from tqdm import tqdm
 
+THREADS_VARIABLE = "NNUNET_EAS_THREADS"
+"""Threads of a training on a CPU: `nnUNetv2_train` takes one for each core, whatever OMP_NUM_THREADS says."""
+
 Job = TypeVar("Job")
 Result = TypeVar("Result")
 

@@ -17,6 +17,7 @@ from torch import nn
 
 from nnunet_eas.cpu import accelerate, keep_freed_memory
 from nnunet_eas.plans.translation import architecture_differences, check_structures, translate_plans
+from nnunet_eas.support.parallel import THREADS_VARIABLE
 from nnunet_eas.trainer.interruptible import Interruptible
 from nnunet_eas.trainer.progress_bar import ProgressBar
 
@@ -57,6 +58,8 @@ class EASUNetTrainer(ProgressBar, Interruptible):
         if self.configuration_manager.network_arch_init_kwargs["n_stages"] == 2:
             # nnU-Net gives the lowest output the weight 0 and divides by the sum of the weights
             self.enable_deep_supervision = False
+        if device.type == "cpu" and os.environ.get(THREADS_VARIABLE, "").isdecimal():
+            torch.set_num_threads(max(1, int(os.environ[THREADS_VARIABLE])))
         self.__dict__.update(self.settings)
 
     @classmethod

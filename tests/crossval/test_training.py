@@ -11,7 +11,7 @@ from nnunet_eas.crossval.fold import Fold
 from nnunet_eas.crossval.record import read_record
 from nnunet_eas.crossval.training import IN_USE, TRAINED, Training
 
-SHARED = ("OMP_NUM_THREADS", "OMP_WAIT_POLICY", "PYTHON_CPU_COUNT")
+SHARED = ("OMP_NUM_THREADS", "OMP_WAIT_POLICY", "NNUNET_EAS_THREADS")
 
 
 @pytest.fixture
