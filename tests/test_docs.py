@@ -83,6 +83,7 @@ def test_commands_of_the_pages_run_as_they_stand(tmp_path):
     """In a folder like the demo's, with smaller knees and a training of two steps."""
     folder = tmp_path / "nnunet_eas_demo"
     write_knees(folder / "knees", dataclasses.replace(DemoSettings.quick(0), training_knees=5))
+    write_two_fold_lists(folder / "knees" / "archive" / "segmentation")
     (tmp_path / "trainers").mkdir()
     (tmp_path / "trainers" / "short_trainer.py").write_text(SHORT_TRAINER, encoding="utf-8")
     (tmp_path / "bin").mkdir()
@@ -113,6 +114,14 @@ def test_tutorial_runs(tmp_path):
     notebook = nbformat.read(DOCS / "tutorial.ipynb", as_version=4)
     shutil.copy(DOCS / "tutorial.ipynb", tmp_path)
     nbclient.NotebookClient(notebook, timeout=900, resources={"metadata": {"path": str(tmp_path)}}).execute()
+
+
+def write_two_fold_lists(segmentation):
+    """The archive's official split, which the demo's archive does without."""
+    cases = sorted(file.name.split(".")[0] for file in (segmentation / "segmentation_masks").glob("*.mhd"))
+    for number in (1, 2):
+        lines = [f"{case}\n" for case in cases[number - 1 :: 2]]
+        (segmentation / "doc" / f"2foldCrossValidation-List{number}.txt").write_text("".join(lines), encoding="utf-8")
 
 
 def blocks(page):

@@ -93,9 +93,9 @@ def distance_from_one(ratio: float) -> float:
 
 def planned(dataset: str, configuration: str, target: float) -> tuple[dict[str, Any], dict[str, Any]]:
     """Figures of our plan and of nnU-Net's default plan at the same target, and our plan's architecture."""
-    from nnunet_eas.plans.planner import EASUNetPlanner
     from nnunetv2.experiment_planning.experiment_planners.default_experiment_planner import ExperimentPlanner
 
+    from nnunet_eas.plans.planner import EASUNetPlanner
     from nnunet_eas.plans.summary import summarise
 
     row: dict[str, Any] = {"dataset": dataset, "configuration": configuration, "target_gb": target}
