@@ -18,7 +18,7 @@ class _Files(Protocol):
         """All files that belong to the image."""
 
     def faults(self) -> list[str]:
-        """What is wrong with the image as far as that shows without its voxels."""
+        """Faults of the image that show without reading its voxels."""
 
 
 class ImageSource(_Files, Protocol):

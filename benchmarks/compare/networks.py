@@ -53,7 +53,7 @@ class Network:
 
     @property
     def is_eas(self) -> bool:
-        """Whether it is an EAS U-Net."""
+        """True for the variants of EAS U-Net."""
         return self.trainer.startswith("EASUNetTrainer")
 
     def fingerprint(self) -> str:

@@ -38,7 +38,7 @@ def stack_faults(
     repeated_because: str,
     thickness: float | None,
 ) -> list[str]:
-    """What keeps slices from being one volume.
+    """Faults that keep slices from being one volume.
 
     `repeated_because` is the fault where several slices lie at one place. A `thickness` must be the distance between
     slices.

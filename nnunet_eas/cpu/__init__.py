@@ -1,4 +1,4 @@
-"""What makes the network fast on a CPU, apart from the network itself.
+"""Fast CPU paths for the network, kept apart from the network itself.
 
 `accelerate(network)` replaces the classes of some modules by faster ones that compute the same:
 
