@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import NamedTuple
 
-from nnunet_eas.support.locks import is_held, locked
+from nnunet_eas.support.locks import LOOK_S, is_held, locked
 
 LOCK = "crossval.lock"
 LOG = "crossval_log.txt"
@@ -78,7 +78,7 @@ class Fold:
 
     def lock(self) -> AbstractContextManager[tuple[int, ...]]:
         """Holds the fold for this process and its children, between nodes as far as the file system's locks do."""
-        return locked(self.folder / LOCK)
+        return locked(self.folder / LOCK, wait_s=2 * LOOK_S)
 
     def is_in_use(self) -> bool:
         """Whether a process holds the fold. Writes nothing."""

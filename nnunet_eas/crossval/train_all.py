@@ -36,11 +36,12 @@ def train_all(
     elsewhere: set[Fold] = set()
     try:
         while waiting or running:
-            for training in [training for training in waiting if training.fold.is_in_use()]:
-                if training.fold not in elsewhere:
-                    say(f"{training.fold}: another process trains it; waiting for it")
-                    elsewhere.add(training.fold)
-            ready = [training for training in waiting if not training.fold.is_in_use()][: executor.places()]
+            held = [training.fold for training in waiting if training.fold.is_in_use()]
+            for fold in held:
+                if fold not in elsewhere:
+                    say(f"{fold}: another process trains it; waiting for it")
+            elsewhere.update(held)
+            ready = [training for training in waiting if training.fold not in held][: executor.places()]
             for training, job in zip(ready, executor.submit(ready) if ready else [], strict=True):
                 running.append((training, job))
                 waiting.remove(training)

@@ -9,6 +9,8 @@ from pathlib import Path
 
 from filelock import FileLock, Timeout
 
+LOOK_S = 0.2  # longer than another process looks at a lock
+
 
 class Busy(RuntimeError):
     """Another process holds the lock."""
@@ -24,7 +26,7 @@ def locked(file: Path, wait_s: float = 0.0) -> Iterator[tuple[int, ...]]:
     file.parent.mkdir(parents=True, exist_ok=True)
     lock = FileLock(file)
     try:
-        lock.acquire(timeout=wait_s, poll_interval=0.2)
+        lock.acquire(timeout=wait_s, poll_interval=LOOK_S / 4)
     except Timeout:
         raise Busy(f"{file} is held by another process.") from None
     descriptor = lock._context.lock_file_fd  # filelock has no public name for it
@@ -36,10 +38,11 @@ def locked(file: Path, wait_s: float = 0.0) -> Iterator[tuple[int, ...]]:
 
 def is_held(file: Path) -> bool:
     """Whether a process holds a lock file. A missing file is not made; one that may not be written is taken as free."""
+    # looking takes the lock for an instant, so whoever looks at the same time, or takes it, has to wait that long
     if not file.is_file():
         return False
     try:
-        with FileLock(file).acquire(timeout=0):
+        with FileLock(file).acquire(timeout=LOOK_S, poll_interval=LOOK_S / 4):
             return False
     except Timeout:
         return True
