@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from planned import planned_unet
 
 from benchmarks.planning.fingerprints import write_fingerprint
 
@@ -87,31 +88,4 @@ def edit_json_fixture():
 @pytest.fixture(scope="session")
 def plain_unet():
     """Makes a configuration with a PlainConvUNet, as nnU-Net's planner writes it."""
-    return _plain_unet
-
-
-def _plain_unet(patch_size, strides, kernel_sizes=None, features=(4, 8, 12, 16, 16, 16, 16, 16)) -> dict[str, Any]:
-    n, dim = len(strides), len(patch_size)
-    return {
-        "patch_size": list(patch_size),
-        "architecture": {
-            "network_class_name": "dynamic_network_architectures.architectures.unet.PlainConvUNet",
-            "arch_kwargs": {
-                "n_stages": n,
-                "features_per_stage": list(features[:n]),
-                "conv_op": f"torch.nn.modules.conv.Conv{dim}d",
-                "kernel_sizes": kernel_sizes or [[3] * dim] * n,
-                "strides": strides,
-                "n_conv_per_stage": [2] * n,
-                "n_conv_per_stage_decoder": [2] * (n - 1),
-                "conv_bias": True,
-                "norm_op": f"torch.nn.modules.instancenorm.InstanceNorm{dim}d",
-                "norm_op_kwargs": {"eps": 1e-5, "affine": True},
-                "dropout_op": None,
-                "dropout_op_kwargs": None,
-                "nonlin": "torch.nn.LeakyReLU",
-                "nonlin_kwargs": {"inplace": True},
-            },
-            "_kw_requires_import": ["conv_op", "norm_op", "dropout_op", "nonlin"],
-        },
-    }
+    return planned_unet

@@ -4,6 +4,7 @@ import pytest
 from matplotlib.patches import FancyArrowPatch
 from matplotlib.path import Path
 from PIL import Image
+from planned import planned_unet
 
 from nnunet_eas.plans.drawing import draw_network, network_figure
 from nnunet_eas.plans.network_description import describe_network
@@ -12,27 +13,8 @@ from nnunet_eas.plans.translation import translate_architecture
 
 def eas_unet(patch_size, strides, kernel_sizes=None, /, **changes):
     """The translated architecture of a plan of nnU-Net, with some of its arguments changed."""
-    n, dim = len(strides), len(patch_size)
-    plain = {
-        "network_class_name": "dynamic_network_architectures.architectures.unet.PlainConvUNet",
-        "arch_kwargs": {
-            "n_stages": n,
-            "features_per_stage": [min(32 * 2**i, 512) for i in range(n)],
-            "conv_op": f"torch.nn.modules.conv.Conv{dim}d",
-            "kernel_sizes": kernel_sizes or [[3] * dim] * n,
-            "strides": strides,
-            "n_conv_per_stage": [2] * n,
-            "n_conv_per_stage_decoder": [2] * (n - 1),
-            "conv_bias": True,
-            "norm_op": f"torch.nn.modules.instancenorm.InstanceNorm{dim}d",
-            "norm_op_kwargs": {"eps": 1e-5, "affine": True},
-            "dropout_op": None,
-            "dropout_op_kwargs": None,
-            "nonlin": "torch.nn.LeakyReLU",
-            "nonlin_kwargs": {"inplace": True},
-        },
-    }
-    architecture = translate_architecture({"patch_size": list(patch_size), "architecture": plain})
+    features = [32, 64, 128, 256, *[512] * 8]
+    architecture = translate_architecture(planned_unet(patch_size, strides, kernel_sizes, features))
     architecture["arch_kwargs"].update(changes)
     return architecture
 

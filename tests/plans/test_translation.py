@@ -8,6 +8,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from nnunetv2.experiment_planning.experiment_planners.network_topology import get_pool_and_conv_props
 from nnunetv2.utilities.get_network_from_plans import get_network_from_plans
+from planned import planned_unet
 
 from nnunet_eas.network.eas_unet import EASUNet
 from nnunet_eas.plans.training_memory import network_on_meta
@@ -22,33 +23,8 @@ from nnunet_eas.plans.translation import (
 
 def planned(patch_size, strides, kernels=None, residual=False, batch_size=12):
     """A configuration as nnU-Net's planner writes it."""
-    n, dim = len(strides), len(patch_size)
-    blocks = {"n_blocks_per_stage": [1, 3, 4, 6, 6, 6, 6][:n]} if residual else {"n_conv_per_stage": [2] * n}
-    name = "ResidualEncoderUNet" if residual else "PlainConvUNet"
-    return {
-        "batch_size": batch_size,
-        "patch_size": list(patch_size),
-        "architecture": {
-            "network_class_name": f"dynamic_network_architectures.architectures.unet.{name}",
-            "arch_kwargs": {
-                "n_stages": n,
-                "features_per_stage": [min(4 * 2**i, 16) for i in range(n)],
-                "conv_op": f"torch.nn.modules.conv.Conv{dim}d",
-                "kernel_sizes": kernels or [[3] * dim] * n,
-                "strides": strides,
-                **blocks,
-                "n_conv_per_stage_decoder": [1 if residual else 2] * (n - 1),
-                "conv_bias": True,
-                "norm_op": f"torch.nn.modules.instancenorm.InstanceNorm{dim}d",
-                "norm_op_kwargs": {"eps": 1e-5, "affine": True},
-                "dropout_op": None,
-                "dropout_op_kwargs": None,
-                "nonlin": "torch.nn.LeakyReLU",
-                "nonlin_kwargs": {"inplace": True},
-            },
-            "_kw_requires_import": ["conv_op", "norm_op", "dropout_op", "nonlin"],
-        },
-    }
+    configuration = planned_unet(patch_size, strides, kernels, [4, 8, *[16] * 8], residual)
+    return {"batch_size": batch_size, **configuration}
 
 
 PAPER = planned((384, 384), [[1, 1]] + [[2, 2]] * 4)
