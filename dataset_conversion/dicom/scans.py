@@ -27,7 +27,7 @@ from dataset_conversion.faults import FAULT_TYPES, Faults, ForAll, errors_are_fa
 from dataset_conversion.geometry import obliquity_deg
 from dataset_conversion.writing.nifti import write_nifti
 from dataset_conversion.writing.output_folder import CONVERSION, SETTINGS, one_conversion_at_a_time, sha256
-from nnunet_eas.support.files import write_json, write_text
+from nnunet_eas.support.files import write_csv, write_json
 
 TABLE = "series.csv"
 COLUMNS = ("name", "series_instance_uid", "folder", "slices", "side", "mirrored", "shape_zyx", "spacing_zyx_mm")
@@ -146,8 +146,7 @@ def convert_scans(
             (output / _RECORDS).mkdir(exist_ok=True)
             faults |= find_faults(for_all, _convert, todo, "converting")
             records = [json.loads(file.read_text()) for file in sorted((output / _RECORDS).glob("*.json"))]
-            lines = [",".join(COLUMNS)] + [",".join(str(record[column]) for column in COLUMNS) for record in records]
-            write_text(output / TABLE, "\n".join(lines) + "\n")
+            write_csv(output / TABLE, COLUMNS, [{column: record[column] for column in COLUMNS} for record in records])
             write_json(output / SKIPPED, faults)
     return [scan.name for scan in todo if scan.name not in faults], faults
 

@@ -3,9 +3,7 @@
 from __future__ import annotations
 
 import base64
-import csv
 import html
-import io
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -16,7 +14,7 @@ from dataset_conversion.faults import Faults
 from dataset_conversion.writing.cases import TILES
 from dataset_conversion.writing.output_folder import CONVERSION
 from dataset_conversion.writing.tiles import COLOURS
-from nnunet_eas.support.files import write_text
+from nnunet_eas.support.files import write_csv, write_text
 
 TABLE = CONVERSION / "report.csv"
 PAGE = CONVERSION / "report.html"
@@ -34,11 +32,7 @@ def write_report(folder: Path, records: Mapping[str, Mapping[str, Any]], faults:
     order = sorted(records, key=lambda case: (not records[case].get("anomalies"), case))
     structures = sorted({name for case in order for name in records[case].get("voxels", {})})
     columns = ["case", "patient", "state", "remarks", "shape_zyx", "spacing_zyx_mm", "obliquity_deg"]
-    table = io.StringIO()
-    writer = csv.DictWriter(table, [*columns, *(f"{name}_mm3" for name in structures)], lineterminator="\n")
-    writer.writeheader()
-    for case in sorted(faults):
-        writer.writerow({"case": case, "state": "skipped", "remarks": "; ".join(faults[case])})
+    rows = [{"case": case, "state": "skipped", "remarks": "; ".join(found)} for case, found in sorted(faults.items())]
     for case in order:
         record = records[case]
         voxel_mm3 = float(np.prod(record["spacing"]))
@@ -52,8 +46,8 @@ def write_report(folder: Path, records: Mapping[str, Mapping[str, Any]], faults:
             "obliquity_deg": record["obliquity_deg"],
         }
         volumes = {f"{name}_mm3": round(n * voxel_mm3, 1) for name, n in record.get("voxels", {}).items()}
-        writer.writerow(row | volumes)
-    write_text(folder / TABLE, table.getvalue())
+        rows.append(row | volumes)
+    write_csv(folder / TABLE, [*columns, *(f"{name}_mm3" for name in structures)], rows)
     write_text(folder / PAGE, _page(folder, records, order, faults))
 
 
