@@ -39,7 +39,7 @@ def results_table(tables: list[dict[str, Any]], iterations: int = 400) -> str:
     sizes = "; ".join(f"{c}: {_sizes(networks[c]['eas']['plan'])}" for c in CONFIGURATIONS)
     caption = (
         f"{chosen['2d']['dataset']}, {eas['cases']} cases in {len(eas['folds']['0'])} folds, {iterations} iterations "
-        f"of training each ({sizes}). A mean Dice for each trained seed. {'; '.join(eas['devices'])}."
+        f"of training each ({sizes}). A cell with two numbers has one mean Dice per seed. {'; '.join(eas['devices'])}."
     )
     return "\n".join([*rows_of(heads, rows), "", caption]) + "\n"
 

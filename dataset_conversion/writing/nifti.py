@@ -1,4 +1,4 @@
-"""Writes NIfTI files, whole or not at all. All that the conversion writes are written here.
+"""Writes NIfTI files, whole or not at all. All NIfTI files of the conversion are written here.
 
 SimpleITK truncates a NIfTI on a full disk without an error, hence this own writer. The gzip header bears no time, so
 that the same image gives the same bytes; ISA-L packs as small as zlib in a quarter of the time.

@@ -35,7 +35,7 @@ def run(args: argparse.Namespace) -> int:
     results = demo.run()
     print(f"\n{table(results['mean'], cases=demo.settings.test_knees)}\n")
     if args.quick:
-        print("A quick demo learns next to nothing: these scores only show that everything runs.")
+        print("A quick demo learns almost nothing: these scores only show that everything runs.")
     print(f"Scores          {demo.root / RESULTS}")
     print(f"Pictures        {demo.root / PICTURES}")
     print(f"Trained model   {demo.model_folder}")

@@ -4,8 +4,14 @@ After a depthwise convolution every map is as large as the input, and PyTorch ke
 separable block. One is enough: the output of the pointwise convolution, before its norm. Computing the rest again costs
 a depthwise convolution and passes over maps, which is little beside the pointwise convolution.
 
-A stage therefore hands each block the map before the last norm and activation of the block in front of it, and the
-block applies them inside its own autograd function. Hooks on modules inside a block do not fire in training.
+A stage therefore hands on maps that still lack the last norm and activation of their block: those are due, and the next
+block applies them inside its own autograd function. For two separable blocks A and B:
+
+    x -> A without its last norm and activation -> y, kept          A's last norm and activation are due
+    y -> what is due, B without its last ones   -> z, kept          B's last norm and activation are due
+    z -> what is due                            -> the stage's output
+
+Hooks on modules inside a block do not fire in training.
 """
 
 from __future__ import annotations
@@ -29,8 +35,8 @@ Affine = Sequence[Any]
 Statistics = Sequence[Any]
 """Mean and inverse standard deviation, per channel or per image and channel."""
 
-Gradients = tuple[Any, ...]
-"""Tensors, and None where no gradient is asked for."""
+N_PARAMETERS = 6
+"""Number of the parameters that `_DepthwiseSeparable` takes before the maps."""
 
 
 class NormNonlin(NamedTuple):
@@ -50,12 +56,11 @@ class RecomputingStage(Stage):
         for module in self:
             last = _last_norm_nonlin(module)
             if last is not None:
-                maps = (_before_last_norm(module, due, *maps),)
-            elif isinstance(module, _MaxPoolNd) and due is None:
-                maps = (_MaxPool.apply(concatenated(maps), module),)
+                x = _before_last_norm(module, due, *maps)
             else:
-                maps = (module(_apply(due, concatenated(maps))),)
-            due = last
+                x = _apply(due, concatenated(maps))
+                x = _MaxPool.apply(x, module) if isinstance(module, _MaxPoolNd) else module(x)
+            maps, due = (x,), last
         return _apply(due, maps[0])
 
 
@@ -101,10 +106,11 @@ class _NormNonlin(torch.autograd.Function):
 
     @staticmethod
     @once_differentiable
-    def backward(ctx: Any, grad: Any) -> Gradients:
+    def backward(ctx: Any, grad: Any) -> tuple[Any, ...]:
         x, weight, bias, *statistics = ctx.saved_tensors
-        of_x, *of_affine = _norm_nonlin_backward(ctx.due, grad, x, (weight, bias), statistics)
-        return of_x, None, *of_affine
+        grad = _activation_backward(ctx.due, grad, x, (weight, bias), statistics)
+        grad_x, *grad_affine = _normalise_backward(ctx.due.norm, grad, x, (weight, bias), statistics)
+        return grad_x, None, *grad_affine
 
 
 class _DepthwiseSeparable(torch.autograd.Function):
@@ -113,52 +119,47 @@ class _DepthwiseSeparable(torch.autograd.Function):
     @staticmethod
     def forward(ctx: Any, modules: tuple[Any, ...], *parameters_and_maps: Any) -> torch.Tensor:
         due, depthwise, between, pointwise = ctx.modules = modules
-        parameters, maps = parameters_and_maps[:6], parameters_and_maps[6:]
-        of_due, depthwise_weight, affine, pointwise_weight = _parts(parameters)
+        parameters, maps = parameters_and_maps[:N_PARAMETERS], parameters_and_maps[N_PARAMETERS:]
+        due_weight, due_bias, depthwise_weight, weight, bias, pointwise_weight = parameters
         x = concatenated(maps)
         due_statistics: Statistics = (None, None)
         if due is not None:
-            x, due_statistics = _normalise(due.norm, x, of_due)
+            x, due_statistics = _normalise(due.norm, x, (due_weight, due_bias))
             x = _activate(due.nonlin, x)
-        x, statistics = _normalise(between.norm, depthwise._conv_forward(x, depthwise_weight, None), affine)
+        x, statistics = _normalise(between.norm, depthwise._conv_forward(x, depthwise_weight, None), (weight, bias))
         ctx.save_for_backward(*parameters, *due_statistics, *statistics, *maps)
         return pointwise._conv_forward(_activate(between.nonlin, x), pointwise_weight, None)
 
     @staticmethod
     @once_differentiable
-    def backward(ctx: Any, grad: Any) -> Gradients:
+    def backward(ctx: Any, grad: Any) -> tuple[Any, ...]:
         # every map is freed as soon as it has been used: a training step holds most memory here
         due, depthwise, between, pointwise = ctx.modules
-        saved = ctx.saved_tensors
-        of_due, depthwise_weight, affine, pointwise_weight = _parts(saved)
-        due_statistics, statistics, maps = saved[6:8], saved[8:10], saved[10:]
-        del saved
+        due_weight, due_bias, depthwise_weight, weight, bias, pointwise_weight, *others = ctx.saved_tensors
+        due_affine, affine = (due_weight, due_bias), (weight, bias)
+        due_statistics, statistics, maps = others[:2], others[2:4], others[4:]
+        del others
 
         def depthwise_input() -> torch.Tensor:
             x = concatenated(maps)
-            return x if due is None else _activate(due.nonlin, _normalise_again(due.norm, x, of_due, due_statistics))
+            return x if due is None else _again(due, x, due_affine, due_statistics)
 
         x = depthwise._conv_forward(depthwise_input(), depthwise_weight, None)
-        y = _activate(between.nonlin, _normalise_again(between.norm, x, affine, statistics))
-        grad, of_pointwise = conv3d.gradients(pointwise, grad, y, pointwise_weight)
-        if isinstance(between.nonlin, nn.Hardswish):
-            y = _normalise_again(between.norm, x, affine, statistics)
-        grad = _activate_backward(between.nonlin, grad, y)
+        y = _again(between, x, affine, statistics)
+        grad, grad_pointwise = conv3d.gradients(pointwise, grad, y, pointwise_weight)
+        grad = _activation_backward(between, grad, x, affine, statistics, y)
         del y
-        grad, *of_affine = _normalise_backward(between.norm, grad, x, affine, statistics)
+        grad, *grad_affine = _normalise_backward(between.norm, grad, x, affine, statistics)
         del x
-        of_input = due is not None or any(ctx.needs_input_grad[7:])
-        grad, of_depthwise = conv3d.gradients(depthwise, grad, depthwise_input(), depthwise_weight, of_input)
-        of_due_affine: Sequence[Any] = (None, None)
+        needs_input_grad = due is not None or any(ctx.needs_input_grad[1 + N_PARAMETERS :])
+        grad, grad_depthwise = conv3d.gradients(depthwise, grad, depthwise_input(), depthwise_weight, needs_input_grad)
+        grad_due: Sequence[Any] = (None, None)
         if due is not None:
-            grad, *of_due_affine = _norm_nonlin_backward(due, grad, concatenated(maps), of_due, due_statistics)
-        of_maps = [None] * len(maps) if grad is None else grad.split([x.shape[1] for x in maps], dim=1)
-        return None, *of_due_affine, of_depthwise, *of_affine, of_pointwise, *of_maps
-
-
-def _parts(parameters: Sequence[Any]) -> tuple[Affine, Any, Affine, Any]:
-    """Due affine, depthwise weight, affine between the convolutions, pointwise weight."""
-    return parameters[:2], parameters[2], parameters[3:5], parameters[5]
+            x = concatenated(maps)
+            grad = _activation_backward(due, grad, x, due_affine, due_statistics)
+            grad, *grad_due = _normalise_backward(due.norm, grad, x, due_affine, due_statistics)
+        grad_maps = [None] * len(maps) if grad is None else grad.split([x.shape[1] for x in maps], dim=1)
+        return None, *grad_due, grad_depthwise, *grad_affine, grad_pointwise, *grad_maps
 
 
 class _MaxPool(torch.autograd.Function):
@@ -172,7 +173,7 @@ class _MaxPool(torch.autograd.Function):
 
     @staticmethod
     @once_differentiable
-    def backward(ctx: Any, grad: Any) -> Gradients:
+    def backward(ctx: Any, grad: Any) -> tuple[Any, ...]:
         (x,) = ctx.saved_tensors
         with torch.enable_grad():
             x = x.detach().requires_grad_()
@@ -180,19 +181,9 @@ class _MaxPool(torch.autograd.Function):
         return *torch.autograd.grad(y, x, grad), None
 
 
-def _norm_nonlin_backward(
-    due: NormNonlin, grad: torch.Tensor, x: torch.Tensor, affine: Affine, statistics: Statistics
-) -> Gradients:
-    y = _normalise_again(due.norm, x, affine, statistics)
-    if not isinstance(due.nonlin, nn.Hardswish):
-        y = _activate(due.nonlin, y)
-    grad = _activate_backward(due.nonlin, grad, y)
-    del y
-    return _normalise_backward(due.norm, grad, x, affine, statistics)
-
-
 def _normalise(norm: Any, x: torch.Tensor, affine: Affine) -> tuple[torch.Tensor, Statistics]:
-    if x.numel() == x.shape[1] * (len(x) if isinstance(norm, _InstanceNorm) else 1):
+    values = x.numel() // x.shape[1] // (len(x) if isinstance(norm, _InstanceNorm) else 1)
+    if values == 1:
         norm(x)  # raises PyTorch's error: one value has no variance
     if isinstance(norm, _InstanceNorm):
         weight, bias = affine
@@ -212,12 +203,14 @@ def _normalise_again(norm: Any, x: torch.Tensor, affine: Affine, statistics: Sta
     if isinstance(norm, _InstanceNorm):
         return instance_norm.again(x, weight, bias, mean, inverse_std)
     scale = inverse_std if weight is None else weight * inverse_std
+    # with a variance of 1, the whole scale stands in the weight
     return F.batch_norm(x, mean, torch.ones_like(mean), scale, bias, training=False, eps=0.0)
 
 
 def _normalise_backward(
     norm: Any, grad: torch.Tensor, x: torch.Tensor, affine: Affine, statistics: Statistics
-) -> Gradients:
+) -> tuple[Any, ...]:
+    """Gradients of x, weight and bias."""
     weight, _ = affine
     mean, inverse_std = statistics
     if isinstance(norm, _InstanceNorm):
@@ -226,6 +219,11 @@ def _normalise_backward(
     return torch.ops.aten.native_batch_norm_backward(
         grad, x, weight, None, None, mean, inverse_std, True, norm.eps, [True, is_affine, is_affine]
     )
+
+
+def _again(due: NormNonlin, x: torch.Tensor, affine: Affine, statistics: Statistics) -> torch.Tensor:
+    """Norm and activation a second time."""
+    return _activate(due.nonlin, _normalise_again(due.norm, x, affine, statistics))
 
 
 def _activate(nonlin: Any, x: torch.Tensor) -> torch.Tensor:
@@ -237,9 +235,17 @@ def _activate(nonlin: Any, x: torch.Tensor) -> torch.Tensor:
     return F.relu(x, inplace=True)
 
 
-def _activate_backward(nonlin: Any, grad: torch.Tensor, x: torch.Tensor) -> torch.Tensor:
-    """The gradient, from the activation's input for h-swish and from its output for the others."""
-    if isinstance(nonlin, nn.Hardswish):
-        return torch.ops.aten.hardswish_backward(grad, x)
-    slope = nonlin.negative_slope if isinstance(nonlin, nn.LeakyReLU) else 0.0
-    return torch.ops.aten.leaky_relu_backward(grad, x, slope, True)
+def _activation_backward(
+    due: NormNonlin,
+    grad: torch.Tensor,
+    x: torch.Tensor,
+    affine: Affine,
+    statistics: Statistics,
+    y: torch.Tensor | None = None,
+) -> torch.Tensor:
+    """Gradient of the activation's input; `y` is its output, if that is at hand."""
+    if isinstance(due.nonlin, nn.Hardswish):  # needs its input, which the output has overwritten
+        return torch.ops.aten.hardswish_backward(grad, _normalise_again(due.norm, x, affine, statistics))
+    slope = due.nonlin.negative_slope if isinstance(due.nonlin, nn.LeakyReLU) else 0.0
+    y = _again(due, x, affine, statistics) if y is None else y
+    return torch.ops.aten.leaky_relu_backward(grad, y, slope, True)

@@ -18,7 +18,7 @@ class ConvNormNonlin(nn.Sequential):
     """Convolution -> dropout -> norm -> activation.
 
     Differs from dynamic-network-architectures' ConvDropoutNormReLU: it knows groups and dilation, registers every
-    module once, and gives the convolution no bias where a norm follows, because the norm would subtract it again.
+    module once, and gives the convolution no bias if the block has a norm.
 
     Args:
         conv_op: nn.Conv2d or nn.Conv3d.
@@ -82,9 +82,12 @@ class ConvNormNonlin(nn.Sequential):
         )
         if dropout_op is not None:
             self.dropout = dropout_op(**(dropout_op_kwargs or {}))
-        norm = {} if norm_op is None else {"norm": norm_op(output_channels, **(norm_op_kwargs or {}))}
-        activation = {} if nonlin is None else {"nonlin": nonlin(**(nonlin_kwargs or {}))}
-        for name, module in ({**activation, **norm} if nonlin_first else {**norm, **activation}).items():
+        after: list[tuple[str, nn.Module]] = []
+        if norm_op is not None:
+            after.append(("norm", norm_op(output_channels, **(norm_op_kwargs or {}))))
+        if nonlin is not None:
+            after.append(("nonlin", nonlin(**(nonlin_kwargs or {}))))
+        for name, module in reversed(after) if nonlin_first else after:
             self.add_module(name, module)
 
 
@@ -159,7 +162,10 @@ class DepthwiseSeparableConv(nn.Sequential):
 
 
 class Stage(nn.Sequential):
-    """The blocks of one resolution, with max pooling in front of them in the encoder.
+    """The blocks of one resolution, with max pooling before them in the encoder.
+
+    In the decoder it takes two maps, of the resolution below and of the skip, and not their concatenation:
+    `nnunet_eas.cpu.recompute` then keeps the two, which exist anyway, and concatenates them again when it needs to.
 
     Shape:
         One map, or several with the same spatial shape, which are concatenated along the channels -> (B, C, *spatial)

@@ -61,11 +61,11 @@ class EASDecoder(nn.Module):
         self.seg_layers = SegLayers(conv_op, features_per_stage[:-1], num_classes, output_fusion)
 
     def forward(self, skips: Sequence[torch.Tensor]) -> torch.Tensor | list[torch.Tensor]:
-        x = skips[-1]
-        logits = []
+        x, logits = skips[-1], []  # from the lowest resolution up
         heads = reversed(self.seg_layers.heads)
         for transpconv, stage, head, skip in zip(self.transpconvs, self.stages, heads, skips[-2::-1], strict=True):
             x = stage(transpconv(x), skip)
-            # inside the loop: backward passes run in the reverse order, so that this gradient is freed early
+            # Each head runs directly after its stage: in the backward pass its gradient is then used and freed before
+            # the next head's is made.
             logits.append(head(x))
         return self.seg_layers(logits[::-1], self.deep_supervision)

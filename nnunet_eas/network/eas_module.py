@@ -76,16 +76,17 @@ class EASModule(nn.Module):
             dilated_block(channels, channels, kernel_size, dilation=dilation) for dilation in dilations
         )
         self.pooled = nn.Sequential(conv_op(channels, channels, 1, bias=conv_bias), nonlin(**(nonlin_kwargs or {})))
+        # the 1x1 projection of all branches, in two parts: the pooled branch needs one voxel only
         self.project = conv_op((1 + len(dilations)) * channels, channels, 1, bias=False)
         self.project_pooled = conv_op(channels, channels, 1, bias=False)
         self.norm = nn.Identity() if norm_op is None else norm_op(channels, **(norm_op_kwargs or {}))
         self.nonlin = nonlin(**(nonlin_kwargs or {}))
-        self.pooled_behind_norm = isinstance(self.norm, _InstanceNorm)
+        self.pooled_after_norm = isinstance(self.norm, _InstanceNorm)
 
     def forward(self, x: torch.Tensor) -> torch.Tensor:
         pooled = x.mean(dim=list(range(2, x.ndim)), keepdim=True)
         pooled = self.project_pooled(self.pooled(pooled))
         branches = self.project(torch.cat([self.attention(x), *[branch(x) for branch in self.atrous]], dim=1))
-        if self.pooled_behind_norm:
+        if self.pooled_after_norm:
             return self.nonlin(self.norm(branches) + pooled)
         return self.nonlin(self.norm(branches + pooled))

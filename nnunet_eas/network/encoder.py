@@ -23,7 +23,8 @@ class EASEncoder(nn.Module):
         n_conv_per_stage: Blocks per stage.
         stem: Builds the network's very first block: (input_channels, output_channels, kernel_size, stride=...).
         block: Builds every other block, with the same arguments.
-        max_pool: Max pooling with the stride as its kernel leads down; otherwise the stage's first block is strided.
+        max_pool: Whether max pooling leads down, with the stride as its kernel; otherwise a stage's first block is
+            strided.
         bottleneck: The module after the last stage: the EAS module, or nn.Identity without it.
 
     Shape:
@@ -46,23 +47,22 @@ class EASEncoder(nn.Module):
         super().__init__()
         stages = []
         channels = input_channels
-        for s, (features, kernel, stride) in enumerate(zip(features_per_stage, kernel_sizes, strides, strict=True)):
-            modules: list[nn.Module] = []
-            if max_pool and any(i != 1 for i in stride):
-                modules.append(get_matching_pool_op(conv_op, pool_type="max")(tuple(stride), tuple(stride)))
-                stride = [1] * len(stride)
-            for i in range(n_conv_per_stage[s]):
+        pool = get_matching_pool_op(conv_op, pool_type="max")
+        per_stage = zip(features_per_stage, kernel_sizes, strides, n_conv_per_stage, strict=True)
+        for s, (features, kernel, stride, n_conv) in enumerate(per_stage):
+            pools = max_pool and any(i != 1 for i in stride)
+            modules: list[nn.Module] = [pool(kernel_size=tuple(stride), stride=tuple(stride))] if pools else []
+            for i in range(n_conv):
                 build = stem if s == i == 0 else block
-                modules.append(build(channels, features, kernel, stride=stride if i == 0 else 1))
+                modules.append(build(channels, features, kernel, stride=stride if i == 0 and not pools else 1))
                 channels = features
             stages.append(Stage(*modules))
         self.stages = nn.ModuleList(stages)
         self.bottleneck = bottleneck
 
     def forward(self, x: torch.Tensor) -> list[torch.Tensor]:
-        skips = []
+        maps = []
         for stage in self.stages:
             x = stage(x)
-            skips.append(x)
-        skips[-1] = self.bottleneck(x)
-        return skips
+            maps.append(x)
+        return [*maps[:-1], self.bottleneck(x)]

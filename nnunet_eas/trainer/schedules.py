@@ -60,7 +60,7 @@ class EASUNetTrainer_demo(EASUNetTrainer):
 
 
 class EASUNetTrainer_demo_quick(EASUNetTrainer):
-    """EASUNetTrainer with the schedule of `nnunet-eas demo --quick`, which learns next to nothing."""
+    """EASUNetTrainer with the schedule of `nnunet-eas demo --quick`, which learns almost nothing."""
 
     settings = _demo_settings(QUICK_SCHEDULE)
 
