@@ -29,6 +29,9 @@ done
 python -m benchmarks.planning.training_memory --work "$work/training_memory" --device cuda \
     --out "$work/training_memory_cuda.json"
 
+# training steps in both layouts and number formats with their memory, scans, and prediction commands
+python -m benchmarks.speed.gpu --json "$work/gpu.json"
+
 # training steps, memory and prediction beside default nnU-Net and ResEnc-M, eager and compiled, and the machine's floor
 for compile in 0 1; do
     nnUNet_compile=$compile python -m benchmarks.speed.speed --device cuda --json "$work/speed_cuda_compile$compile.json"

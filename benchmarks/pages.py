@@ -17,6 +17,7 @@ from benchmarks.compare.comparison_markdown import summary
 from benchmarks.compare.presets import PRESETS
 from benchmarks.compare.results_table import results_table
 from benchmarks.markdown import put_between_marks
+from benchmarks.speed.gpu_table import gpu_table
 from benchmarks.speed.speed_table import speed_table
 
 RESULTS = ROOT / "benchmarks" / "results"
@@ -52,6 +53,8 @@ def write_pages(root: Path) -> None:
             put_between_marks(root / "README.md", "results", results_table(tables))
     speed = [json.loads((RESULTS / f"speed_cpu{which}.json").read_text(encoding="utf-8")) for which in ("", "_quick")]
     put_between_marks(docs / "speed.md", "speed", speed_table(*speed))
+    gpu = json.loads((RESULTS / "gpu.json").read_text(encoding="utf-8"))
+    put_between_marks(docs / "speed.md", "gpu", gpu_table(gpu))
 
 
 if __name__ == "__main__":

@@ -194,14 +194,16 @@ def on_cuda(row: dict[str, Any], architecture: dict[str, Any], limit_gb: float) 
     result: dict[str, Any] = {"measured_patch_size": patch, "measured_batch_size": batch}
     torch.backends.cudnn.benchmark = True  # as nnU-Net does
     for mode in ("compiled", "eager"):
+        torch._dynamo.reset()  # a graph that serves several shapes keeps other maps
         torch.cuda.empty_cache()
         torch.cuda.reset_peak_memory_stats()
         try:
             train_step(architecture, patch, torch.device("cuda"), compiled=mode == "compiled", **shape)
             result[f"{mode}_peak_bytes"] = torch.cuda.max_memory_allocated()
             result[f"{mode}_reserved_bytes"] = torch.cuda.max_memory_reserved()
-        except torch.cuda.OutOfMemoryError:
+        except RuntimeError as error:  # out of memory, which cuDNN reports under another name
             result[f"{mode}_peak_bytes"] = None
+            result[f"{mode}_error"] = str(error)[:200]
     if result["eager_peak_bytes"]:
         result["peak_ratio"] = result["eager_peak_bytes"] / row["eas_counted_peak_bytes"]
         result["below_target"] = result["eager_reserved_bytes"] <= row["target_gb"] * 1e9

@@ -145,7 +145,7 @@ class SpeedOfNetwork(MeasuredNetwork):
         stock = self.predictor
         model = TrainedModel(
             trainer_name=stock.trainer_name,
-            configuration_name="2d",
+            configuration_name=self.trainer.configuration_name,
             plans_manager=stock.plans_manager,
             configuration=stock.configuration_manager,
             dataset_json=DATASET_JSON,
@@ -157,7 +157,7 @@ class SpeedOfNetwork(MeasuredNetwork):
         ours.allow_tqdm = False
         ours.manual_initialization(
             *(stock.network, stock.plans_manager, stock.configuration_manager, None, DATASET_JSON),
-            *(stock.trainer_name, (0, 1)),
+            *(stock.trainer_name, stock.allowed_mirroring_axes),
         )
         ours.forwards, engine = forwards_of(model, self.device, "auto")
         self.our_predictor = ours

@@ -12,7 +12,7 @@ from benchmarks.markdown import put_between_marks
 BLOCKS = {
     "README.md": ["results"],
     "docs/benchmarks/comparison.md": ["comparison", "rivals", "ablation", "synthetic_knees"],
-    "docs/benchmarks/speed.md": ["speed"],
+    "docs/benchmarks/speed.md": ["speed", "gpu"],
 }
 
 
