@@ -7,11 +7,26 @@ import os
 # nnU-Net's defaults start a dozen processes; this is inherited by every command that a test runs
 os.environ["nnUNet_n_proc_DA"] = "1"
 os.environ["nnUNet_def_n_proc"] = "1"
+os.environ["nnUNet_npp"] = os.environ["nnUNet_nps"] = "0"  # of nnUNetv2_predict: reads and writes without processes
 # two tests at a time: threads that spin while they wait for a busy core make a step twenty times as slow
 os.environ.setdefault("OMP_WAIT_POLICY", "passive")
 
 
+LONGEST = (
+    "test_docs",
+    "test_runner",
+    "test_datasets",
+    "test_crossval",
+    "test_five_folds",
+    "test_slurm",
+    "test_planner",
+    "test_with_nnunet",
+    "test_demo",
+)
+"""Files whose slow tests take minutes."""
+
+
 def pytest_collection_modifyitems(items):
-    """Files with slow tests first, so that no worker is left alone with one of them at the end."""
-    slow = {item.path for item in items if item.get_closest_marker("slow")}
-    items.sort(key=lambda item: item.path not in slow)
+    """The longest files first, so that no worker is left alone with one of them at the end."""
+    rank = {name: i for i, name in enumerate(LONGEST)}
+    items.sort(key=lambda item: rank.get(item.path.stem, len(rank)))

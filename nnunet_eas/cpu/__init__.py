@@ -5,7 +5,7 @@
 - `recompute`: a stage keeps one map a block for the backward pass, half of the memory;
 - `conv3d`: gradients of 3-D depthwise convolutions, and 1x1x1 convolutions with one thread;
 - `instance_norm`: instance norms that keep the channels-last layout;
-- `folded_norm`: batch norms folded into convolutions for prediction.
+- `folded_norm`: batch norms folded into convolutions for prediction, with the activation.
 
 `keep_freed_memory()` is a setting of the process. `benchmarks/results/cpu_paths.json` says what each of them gains.
 """

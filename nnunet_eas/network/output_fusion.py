@@ -42,8 +42,10 @@ class OutputFusion(nn.Module):
     def forward(self, outputs: Sequence[torch.Tensor]) -> torch.Tensor:
         convolve = F.conv2d if outputs[0].ndim == 4 else F.conv3d
         weights = self.weight.chunk(self.n_outputs, dim=1)
-        projected = [convolve(output, weight) for output, weight in zip(outputs[1:], weights[1:], strict=True)]
-        fused = convolve(outputs[0], weights[0], self.bias)
+        fused, *projected = [
+            convolve(output, weight, bias).contiguous()  # PyTorch resizes few channels slowly in channels-last
+            for output, weight, bias in zip(outputs, weights, [self.bias, *[None] * (self.n_outputs - 1)], strict=True)
+        ]
         for logits in projected:
             fused = fused + F.interpolate(logits, fused.shape[2:], mode=LINEAR[fused.ndim], align_corners=False)
         return fused

@@ -102,10 +102,19 @@ def test_weights_are_always_those_of_the_moment():
     plain, x = build_block(2), torch.randn(2, 3, 5, 7)
     fast = accelerate(copy.deepcopy(plain))
     predict(fast, x)
+
+    def step(block):
+        torch.manual_seed(0)
+        optimizer = torch.optim.SGD(block.parameters(), lr=0.1)
+        block(x).square().sum().backward()
+        optimizer.step()
+
     for change in (
-        lambda block: block.conv.weight.data.mul_(2),
+        step,
+        lambda block: block.conv.weight.data.mul_(2) is block.eval(),
         lambda block: block.norm.running_mean.add_(1),
         lambda block: block.load_state_dict({k: v / 2 for k, v in block.state_dict().items()}),
+        lambda block: setattr(block.norm, "weight", nn.Parameter(2 * block.norm.weight.detach())),
     ):
         change(plain), change(fast)
         assert_near([predict(fast, x)], [predict(plain, x)])

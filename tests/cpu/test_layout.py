@@ -17,6 +17,9 @@ FORMATS = {4: torch.channels_last, 5: torch.channels_last_3d}
 NETWORKS = [(2, "batch"), (2, "instance"), (3, "batch"), (3, "instance")]
 SWITCHES = [{}, {"pool": "conv"}, {"block": "full"}, {"stem": "separable"}]
 CONVOLUTIONS = (nn.Conv2d, nn.Conv3d, nn.ConvTranspose2d, nn.ConvTranspose3d)
+GIVE_LOGITS = ("", "decoder", "decoder.seg_layers", "decoder.seg_layers.fusion")
+"""The modules that give the fused logits, which are contiguous: few channels are resized faster so."""
+
 MODES = ["training", "training, plain", "evaluation", "prediction"]
 
 
@@ -85,7 +88,7 @@ def test_every_module_gets_and_gives_channels_last_maps(threads, run, dim, norm,
     network = build(dim, norm, **switch)
     seen = run(network, batch(dim), mode)
     assert [name for name, _, inputs, _ in seen if not channels_last(inputs)] == []
-    assert [name for name, _, _, output in seen if not channels_last(output)] == []
+    assert {name for name, _, _, output in seen if not channels_last(output)} <= set(GIVE_LOGITS)
 
     kinds = (*CONVOLUTIONS, nn.MaxPool2d, nn.MaxPool3d)
     if mode == "prediction" and norm == "batch":  # a convolution and what stands behind it are one operation
@@ -102,18 +105,17 @@ def test_every_module_gets_and_gives_channels_last_maps(threads, run, dim, norm,
 @pytest.mark.parametrize("n_threads", [1, 2])
 @pytest.mark.parametrize(("dim", "norm"), NETWORKS)
 def test_nothing_but_pytorchs_full_3d_convolutions_loses_the_layout(threads, run, dim, norm, n_threads, images, mode):
-    """They do with one thread or with one image whose map is small; so does the fusion of the logits, with one thread.
+    """They do with one thread or with one image whose map is small; the fused logits are contiguous anyway.
 
     PyTorch then computes them without oneDNN (`ConvParams::use_mkldnn`: at most 20480 channels x depth x height).
     """
     threads(n_threads)
     seen = run(build(dim, norm), batch(dim, images), mode)
     leaves = [(name, module, x, y) for name, module, x, y in seen if not list(module.children())]
+    leaves = [leaf for leaf in leaves if not isinstance(leaf[1], OutputFusion)]
     losing = {(name, module) for name, module, x, y in leaves if channels_last(x) and not channels_last(y)}
 
     def may_lose(module):
-        if isinstance(module, OutputFusion):
-            return n_threads == 1
         return isinstance(module, (nn.Conv3d, nn.ConvTranspose3d)) and module.groups == 1
 
     assert [name for name, module in losing if not may_lose(module)] == []

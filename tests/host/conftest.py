@@ -48,8 +48,8 @@ class Host:
             "nnUNet_extTrainer": self.trainers,
             "nnUNet_def_n_proc": 1,
             "nnUNet_n_proc_DA": 0,
-            "nnUNet_npp": 1,  # processes of nnUNetv2_predict; each of them imports PyTorch
-            "nnUNet_nps": 1,
+            "nnUNet_npp": 0,  # processes of nnUNetv2_predict; each of them imports PyTorch
+            "nnUNet_nps": 0,
             **variables,
         }
         return {**inherited, **{k: str(v) for k, v in own.items() if v is not None}}
@@ -77,7 +77,7 @@ class Host:
         """Returns the preprocessed data's folder."""
         identifier = dataset.name[len("Dataset") :].split("_")[0]
         command = ["nnUNetv2_plan_and_preprocess", "-d", identifier, "-c", *configurations, "-np", "1", "-npfp", "1"]
-        self.run(*command, "--verify_dataset_integrity", *more, nnUNet_n_proc_DA=1)  # planning refuses 0
+        self.run(*command, *more, nnUNet_n_proc_DA=1)  # planning refuses 0
         return self.preprocessed / dataset.name
 
     def model(self, dataset: str, trainer: str, plans: str, configuration: str) -> Path:
@@ -143,5 +143,6 @@ def predictions(fold_0) -> dict[str, Path]:
     """Per configuration, the folder of what nnUNetv2_predict makes of the scan that fold 0 did not train on."""
     folders = {c: fold_0.host.folder / f"predicted_{c}" for c in fold_0.configurations}
     images = fold_0.images_of_fold(0)
-    fold_0.host.run_together(*[fold_0.predict(images, folder, c, "-f", 0) for c, folder in folders.items()])
+    options = ("-f", 0, "-npp", 1, "-nps", 1)  # with processes, as a user has them
+    fold_0.host.run_together(*[fold_0.predict(images, folder, c, *options) for c, folder in folders.items()])
     return folders
