@@ -27,6 +27,7 @@ from nnunet_eas.demo.settings import DATASET_NAME, DemoSettings
 from nnunet_eas.demo.workspace import MARKER, Workspace, fingerprint
 from nnunet_eas.support.nnunet_commands import command_line
 
+ROOT = Path(__file__).resolve().parents[1]
 COMMAND = [sys.executable, "-m", "nnunet_eas.cli.main", "demo", "--quick", "--device", "cpu"]
 STRUCTURES = ["femur", "femoral_cartilage", "tibia", "tibial_cartilage"]
 
@@ -333,6 +334,15 @@ def test_the_second_run_keeps_everything(finished):
     assert printed_table(again.stdout) == printed_table(output)
     after = {path: path.stat().st_mtime_ns for path in folder.rglob("*") if path.is_file()}
     assert {path.name for path in before if before[path] != after.get(path)} <= {"results.json"}
+
+
+@pytest.mark.slow
+def test_the_tutorial_runs_in_the_demos_folder(finished, tmp_path):
+    nbformat = pytest.importorskip("nbformat", reason='needs pip install ".[docs]"')
+    nbclient = pytest.importorskip("nbclient", reason='needs pip install ".[docs]"')
+    shutil.copytree(finished[0], tmp_path / "nnunet_eas_demo")  # the notebook would run the demo
+    notebook = nbformat.read(ROOT / "docs" / "tutorial.ipynb", as_version=4)
+    nbclient.NotebookClient(notebook, timeout=900, resources={"metadata": {"path": str(tmp_path)}}).execute()
 
 
 @pytest.mark.slow

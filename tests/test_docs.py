@@ -4,7 +4,6 @@ import dataclasses
 import os
 import re
 import runpy
-import shutil
 import subprocess
 import sys
 from pathlib import Path
@@ -105,15 +104,6 @@ def test_commands_of_the_pages_run_as_they_stand(tmp_path):
     examples = re.findall(r"```python\n(.*?)```", (DOCS / "reference" / "python-api.md").read_text(), flags=re.DOTALL)
     (folder / "examples.py").write_text("\n".join(examples), encoding="utf-8")
     run_in(folder, environment, "python examples.py")
-
-
-@pytest.mark.slow
-def test_tutorial_runs(tmp_path):
-    nbformat = pytest.importorskip("nbformat", reason='needs pip install ".[docs]"')
-    nbclient = pytest.importorskip("nbclient", reason='needs pip install ".[docs]"')
-    notebook = nbformat.read(DOCS / "tutorial.ipynb", as_version=4)
-    shutil.copy(DOCS / "tutorial.ipynb", tmp_path)
-    nbclient.NotebookClient(notebook, timeout=900, resources={"metadata": {"path": str(tmp_path)}}).execute()
 
 
 def write_two_fold_lists(segmentation):
