@@ -111,12 +111,11 @@ def measurements(work: Path, args: argparse.Namespace, known: list[Any]) -> Iter
             measure_command = functools.partial(command, work / configuration, args)
             yield from map(measure_command, cases)
         else:
-            measure = step if kind == "steps" else scan
             for start in range(0, len(cases), args.at_once):
                 wave = cases[start : start + args.at_once]
                 with ThreadPoolExecutor(len(wave)) as pool:
                     ready = list(pool.map(functools.partial(prepared, args), wave))
-                yield from (measure(case, process, args) for case, process in zip(wave, ready, strict=True))
+                yield from (measured(args, case, *process) for case, process in zip(wave, ready, strict=True))
 
 
 class GpuNetwork(SpeedOfNetwork):
@@ -177,16 +176,13 @@ class GpuNetwork(SpeedOfNetwork):
         """Seconds of the first scan and of the second, and the bytes of one."""
         if predictor == "ours":
             self.build_our_predictor()
-        run = self.predict if predictor == "nnunet" else self._predict_ours
-        first = seconds(run, self.device)
+        scan_seconds = self.scan_seconds if predictor == "nnunet" else self.our_predictor_scan_seconds
+        first = scan_seconds()
         peak = torch.cuda.max_memory_allocated() if self.device.type == "cuda" else 0
-        found = {"first_seconds": first, "seconds": seconds(run, self.device), "peak_bytes": peak}
+        found = {"first_seconds": first, "seconds": scan_seconds(), "peak_bytes": peak}
         if predictor == "ours":
             found["patches_at_once"] = self.our_predictor.patches_at_once
         return found
-
-    def _predict_ours(self) -> None:
-        self.our_predictor.predict_logits_from_preprocessed_data(self.scan)
 
 
 def _checkpointed(module: nn.Sequential, x: torch.Tensor) -> torch.Tensor:
@@ -209,23 +205,13 @@ def prepared(args: argparse.Namespace, case: dict[str, Any]) -> tuple[OwnProcess
         return None, {"error": str(error)[:500]}
 
 
-def step(case: dict[str, Any], ready: tuple[Any, dict[str, Any]], args: argparse.Namespace) -> dict[str, Any]:
-    """The row of a training step."""
-    return _measured(case, ready, "steps", args.steps)
-
-
-def scan(case: dict[str, Any], ready: tuple[Any, dict[str, Any]], args: argparse.Namespace) -> dict[str, Any]:
-    """The row of a scan."""
-    return _measured(case, ready, "scans", case["predictor"])
-
-
-def _measured(
-    case: dict[str, Any], ready: tuple[OwnProcess | None, dict[str, Any]], method: str, argument: Any
+def measured(
+    args: argparse.Namespace, case: dict[str, Any], process: OwnProcess | None, row: dict[str, Any]
 ) -> dict[str, Any]:
-    process, row = ready
+    """The row of a training step or a scan."""
     if process is not None:
         try:
-            row |= process(method, argument)
+            row |= process(case["kind"], args.steps if case["kind"] == "steps" else case["predictor"])
         except (RuntimeError, EOFError) as error:
             row["error"] = str(error)[:500]
         process.close()
@@ -249,13 +235,8 @@ def command(work: Path, args: argparse.Namespace, case: dict[str, Any]) -> dict[
             process("save")
             process.close()
     words = [*case["command"], "-d", DATASET, "-c", configuration, "-f", "0", "-device", args.device]
-    words += [
-        "--disable_progress_bar",
-        "-i",
-        str(scans),
-        "-o",
-        str(work / "masks" / case["command"][0] / case["network"]),
-    ]
+    masks = work / "masks" / case["command"][0] / case["network"]
+    words += ["--disable_progress_bar", "-i", str(scans), "-o", str(masks)]
     start = time.perf_counter()
     done = subprocess.run(command_line(*words), capture_output=True, text=True, check=False)
     row = {"seconds": time.perf_counter() - start}

@@ -7,7 +7,7 @@
 - `instance_norm`: instance norms that keep the channels-last layout;
 - `folded_norm`: batch norms folded into convolutions for prediction, with the activation.
 
-`keep_freed_memory()` is a setting of the process. `benchmarks/results/cpu_paths.json` says what each of them gains.
+`keep_freed_memory()` is a setting of the process. `benchmarks/speed/cpu_paths.py` measures what each of them gains.
 """
 
 from nnunet_eas.cpu.accelerate import PATHS, accelerate, restore
