@@ -10,6 +10,7 @@ from __future__ import annotations
 import argparse
 import json
 from pathlib import Path
+from typing import Any
 
 from benchmarks.commands import ROOT
 from benchmarks.compare.comparison import compare
@@ -51,10 +52,15 @@ def write_pages(root: Path) -> None:
         put_between_marks(docs / "comparison.md", block, summary(tables))
         if block == "comparison":
             put_between_marks(root / "README.md", "results", results_table(tables))
-    speed = [json.loads((RESULTS / f"speed_cpu{which}.json").read_text(encoding="utf-8")) for which in ("", "_quick")]
-    put_between_marks(docs / "speed.md", "speed", speed_table(*speed))
-    gpu = json.loads((RESULTS / "gpu.json").read_text(encoding="utf-8"))
-    put_between_marks(docs / "speed.md", "gpu", gpu_table(gpu))
+    others = {"bfloat16, `--quick`": "speed_cpu_quick.json", "AVX2, `--quick`": "speed_cpu_avx2.json"}
+    table = speed_table(_result("speed_cpu.json"), {head: _result(name) for head, name in others.items()})
+    put_between_marks(docs / "speed.md", "speed", table)
+    put_between_marks(docs / "speed.md", "gpu", gpu_table(_result("gpu.json")))
+
+
+def _result(name: str) -> dict[str, Any]:
+    content: dict[str, Any] = json.loads((RESULTS / name).read_text(encoding="utf-8"))
+    return content
 
 
 if __name__ == "__main__":

@@ -17,7 +17,7 @@ LONGEST = (
     "test_runner",
     "test_datasets",
     "test_crossval",
-    "test_five_folds",
+    "test_folds",
     "test_slurm",
     "test_planner",
     "test_with_nnunet",

@@ -8,12 +8,12 @@ from typing import Any
 from benchmarks.markdown import table as rows_of
 
 
-def speed_table(content: dict[str, Any], quick: dict[str, Any]) -> str:
-    """One row a measurement: default nnU-Net, EAS U-Net, their ratio, and the ratio of another run.
+def speed_table(content: dict[str, Any], others: dict[str, dict[str, Any]]) -> str:
+    """One row a measurement: default nnU-Net, EAS U-Net, their ratio, and the ratios of other runs.
 
     Args:
         content: The JSON of speed.py.
-        quick: The JSON of speed.py --quick, for its ratios alone.
+        others: JSONs of speed.py --quick, for their ratios alone, with the head of each one's column.
     """
     networks, commands, ratios = content["networks"], content["commands"], content["ratios"]
     two, three = networks["default_2d"], networks["default_3d_fullres"]
@@ -65,12 +65,20 @@ def speed_table(content: dict[str, Any], quick: dict[str, Any]) -> str:
         ),
     ]
     found = content["environment"]
+    of_others = "; ".join(
+        f"{head}: {_engine(other)}, commands on {other['commands']['slices']} slices" for head, other in others.items()
+    )
     head = (
         f"{found['gpu'] if content['device'] == 'cuda' else found['processor']}, {content['threads']} threads, PyTorch "
-        f"{found['torch']}. `nnunet-eas predict` chose {networks['eas_2d']['our_engine'].split(' (')[0]}. The last "
-        f"column is from another run, whose commands predicted {quick['commands']['slices']} slices: a ratio depends "
-        "on the other load of the machine's memory."
+        f"{found['torch']}. `nnunet-eas predict` chose {_engine(content)}. The last columns are ratios of other runs "
+        f"with fewer rounds ({of_others})."
     )
-    heads = ["", "default nnU-Net", "EAS U-Net", "ratio", "ratio, `--quick`"]
-    cells = [[title, *values, f"{ratios[key]:.1f}", f"{quick['ratios'][key]:.1f}"] for title, key, values in rows]
+    heads = ["", "default nnU-Net", "EAS U-Net", "ratio", *others]
+    all_ratios = [ratios, *(other["ratios"] for other in others.values())]
+    cells = [[title, *values, *(f"{of_run[key]:.1f}" for of_run in all_ratios)] for title, key, values in rows]
     return "\n".join([head, "", *rows_of(heads, cells)]) + "\n"
+
+
+def _engine(content: dict[str, Any]) -> str:
+    """The engine that `nnunet-eas predict` chose."""
+    return str(content["networks"]["eas_2d"]["our_engine"].split(" (")[0])

@@ -110,7 +110,8 @@ def test_single_precision_takes_the_fast_gradients_and_agrees(assert_equal_to_pl
     threads = torch.get_num_threads()
     torch.set_num_threads(2)  # with one, 1x1x1 convolutions give them too
     try:
-        assert_equal_to_plain(build(3, norm), batch(3).requires_grad_(), rtol=1e-4, atol=1e-4)
+        # a gradient is a sum over thousands of voxels, whose order depends on the CPU
+        assert_equal_to_plain(build(3, norm), batch(3).requires_grad_(), rtol=1e-4, atol=1e-3)
     finally:
         torch.set_num_threads(threads)
 

@@ -83,15 +83,15 @@ def test_regions_and_ignore_label(host, regions, tmp_path):
         assert read_labels(predicted).any()
 
 
-def test_pretrained_weights_of_another_number_of_classes(host, regions, fold_0):
-    """Three classes there, two regions here; the trainer's learning rate is 0, so what was loaded is what remains."""
-    pretrained = fold_0.model("2d") / "fold_0"
+def test_pretrained_weights_of_another_number_of_classes(blobs, regions):
+    """Two regions there, three classes here; the trainer's learning rate is 0, so what was loaded is what remains."""
+    pretrained = regions / "fold_0"
     trainer = "EASUNetTrainer_standstill"
-    more = ("-device", "cpu", "-pretrained_weights", pretrained / "checkpoint_final.pth")
-    host.run("nnUNetv2_train", "902", "2d", 0, "-tr", trainer, *more)
+    more = ("-pretrained_weights", pretrained / "checkpoint_final.pth")
+    blobs.host.run(*blobs.train("2d", 0, *more, trainer=trainer))
 
     source = weights(pretrained)
-    result = weights(regions.with_name(regions.name.replace(TRAINER, trainer)) / "fold_0")
+    result = weights(blobs.model("2d", trainer) / "fold_0")
     assert source.keys() == result.keys()
     of_classes = {key for key in source if ".seg_layers." in key}
     assert {key for key in source if source[key].shape != result[key].shape} == of_classes

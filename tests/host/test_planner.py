@@ -31,13 +31,12 @@ def planned(blobs):
 
 @pytest.fixture(scope="module")
 def trained(blobs, planned):
-    """Fold 0 of 2d and 3d_fullres by our trainer and 2d by nnU-Net's own; every case of the low resolution."""
+    """Fold 0 of 2d and 3d_fullres by our trainer, of 2d by nnU-Net's own."""
     ours, stock = "EASUNetTrainer_tiny", "nnUNetTrainer_tiny"
     blobs.host.run_together(
         blobs.train("2d", 0, "-p", PLANS, trainer=ours),
         blobs.train("3d_fullres", 0, "-p", PLANS, trainer=ours),
         blobs.train("2d", 0, "-p", PLANS, trainer=stock),
-        blobs.train("3d_lowres", "all", "-p", PLANS, trainer=ours),  # fold "all" predicts every case for the cascade
     )
     return blobs
 
@@ -67,16 +66,6 @@ def test_train_and_predict(trained, planned, tmp_path, configuration, trainer):
     assert json.loads((model / "fold_0" / "debug.json").read_text(encoding="utf-8"))["network"] == "EASUNet"
     assert agreement(tmp_path / UNSEEN, model / "fold_0" / "validation" / UNSEEN) >= 0.9999
     assert read_labels(tmp_path / UNSEEN).any()
-
-
-def test_cascade(trained, tmp_path):
-    trained.host.run(*trained.train("3d_cascade_fullres", 0, "-p", PLANS))
-    stage_1 = trained.model("3d_lowres", plans=PLANS) / "fold_all" / "validation"
-    more = ("-p", PLANS, "-f", 0, "-prev_stage_predictions", stage_1)
-    trained.host.run(*trained.predict(trained.images_of_fold(0), tmp_path, "3d_cascade_fullres", *more))
-    # nearly equal only: the validation got the first stage's probabilities resampled, the prediction its labels
-    validation = trained.model("3d_cascade_fullres", plans=PLANS) / "fold_0" / "validation"
-    assert agreement(tmp_path / UNSEEN, validation / UNSEEN) >= 0.98
 
 
 def test_plans_move_to_another_dataset(blobs, planned):

@@ -1,4 +1,4 @@
-"""Five folds of two configurations: the best one found, and what nnU-Net then tells the user to type."""
+"""All folds of two configurations: the best one found, and what nnU-Net then tells the user to type."""
 
 import shlex
 
@@ -18,7 +18,7 @@ def crossval(fold_0):
 
 
 @pytest.fixture(scope="module")
-def five_folds(fold_0, crossval):
+def all_folds(fold_0, crossval):
     return fold_0
 
 
@@ -30,40 +30,42 @@ def replaced(command, **values):
     return command
 
 
-def test_crossval_trains_what_is_missing_once(five_folds, crossval):
+def test_crossval_trains_what_is_missing_once(all_folds, crossval):
     lines = crossval.stdout.splitlines()
-    assert lines[0] == "10 trainings of 2d and 3d_fullres, 2 of them done"
-    for configuration in five_folds.configurations:
-        for fold in range(5):
-            assert len(list((five_folds.model(configuration) / f"fold_{fold}").glob("training_log_*.txt"))) == 1
+    assert lines[0] == "6 trainings of 2d and 3d_fullres, 2 of them done"
+    for configuration in all_folds.configurations:
+        for fold in range(all_folds.folds):
+            assert len(list((all_folds.model(configuration) / f"fold_{fold}").glob("training_log_*.txt"))) == 1
             assert (f"{configuration} fold {fold}: trained" in lines) == (fold > 0)
-    assert lines[-1] == f"predict with: nnunet-eas predict-best -d {five_folds.id} -i SCANS -o MASKS"
-    again = five_folds.host.run(*crossval.args)
-    assert again.stdout.splitlines()[0] == "10 trainings of 2d and 3d_fullres, 10 of them done"
+    assert lines[-1] == f"predict with: nnunet-eas predict-best -d {all_folds.id} -i SCANS -o MASKS"
+    again = all_folds.host.run(*crossval.args)
+    assert again.stdout.splitlines()[0] == "6 trainings of 2d and 3d_fullres, 6 of them done"
     assert again.stdout.splitlines()[1:] == lines[-2:]
 
 
-def test_status_shows_every_fold(five_folds):
-    of = ("-d", five_folds.id, "-tr", five_folds.trainer, "-p", "nnUNetPlans")  # another file's tests train other plans
-    shown = five_folds.host.run("nnunet-eas", "status", *of, "--png", "x.png")
-    rows = [line.split() for line in shown.stdout.splitlines()[1:11]]
+def test_status_shows_every_fold(all_folds):
+    of = ("-d", all_folds.id, "-tr", all_folds.trainer, "-p", "nnUNetPlans")  # another file's tests train other plans
+    shown = all_folds.host.run("nnunet-eas", "status", *of, "--png", "x.png")
+    rows = [line.split() for line in shown.stdout.splitlines()[1:7]]
     assert [row[:4] for row in rows] == [
-        [five_folds.model(c).name, str(fold), "trained", "2/2"] for c in five_folds.configurations for fold in range(5)
+        [all_folds.model(c).name, str(fold), "trained", "2/2"]
+        for c in all_folds.configurations
+        for fold in range(all_folds.folds)
     ]
-    assert (five_folds.host.folder / "x.png").stat().st_size > 10_000
+    assert (all_folds.host.folder / "x.png").stat().st_size > 10_000
 
 
-def test_predict_best_is_the_commands_by_hand_and_postprocessing(five_folds, tmp_path):
-    blobs, host = five_folds, five_folds.host
-    command = ("nnUNetv2_find_best_configuration", blobs.id, "-tr", blobs.trainer, "-c", *blobs.configurations)
+def test_predict_best_is_the_commands_by_hand_and_postprocessing(all_folds, tmp_path):
+    blobs, host = all_folds, all_folds.host
+    command = ("nnUNetv2_find_best_configuration", blobs.id, "-tr", blobs.trainer, "-c", *blobs.configurations, "-f", *range(blobs.folds))
     completed = host.run(*command, "-np", 1)
     results = host.results / blobs.name
     (ensemble,) = (results / "ensembles").iterdir()
     names = [*[blobs.model(c).name for c in blobs.configurations], ensemble.name]
     scores = {name: float(completed.stdout.split(f"\n{name}: ")[1].split()[0]) for name in names}
     assert max(scores.values()) > 0.5
-    for folder in [*[blobs.model(c) / "crossval_results_folds_0_1_2_3_4" for c in blobs.configurations], ensemble]:
-        assert {p.name for p in folder.glob("*.nii.gz")} == {f"{case}.nii.gz" for case in blobs.cases}
+    for folder in [*[blobs.model(c) / "crossval_results_folds_0_1_2" for c in blobs.configurations], ensemble]:
+        assert {p.name for p in folder.glob("*.nii.gz")} == {f"{case}.nii.gz" for case in blobs.cases[: blobs.folds]}
 
     # The instructions as printed. They are for the winner; which one that is, chance decides on data like these.
     printed = (results / "inference_instructions.txt").read_text(encoding="utf-8")
