@@ -1,4 +1,4 @@
-r"""Writes every generated table: the comparisons in `results`, and the blocks of docs/benchmarks and the README.
+r"""Writes every generated table: the comparisons in `results`, and the blocks of docs and the README.
 
     python -m benchmarks.pages
 
@@ -18,6 +18,7 @@ from benchmarks.compare.comparison_markdown import summary
 from benchmarks.compare.presets import PRESETS
 from benchmarks.compare.results_table import results_table
 from benchmarks.markdown import put_between_marks
+from benchmarks.speed.cpu_tables import busy_table, paths_table
 from benchmarks.speed.gpu_table import gpu_table
 from benchmarks.speed.speed_table import speed_table
 
@@ -56,6 +57,9 @@ def write_pages(root: Path) -> None:
     table = speed_table(_result("speed_cpu.json"), {head: _result(name) for head, name in others.items()})
     put_between_marks(docs / "speed.md", "speed", table)
     put_between_marks(docs / "speed.md", "gpu", gpu_table(_result("gpu.json")))
+    cpu = root / "docs" / "explanation" / "cpu.md"
+    put_between_marks(cpu, "paths", paths_table(_result("cpu_paths.json")))
+    put_between_marks(cpu, "busy", busy_table(_result("busy_machine.json")))
 
 
 def _result(name: str) -> dict[str, Any]:

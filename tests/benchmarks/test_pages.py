@@ -13,6 +13,7 @@ BLOCKS = {
     "README.md": ["results"],
     "docs/benchmarks/comparison.md": ["comparison", "rivals", "ablation", "synthetic_knees"],
     "docs/benchmarks/speed.md": ["speed", "gpu"],
+    "docs/explanation/cpu.md": ["paths", "busy"],
 }
 
 

@@ -57,8 +57,8 @@ def test_status_shows_every_fold(all_folds):
 
 def test_predict_best_is_the_commands_by_hand_and_postprocessing(all_folds, tmp_path):
     blobs, host = all_folds, all_folds.host
-    command = ("nnUNetv2_find_best_configuration", blobs.id, "-tr", blobs.trainer, "-c", *blobs.configurations, "-f", *range(blobs.folds))
-    completed = host.run(*command, "-np", 1)
+    command = ("nnUNetv2_find_best_configuration", blobs.id, "-tr", blobs.trainer, "-c", *blobs.configurations)
+    completed = host.run(*command, "-f", *range(blobs.folds), "-np", 1)
     results = host.results / blobs.name
     (ensemble,) = (results / "ensembles").iterdir()
     names = [*[blobs.model(c).name for c in blobs.configurations], ensemble.name]

@@ -86,7 +86,8 @@ def test_a_killed_and_a_cancelled_fold_end_as_the_others(blobs, shell):
     assert f"2d fold {task}: attempt 1 of 3 failed: nnUNetv2_train was ended by SIGKILL" in printed
     assert f"2d fold {cancelled.split('_')[1]}: attempt 1 of 3 failed: " in printed  # by its own word, or without one
     assert printed.count("attempt 1 of 3 failed") == 2
-    folds = [shell["nnUNet_results"] / blobs.name / f"{TRAINER}__nnUNetPlans__2d" / f"fold_{k}" for k in range(blobs.folds)]
+    model = shell["nnUNet_results"] / blobs.name / f"{TRAINER}__nnUNetPlans__2d"
+    folds = [model / f"fold_{k}" for k in range(blobs.folds)]
     for fold, case in zip(folds, blobs.cases, strict=False):
         assert files_of(fold) == files_of(folds[-1])
         assert [path.name for path in (fold / "validation").glob("*.nii.gz")] == [f"{case}.nii.gz"]
