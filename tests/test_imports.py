@@ -21,6 +21,7 @@ ROOMS = (
     ("support", 0, {"numpy", "SimpleITK", "filelock", "tqdm", "isal"}),
     ("network", 1, NETWORK),
     ("cpu", 2, {"torch"}),
+    ("gpu", 2, {"torch"}),
     ("plans/translation.py", 3, None),
     ("phantom", 4, ARRAYS),
     ("phantom_archive", 4, ARRAYS | {"SimpleITK", "pydicom"}),

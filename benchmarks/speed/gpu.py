@@ -181,7 +181,7 @@ class GpuNetwork(SpeedOfNetwork):
         peak = torch.cuda.max_memory_allocated() if self.device.type == "cuda" else 0
         found = {"first_seconds": first, "seconds": scan_seconds(), "peak_bytes": peak}
         if predictor == "ours":
-            found["patches_at_once"] = self.our_predictor.patches_at_once
+            found["images_at_once"] = self.our_predictor.images_at_once
         return found
 
 

@@ -31,7 +31,8 @@ def add_options(parser: argparse.ArgumentParser) -> None:
     add("--retries", type=int, default=2, help="of a fold that fails (default: %(default)s)")
     add("--executor", choices=("local", "slurm"), default="local", help="(default: %(default)s)")
     local = parser.add_argument_group("on this machine")
-    local.add_argument("--gpus", type=int, nargs="+", metavar="N", help="a training on each (default: all free ones)")
+    on_each = "a training on each, numbers as in nvidia-smi (default: all free ones)"
+    local.add_argument("--gpus", type=int, nargs="+", metavar="N", help=on_each)
     at_a_time = "trainings at a time without GPUs, each with its share of the cores (default: %(default)s)"
     local.add_argument("--workers", type=int, default=1, help=at_a_time)
     add = parser.add_argument_group("on a Slurm cluster: one job a fold").add_argument
@@ -48,6 +49,8 @@ def run(args: argparse.Namespace) -> int:
         raise ValueError(f"--retries must be at least 0, got {args.retries}. 0 tries each fold once.")
     if args.workers < 1:
         raise ValueError(f"--workers must be at least 1, got {args.workers}. Give a number of trainings.")
+    if args.device == "mps" and args.workers > 1:
+        raise ValueError(f"--workers must be 1 on mps, where trainings at the same time crash, got {args.workers}.")
     from nnunet_eas.crossval.cross_validate import cross_validate
     from nnunet_eas.crossval.dataset import find_dataset
     from nnunet_eas.support.errors import PartialSuccess
@@ -76,11 +79,13 @@ def run(args: argparse.Namespace) -> int:
 
 
 def _executor(args: argparse.Namespace, folder: Path) -> Executor:
-    from nnunet_eas.crossval.devices import free_gpus
+    from nnunet_eas.crossval.devices import free_gpus, gpus_of
     from nnunet_eas.crossval.executors import LocalExecutor, SlurmExecutor
 
     if args.executor == "local":
-        return LocalExecutor(folder, [*(args.gpus or free_gpus())] if args.device == "cuda" else [None] * args.workers)
+        if args.device == "cuda":
+            return LocalExecutor(folder, gpus_of(args.gpus) if args.gpus else free_gpus())
+        return LocalExecutor(folder, [None] * args.workers)
     wrong = [option for option in args.slurm if "=" not in option]
     if wrong:
         raise ValueError(f"--slurm must be KEY=VALUE, got {wrong}. Write e.g. account=knee.")

@@ -32,8 +32,9 @@ def add_options(parser: argparse.ArgumentParser) -> None:
     add("-num_parts", type=int, default=1, help="how many such calls share the cases")
     add("-part_id", type=int, default=0, help="which of these calls this is, from 0")
     add("--not_on_device", action="store_false", dest="sum_on_device", help="sum logits in the CPU's memory")
-    for flag in ("-npp", "-nps"):
-        add(flag, type=int, help="nnU-Net's number of processes; has no effect, as there are none")
+    at_a_time = "at a time (default: 1 on a CPU, 3 on a GPU)"
+    add("-npp", type=int, metavar="N", dest="readers", help=f"scans read and preprocessed {at_a_time}")
+    add("-nps", type=int, metavar="N", dest="writers", help=f"masks resampled and written {at_a_time}")
     add("--batch", type=int, metavar="N", help="patches in a pass (default: by the free memory)")
     engines = ("auto", "torch", "openvino", "openvino-bf16")
     add("--engine", choices=engines, default="auto", help="what runs the network (default: %(default)s)")
@@ -46,7 +47,7 @@ def run(args: argparse.Namespace) -> int:
     from nnunet_eas.inference.predict import predict
     from nnunet_eas.inference.trained_model import model_folder
 
-    arguments = options.keywords(args, "dataset", "configuration", "plans", "trainer", "npp", "nps")
+    arguments = options.keywords(args, "dataset", "configuration", "plans", "trainer")
     arguments["model"] = args.model or model_folder(args.dataset, args.configuration, args.trainer, args.plans)
     arguments["say"] = options.say
     return options.finish(predict, arguments, lambda done: options.say(f"{len(done)} masks written to {args.output}"))

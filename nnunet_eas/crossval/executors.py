@@ -7,6 +7,7 @@ import shutil
 import subprocess
 import time
 from collections.abc import Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -24,13 +25,13 @@ class LocalExecutor:
 
     Args:
         folder: For submitit's files.
-        gpus: Numbers of the devices; None for each training that runs without a GPU.
+        gpus: The devices' names, as in CUDA_VISIBLE_DEVICES; None for each training that runs without a GPU.
     """
 
-    def __init__(self, folder: Path, gpus: Sequence[int | None]) -> None:
+    def __init__(self, folder: Path, gpus: Sequence[str | None]) -> None:
         self._folder = folder
-        self._free: list[int | None] = list(gpus)
-        self._taken: dict[str, int | None] = {}
+        self._free: list[str | None] = list(gpus)
+        self._taken: dict[str, str | None] = {}
         # each training's share of the cores; None where it has them alone
         self.threads = max(1, cores() // len(gpus)) if len(gpus) > 1 else None
 
@@ -44,9 +45,8 @@ class LocalExecutor:
         for training in trainings:
             gpu = self._free.pop(0)
             executor = submitit.LocalExecutor(self._folder)
-            visible = () if gpu is None else (gpu,)
-            executor.update_parameters(timeout_min=YEAR_MIN, gpus_per_node=len(visible), visible_gpus=visible)
-            jobs.append(executor.submit(training))
+            executor.update_parameters(timeout_min=YEAR_MIN)
+            jobs.append(executor.submit(replace(training, gpu=gpu)))  # submitit's own choice knows numbers only
             self._taken[jobs[-1].job_id] = gpu
         return jobs
 

@@ -30,6 +30,7 @@ class Training:
     device: str  # nnU-Net's -device
     with_probabilities: bool  # nnU-Net's --npz
     threads: int | None = None  # its share of the cores; None where it has them alone
+    gpu: str | None = None  # its GPU, as in CUDA_VISIBLE_DEVICES; None for no GPU, or for those that a cluster gives
     process: subprocess.Popen[str] | None = field(default=None, compare=False)
 
     def is_done(self) -> bool:
@@ -79,12 +80,13 @@ class Training:
         self.process = process
 
     def _environment(self) -> dict[str, str]:
-        """The training's share of the cores, as far as the user has not set these variables."""
+        """The training's GPU, and its share of the cores as far as the user has not set these variables."""
+        gpu = {} if self.gpu is None else {"CUDA_VISIBLE_DEVICES": self.gpu}
         if self.threads is None:
-            return dict(os.environ)
+            return {**os.environ, **gpu}
         share = {
             "OMP_NUM_THREADS": str(self.threads),
             "OMP_WAIT_POLICY": "PASSIVE",  # threads that spin while they wait would take the others' cores
             THREADS_VARIABLE: str(self.threads),
         }
-        return {**share, **os.environ}
+        return {**share, **os.environ, **gpu}

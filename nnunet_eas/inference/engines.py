@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 import importlib.util
 import math
 import time
@@ -10,7 +11,9 @@ from typing import Any, Literal
 
 import numpy as np
 import torch
+from torch import nn
 
+from nnunet_eas.gpu import fold_batch_norms, lay_out
 from nnunet_eas.inference import openvino_graph
 from nnunet_eas.inference.batched_predictor import Forward
 from nnunet_eas.inference.trained_model import TrainedModel
@@ -31,7 +34,7 @@ def forwards_of(
     labels, and a pass takes less time than PyTorch's: with bfloat16 where the CPU computes with it, or else in single
     precision. PyTorch otherwise. Another engine that can't be had is an error.
     """
-    in_torch: list[Forward] = [network.to(device).eval() for network in model.networks]
+    in_torch: list[Forward] = [_on_device(network, device) for network in model.networks]
     if engine == "torch" or (engine == "auto" and (device.type != "cpu" or not _has_openvino())):
         return in_torch, f"PyTorch on {device.type}"
     if device.type != "cpu":
@@ -56,6 +59,17 @@ def forwards_of(
     if engine != "auto":
         raise ValueError(f"engine (--engine) {engine} must give PyTorch's labels, got {agreement}. Give torch.")
     return in_torch, f"PyTorch on the CPU, {reason}"
+
+
+def _on_device(network: nn.Module, device: torch.device) -> nn.Module:
+    """The network, ready to predict; on a GPU a copy without batch norms."""
+    if device.type == "cpu":
+        return network.eval()
+    network = copy.deepcopy(network).eval()
+    fold_batch_norms(network)
+    network = network.to(device)
+    lay_out(network, device)
+    return network
 
 
 def _has_openvino() -> bool:

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+from collections import deque
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import ExitStack
+from itertools import islice
 from pathlib import Path
 from typing import Any
 
@@ -29,24 +31,25 @@ def predict_cases(
     *,
     engine: Engine = "auto",
     save_probabilities: bool = False,
+    readers: int = 1,
+    writers: int = 1,
     say: Callable[[str], None] = lambda line: None,
 ) -> Iterator[tuple[str, str | None]]:
     """Predicts the cases and writes a mask for each into an existing folder, under a temporary name first.
 
-    While one case is predicted the next is read and the one before is written, in threads of this process: no more than
-    three cases are in memory, however many there are. The engine is chosen, and named to `say`, once the first scan has
-    been read, which shows how much there is to predict.
+    While one case is predicted the next are read and those before are written, in threads of this process: no more than
+    `readers` + 1 + `writers` cases are in memory, however many there are. The engine is chosen, and named to `say`,
+    once the first scan has been read, which shows how much there is to predict.
 
     Yields:
         Each case's name with its fault, None where it was predicted, in the cases' order and as soon as it is known.
     """
-    with ThreadPoolExecutor(1) as reader, ThreadPoolExecutor(1) as writer:
-        reads = (reader.submit(_read, predictor, case) for case in cases)
-        ahead = next(reads, None)
-        before: tuple[str, Future[None]] | None = None
-        for case in cases:
-            read, ahead = ahead, next(reads, None)
-            assert read is not None
+    with ThreadPoolExecutor(readers) as reader, ThreadPoolExecutor(writers) as writer:
+        submitted = ((case, reader.submit(_read, predictor, case)) for case in cases)
+        reads, writes = deque(islice(submitted, readers)), deque[tuple[str, Future[None]]]()
+        while reads:
+            case, read = reads.popleft()
+            reads.extend(islice(submitted, 1))
             written: Future[None] = Future()
             try:
                 data, properties = read.result()
@@ -62,11 +65,13 @@ def predict_cases(
                     written = writer.submit(_write, predictor, case, logits, properties, output, save_probabilities)
                 except Exception as error:
                     written.set_exception(error)
-            if before:
-                yield before[0], _fault(before[1])
-            before = (case.identifier, written)
-        if before:
-            yield before[0], _fault(before[1])
+            del read
+            writes.append((case.identifier, written))
+            if len(writes) > writers:
+                name, written = writes.popleft()
+                yield name, _fault(written)
+        for name, written in writes:
+            yield name, _fault(written)
 
 
 def _read(predictor: BatchedPredictor, case: ScanFiles) -> tuple[torch.Tensor, dict[str, Any]]:

@@ -53,6 +53,8 @@ def predict(
     step_size: float = 0.5,
     batch: int | None = None,
     sum_on_device: bool = True,
+    readers: int | None = None,
+    writers: int | None = None,
     save_probabilities: bool = False,
     continue_prediction: bool = False,
     part_id: int = 0,
@@ -80,6 +82,8 @@ def predict(
         step_size: Of the sliding window, in patches: above 0, at most 1.
         batch: Patches in a pass; None chooses by the free memory.
         sum_on_device: Sums the logits in the GPU's memory, as far as that suffices, not in the CPU's.
+        readers: Scans that are read and preprocessed at a time; None: one on a CPU, three on a GPU, as nnU-Net does.
+        writers: Masks that are resampled and written at a time; None as for `readers`.
         save_probabilities: Writes NAME.npz and NAME.pkl for nnUNetv2_ensemble, too.
         continue_prediction: Leaves out the cases whose masks are in `output` already.
         part_id: Which of several calls that share the cases this is, from 0.
@@ -129,6 +133,7 @@ def predict(
             torch.device(device),
             sum_on_device=sum_on_device,
             patches_at_once=batch,
+            autocast_dtype=model.autocast_dtype,
             tile_step_size=step_size,
             use_mirroring=mirroring,
             verbose=verbose,
@@ -139,8 +144,14 @@ def predict(
             described = {"predict_from_raw_data_args": arguments, "dataset": model.dataset_json, "plans": plans}
             for name, content in described.items():
                 write_text(folder / f"{name}.json", json.dumps(content, indent=4, default=_plain))
+        at_a_time = 1 if device == "cpu" else 3
         outcomes = predict_cases(
-            model, predictor, cases, folder, engine=engine, save_probabilities=save_probabilities, say=say
+            *(model, predictor, cases, folder),
+            engine=engine,
+            save_probabilities=save_probabilities,
+            readers=max(1, at_a_time if readers is None else readers),
+            writers=max(1, at_a_time if writers is None else writers),
+            say=say,
         )
         predictions = []
         for name, fault in tqdm(outcomes, total=len(cases), desc="cases", disable=None if progress else True):

@@ -17,6 +17,7 @@ from nnunetv2.utilities.label_handling.label_handling import LabelManager, deter
 from nnunetv2.utilities.plans_handling.plans_handler import ConfigurationManager, PlansManager
 from torch import nn
 
+from nnunet_eas.inference.batched_predictor import autocast_dtype
 from nnunet_eas.inference.checkpoints import trainer_and_configuration
 from nnunet_eas.inference.quiet import quiet
 from nnunet_eas.support.files import read_json
@@ -34,6 +35,7 @@ class TrainedModel:
     folds: tuple[int | str, ...]
     networks: tuple[nn.Module, ...]  # one for each fold: on the CPU, in evaluation mode, deep supervision off
     mirroring_axes: tuple[int, ...] | None  # spatial axes of a patch; None for no mirroring
+    autocast_dtype: torch.dtype = torch.float16  # number format on CUDA, which the trainer chose
 
     @property
     def name(self) -> str:
@@ -103,8 +105,9 @@ def load_trained_model(
     chosen = _chosen_folds(folder, folds, checkpoint_name)
     files = [folder / f"fold_{fold}" / checkpoint_name for fold in chosen]
     trainer, configuration = trainer_and_configuration(files, contents["plans.json"])
-    with quiet():
+    with quiet(), autocast_dtype(torch.float16):
         predictor, networks = _networks(folder, chosen, checkpoint_name, trainer)
+        chosen_dtype = torch.get_autocast_dtype("cuda")
     axes = predictor.allowed_mirroring_axes
     return TrainedModel(
         trainer,
@@ -115,6 +118,7 @@ def load_trained_model(
         folds=tuple(chosen),
         networks=networks,
         mirroring_axes=None if axes is None else tuple(int(axis) for axis in axes),
+        autocast_dtype=chosen_dtype,
     )
 
 

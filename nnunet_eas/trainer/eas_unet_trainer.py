@@ -16,13 +16,15 @@ from nnunetv2.utilities.plans_handling.plans_handler import ConfigurationManager
 from torch import nn
 
 from nnunet_eas.cpu import accelerate, keep_freed_memory
+from nnunet_eas.gpu import lay_out
 from nnunet_eas.plans.translation import architecture_differences, check_structures, translate_plans
 from nnunet_eas.support.parallel import THREADS_VARIABLE
+from nnunet_eas.trainer.finite_statistics import FiniteStatistics
 from nnunet_eas.trainer.interruptible import Interruptible
 from nnunet_eas.trainer.progress_bar import ProgressBar
 
 
-class EASUNetTrainer(ProgressBar, Interruptible):
+class EASUNetTrainer(ProgressBar, Interruptible, FiniteStatistics):
     """Trains the EAS U-Net with nnU-Net's own schedule, from any plan.
 
     The constructor translates the plan's networks once, before nnU-Net sees the plan. The plan that nnU-Net then saves
@@ -30,6 +32,7 @@ class EASUNetTrainer(ProgressBar, Interruptible):
     trainer build the same network. A plan of two stages has one output only and trains without deep supervision.
 
     On a terminal it shows a bar inside an epoch (`ProgressBar`), and it can be stopped and resumed (`Interruptible`).
+    A step that overflows leaves the batch norms' statistics as they were (`FiniteStatistics`).
 
     Args:
         plans: Content of a plans file. Not changed.
@@ -58,8 +61,10 @@ class EASUNetTrainer(ProgressBar, Interruptible):
         if self.configuration_manager.network_arch_init_kwargs["n_stages"] == 2:
             # nnU-Net gives the lowest output the weight 0 and divides by the sum of the weights
             self.enable_deep_supervision = False
-        if device.type == "cpu" and os.environ.get(THREADS_VARIABLE, "").isdecimal():
-            torch.set_num_threads(max(1, int(os.environ[THREADS_VARIABLE])))
+        if device.type == "cpu":
+            keep_freed_memory()
+            if os.environ.get(THREADS_VARIABLE, "").isdecimal():
+                torch.set_num_threads(max(1, int(os.environ[THREADS_VARIABLE])))
         self.__dict__.update(self.settings)
 
     @classmethod
@@ -80,13 +85,23 @@ class EASUNetTrainer(ProgressBar, Interruptible):
         num_output_channels: int,
         enable_deep_supervision: bool = True,
     ) -> nn.Module:
-        """The network of the plan, with the fast CPU paths of `nnunet_eas.cpu`; training and prediction call this."""
+        """The network of the plan, with the fast CPU paths of `nnunet_eas.cpu`; training and prediction call this.
+
+        nnU-Net calls autocast without a number format, and so takes that of the process, which is set here as well.
+        """
+        torch.set_autocast_dtype("cuda", torch.float16)
         if not torch.cuda.is_available():
             keep_freed_memory()
         network = nnUNetTrainer.build_network_architecture(
             plans_manager, configuration_manager, num_input_channels, num_output_channels, enable_deep_supervision
         )
+        lay_out(network, torch.device("cuda" if torch.cuda.is_available() else "cpu"))
         return accelerate(network)
+
+    def initialize(self) -> None:
+        """Initialises as nnU-Net does, and lays the network out for the device."""
+        super().initialize()
+        lay_out(unwrapped(self.network), self.device)
 
     def save_checkpoint(self, filename: str) -> None:
         """Saves as nnU-Net does; a run killed while it writes leaves the previous checkpoint whole."""
@@ -120,6 +135,13 @@ class EASUNetTrainer(ProgressBar, Interruptible):
                 f"{'; '.join(differences[:3])}. Continue with that plan, or train anew in another folder."
             )
         super().load_checkpoint(filename_or_checkpoint)
+
+
+def unwrapped(network: nn.Module) -> nn.Module:
+    """The network without the wrappers of torch.compile and DistributedDataParallel."""
+    for name in ("module", "_orig_mod"):
+        network = getattr(network, name, network)
+    return network
 
 
 def _check_surroundings(dataset_json: dict[str, Any], device: torch.device) -> None:

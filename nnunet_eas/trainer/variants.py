@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import torch
+from torch import nn
 
 from nnunet_eas.trainer.eas_unet_trainer import EASUNetTrainer
 
@@ -26,9 +29,14 @@ class EASUNetTrainer_bf16(EASUNetTrainer):
         device: torch.device = torch.device("cuda"),  # noqa: B008  nnU-Net's signature
     ) -> None:
         super().__init__(plans, configuration, fold, dataset_json, device)
-        # nnU-Net calls autocast without a type, which takes this process's; without a scaler it steps as on a CPU
+        self.grad_scaler = None  # without a scaler nnU-Net steps as on a CPU
+
+    @staticmethod
+    def build_network_architecture(*arguments: Any, **keywords: Any) -> nn.Module:
+        """The network of `EASUNetTrainer`, which training and prediction then run in bfloat16."""
+        network = EASUNetTrainer.build_network_architecture(*arguments, **keywords)
         torch.set_autocast_dtype("cuda", torch.bfloat16)
-        self.grad_scaler = None
+        return network
 
 
 class EASUNetTrainer_noMirrorLR(EASUNetTrainer):

@@ -1,12 +1,14 @@
 """Local places, and what Slurm's queue says, without a Slurm."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import pytest
 
 from nnunet_eas.crossval import executors
 from nnunet_eas.crossval.executors import LocalExecutor, SlurmExecutor
+from nnunet_eas.crossval.fold import Fold
+from nnunet_eas.crossval.training import Training
 
 SQUEUE = "#!/bin/sh\ncat {folder}/queue || exit 1\n"
 
@@ -23,18 +25,18 @@ class Job:
 
 
 class Played:
-    """Stands for submitit's executor: notes what each job was given."""
+    """Stands for submitit's executor: notes each job's training."""
 
-    given: list[dict] = []
+    given: list[Training] = []
 
     def __init__(self, folder):
-        self.parameters = {}
+        pass
 
     def update_parameters(self, **parameters):
-        self.parameters = parameters
+        pass
 
     def submit(self, training):
-        self.given.append(self.parameters)
+        self.given.append(training)
         return PlayedJob(f"{len(self.given)}")
 
 
@@ -52,19 +54,20 @@ def test_each_device_takes_one_training_at_a_time(tmp_path, monkeypatch):
     monkeypatch.setattr(Played, "given", [])
     monkeypatch.setattr(executors, "cores", lambda: 7)
     assert LocalExecutor(tmp_path, [None]).threads is None
-    executor = LocalExecutor(tmp_path, [3, None])
+    executor = LocalExecutor(tmp_path, ["GPU-a", None])
+    one, two, three = (Training(Fold("D", "2d", "T", "P", fold, tmp_path), "cuda", False) for fold in range(3))
     assert executor.threads == 3
     assert executor.places() == 2
-    first, second = executor.submit(["one", "two"])
+    first, second = executor.submit([one, two])
     assert executor.places() == 0
-    assert [(g["gpus_per_node"], g["visible_gpus"]) for g in Played.given] == [(1, (3,)), (0, ())]
+    assert Played.given == [replace(one, gpu="GPU-a"), two]
     assert not executor.is_over(second)
     first.over = True
     assert executor.is_over(first)
     assert executor.is_over(first)  # asked again it frees nothing more
     assert executor.places() == 1
-    executor.submit(["three"])
-    assert Played.given[2]["visible_gpus"] == (3,)
+    executor.submit([three])
+    assert Played.given[2] == replace(three, gpu="GPU-a")
 
 
 @pytest.fixture

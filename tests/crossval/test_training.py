@@ -50,6 +50,14 @@ def test_a_training_gets_its_share_of_the_cores(fold, nnunet, monkeypatch, threa
     assert len(nnunet) == 1
 
 
+@pytest.mark.parametrize("threads", [None, 3])
+@pytest.mark.parametrize(("gpu", "expected"), [("GPU-a", "GPU-a"), (None, "GPU-b")])
+def test_a_training_sees_its_gpu(fold, nnunet, monkeypatch, threads, gpu, expected):
+    monkeypatch.setenv("CUDA_VISIBLE_DEVICES", "GPU-b")
+    Training(fold, "cuda", False, threads, gpu)()
+    assert nnunet[0]["CUDA_VISIBLE_DEVICES"] == expected
+
+
 def test_what_the_user_has_set_stays(fold, nnunet, monkeypatch):
     monkeypatch.setenv("OMP_NUM_THREADS", "2")
     monkeypatch.setenv("OMP_WAIT_POLICY", "ACTIVE")

@@ -277,7 +277,32 @@ def test_autocast_uses_bf16_and_no_scaler_scales_the_loss(new_trainer):
     try:
         trainer = new_trainer(EASUNetTrainer_bf16)
         assert trainer.grad_scaler is None
+        trainer.initialize()
         with torch.autocast("cuda", enabled=True):
             assert torch.get_autocast_dtype("cuda") == torch.bfloat16
     finally:
         torch.set_autocast_dtype("cuda", before)
+
+
+def test_an_overflow_leaves_the_running_statistics(new_trainer):
+    """On CUDA the gradient scaler also keeps the weights; on the CPU the test does."""
+    trainer = new_trainer()
+    trainer.initialize()
+    trainer.optimizer.step = lambda: None
+    images = torch.randn(2, trainer.num_input_channels, *trainer.configuration_manager.patch_size)
+    shapes = [
+        [int(edge * factor) for edge, factor in zip(images.shape[2:], scale, strict=True)]
+        for scale in trainer._get_deep_supervision_scales()
+    ]
+    target = [torch.zeros(2, 1, *shape) for shape in shapes]
+    trainer.train_step({"data": images, "target": target})
+    before = {name: buffer.clone() for name, buffer in trainer.network.named_buffers()}
+    images[0, 0, 3, 4] = float("inf")
+    assert not np.isfinite(trainer.train_step({"data": images, "target": target})["loss"])
+    for name, buffer in trainer.network.named_buffers():
+        assert torch.equal(buffer, before[name]), name
+    images[0, 0, 3, 4] = 0
+    assert np.isfinite(trainer.train_step({"data": images, "target": target})["loss"])
+    changed = [not torch.equal(buffer, before[name]) for name, buffer in trainer.network.named_buffers()]
+    assert before
+    assert all(changed)

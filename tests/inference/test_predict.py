@@ -1,6 +1,7 @@
 """`nnunet-eas predict` gives nnUNetv2_predict's masks, also where something is wrong with a scan."""
 
 import importlib.util
+import itertools
 import json
 import os
 import pickle
@@ -267,36 +268,110 @@ def predictor_of(model, **more):
     return predictor
 
 
-def test_a_batch_that_does_not_fit_is_halved(loaded):
-    model = loaded("eas")
-    predictor = predictor_of(model, patches_at_once=8)
-    sizes = []
+class SmallDevice:
+    """A network on a device whose memory takes so many images; keeps the sizes of its passes."""
 
-    def forward(patches):
-        if len(patches) > 4 * 3:  # four views of three patches
-            raise torch.OutOfMemoryError
-        sizes.append(len(patches) // 4)
-        return model.networks[0](patches)
+    def __init__(self, network, images, error=torch.OutOfMemoryError):
+        self.network, self.images, self.error = network, images, error
+        self.sizes = []
+        self.kept = []  # a pass's tensors, as long as they live
 
-    data = torch.from_numpy(scan(seed=0, shape=(5, 30, 40))[0][None]) / 500
-    predictor.forwards = [forward]
-    halved = predictor.predict_logits_from_preprocessed_data(data)
-    assert set(sizes) <= {1, 2}
-    assert max(sizes) == predictor.patches_at_once == 2
-    plain = predictor_of(model, patches_at_once=1)
+    def __call__(self, patches):
+        assert not [tensor for tensor in self.kept if tensor() is not None], "a pass that failed keeps its memory"
+        if len(patches) > self.images:
+            large = torch.zeros(len(patches))
+            self.kept.append(weakref.ref(large))
+            raise self.error
+        self.sizes.append(len(patches))
+        return self.network(patches)
+
+
+def scan_of(configuration):
+    """A preprocessed scan of several tiles."""
+    shape = (5, 30, 40) if configuration == "2d" else (14, 40, 44)
+    return torch.from_numpy(scan(seed=0, shape=shape)[0][None]) / 500
+
+
+@pytest.mark.parametrize("configuration", ["2d", "3d_fullres"])
+@pytest.mark.parametrize("patches_at_once", [None, 3])
+def test_whatever_the_memory_takes_every_scan_is_predicted(loaded, configuration, patches_at_once):
+    model, data = loaded("eas", configuration), scan_of(configuration)
+    plain = predictor_of(model)
     plain.forwards = [model.networks[0]]
-    np.testing.assert_allclose(halved, plain.predict_logits_from_preprocessed_data(data), atol=2e-3)
+    expected = plain.predict_logits_from_preprocessed_data(data)
+    for images in range(1, 21):
+        predictor = predictor_of(model, patches_at_once=patches_at_once)
+        device = SmallDevice(model.networks[0], images)
+        predictor.forwards = [device]
+        found = predictor.predict_logits_from_preprocessed_data(data)
+        assert torch.equal(found.argmax(0), expected.argmax(0))
+        assert max(device.sizes) == predictor.images_at_once <= images
+        assert sum(device.sizes) == predictor.images_in(data)
+        device.sizes.clear()
+        predictor.predict_logits_from_preprocessed_data(data)  # the next scan fails nowhere
+        assert max(device.sizes) == predictor.images_at_once
 
 
-def test_one_patch_that_does_not_fit_is_an_error(loaded):
+@pytest.mark.parametrize(
+    "message",
+    [
+        "CUDA out of memory. Tried to allocate 2.00 GiB.",
+        "cuDNN error: CUDNN_STATUS_ALLOC_FAILED",
+        "GET was unable to find an engine to execute this computation",
+        "MPS backend out of memory",
+        "[enforce fail at alloc_cpu.cpp] DefaultCPUAllocator: not enough memory: you tried to allocate",
+    ],
+)
+def test_other_signs_of_too_little_memory(loaded, message):
+    model = loaded("eas")
+    predictor = predictor_of(model)
+    device = SmallDevice(model.networks[0], 1, RuntimeError(message))
+    predictor.forwards = [device]
+    predictor.predict_logits_from_preprocessed_data(scan_of("2d"))
+    assert set(device.sizes) == {1}
+
+
+def test_one_image_that_does_not_fit_is_an_error(loaded):
     predictor = predictor_of(loaded("eas"))
-
-    def forward(patches):
-        raise torch.OutOfMemoryError("too large")
-
-    predictor.forwards = [forward]
+    predictor.forwards = [SmallDevice(None, 0)]
     with pytest.raises(torch.OutOfMemoryError):
         predictor.predict_logits_from_preprocessed_data(torch.zeros(1, 2, 20, 30))
+
+
+def test_another_error_is_not_tried_again(loaded):
+    predictor = predictor_of(loaded("eas"))
+    predictor.forwards = [device := SmallDevice(None, 0, RuntimeError("a wrong shape"))]
+    with pytest.raises(RuntimeError, match="a wrong shape"):
+        predictor.predict_logits_from_preprocessed_data(torch.zeros(1, 2, 20, 30))
+    assert len(device.kept) == 1
+
+
+@pytest.mark.parametrize("number", [float("inf"), float("nan")])
+def test_logits_that_are_not_finite_are_an_error_of_their_case(loaded, scans, tmp_path, monkeypatch, number):
+    """As a model trained in bfloat16 gives where it is run in float16."""
+    model = loaded("eas")
+
+    def forwards_of(*_):
+        passes = itertools.count()
+        return [lambda patches: model.networks[0](patches) + (number if next(passes) == 0 else 0)], "an engine"
+
+    monkeypatch.setattr(pipeline, "forwards_of", forwards_of)
+    with pytest.raises(PartialSuccess) as raised:
+        api(scans, model, tmp_path / "masks", device="cpu")
+    assert list(raised.value.faults) == ["a"]
+    assert "logits must be finite" in raised.value.faults["a"]
+    assert sorted(path.name for path in (tmp_path / "masks").glob("*.nii.gz")) == ["b.nii.gz", "c.nii.gz"]
+
+
+@pytest.mark.parametrize(
+    ("fits", "images", "expected"),
+    [(256, 640, 128), (256, 144, 32), (100, 144, 32), (256, 4, 4), (1, 640, 1), (3, 8, 2), (256, 36, 8)],
+)
+def test_on_cuda_a_pass_is_a_power_of_two_with_little_padding(loaded, fits, images, expected):
+    predictor = predictor_of(loaded("eas"))
+    predictor.device, predictor.images_at_once = torch.device("cuda"), fits
+    assert predictor._pass_size(None, [None] * images) == expected
+    assert -images % expected <= images / 8
 
 
 def test_twice_the_slices_are_twice_the_views(loaded):

@@ -1,0 +1,96 @@
+"""Recomputation in plain PyTorch: the same step, with less kept for the backward pass."""
+
+import copy
+
+import pytest
+import torch
+from tiny_networks import batch, build
+from torch import nn
+
+
+@pytest.fixture(autouse=True)
+def _seed():
+    torch.manual_seed(0)
+
+
+def networks(dim, norm, **changes):
+    plain = build(dim, norm, **changes)
+    recomputing = build(dim, norm, recompute=True, **changes)
+    recomputing.load_state_dict(plain.state_dict())
+    return plain, recomputing
+
+
+def step(network, x, dtype=None):
+    """Outputs, gradients and buffers of one step; `dtype` is autocast's."""
+    torch.manual_seed(1)  # of the dropout
+    x = x.detach().clone().requires_grad_()
+    with torch.autocast("cpu", dtype=dtype, enabled=dtype is not None):
+        outputs = network(x)
+    outputs = [output.to(x.dtype) for output in outputs]
+    sum((o * torch.linspace(-1, 1, o.numel(), dtype=o.dtype).sin().reshape(o.shape)).sum() for o in outputs).backward()
+    gradients = {name: parameter.grad for name, parameter in network.named_parameters()}
+    return {"outputs": outputs, "input": x.grad, "gradients": gradients, "buffers": dict(network.named_buffers())}
+
+
+def alive_after_forward(network, x):
+    """Bytes that a forward pass allocates and that live on with its outputs."""
+    activities = [torch.profiler.ProfilerActivity.CPU]
+    with torch.profiler.profile(activities=activities, profile_memory=True) as profile:
+        outputs = network(x)
+    return sum(event.self_cpu_memory_usage for event in profile.events()), outputs
+
+
+@pytest.mark.parametrize("dim", [2, 3])
+@pytest.mark.parametrize("norm", ["batch", "instance", None])
+@pytest.mark.parametrize(
+    "changes", [{}, {"block": "full"}, {"pool": "conv"}, {"stem": "separable"}, {"dropout_op": nn.Dropout}]
+)
+def test_the_step_is_the_same(dim, norm, changes):
+    plain, recomputing = networks(dim, norm, **changes)
+    x = batch(dim, 2, torch.float64)
+    expected, found = step(plain.double(), x), step(recomputing.double(), x)
+    torch.testing.assert_close(found, expected, rtol=1e-10, atol=1e-10)
+    assert all(g.abs().max() > 0 for g in found["gradients"].values())
+    counted = [int(v) for k, v in found["buffers"].items() if k.endswith("num_batches_tracked")]
+    assert set(counted) == ({1} if norm == "batch" else set())
+
+
+@pytest.mark.parametrize("dim", [2, 3])
+def test_under_autocast_it_agrees_as_well_as_the_plain_path(dim):
+    """The bound is the plain path's own distance from single precision."""
+    norm = "batch" if dim == 2 else "instance"
+    plain, recomputing = networks(dim, norm)
+    x = batch(dim, 2)
+    exact = step(copy.deepcopy(plain), x)
+    half, found = step(plain, x, torch.bfloat16), step(recomputing, x, torch.bfloat16)
+    for name, gradient in found["gradients"].items():
+        own = (half["gradients"][name] - exact["gradients"][name]).norm()
+        assert (gradient - half["gradients"][name]).norm() <= own + 1e-6, name
+
+
+@pytest.mark.parametrize("dim", [2, 3])
+def test_less_is_kept(dim):
+    plain, recomputing = networks(dim, "batch" if dim == 2 else "instance")
+    x = batch(dim, 2)
+    of_plain, of_recomputing = (alive_after_forward(network, x)[0] for network in (plain, recomputing))
+    assert of_recomputing < 0.5 * of_plain
+
+
+@pytest.mark.parametrize("dim", [2, 3])
+@pytest.mark.parametrize("norm", ["batch", "instance"])
+def test_a_compiler_gets_one_graph(dim, norm):
+    plain, recomputing = networks(dim, norm)
+    torch._dynamo.reset()
+    compiled = torch.compile(recomputing.double(), backend="aot_eager", fullgraph=True)
+    x = batch(dim, 2, torch.float64)
+    expected, found = step(plain.double(), x), step(compiled, x)
+    names = {name.removeprefix("_orig_mod."): gradient for name, gradient in found["gradients"].items()}
+    torch.testing.assert_close(names, expected["gradients"], rtol=1e-9, atol=1e-9)
+    torch.testing.assert_close(dict(recomputing.named_buffers()), expected["buffers"], rtol=1e-9, atol=1e-9)
+
+
+def test_prediction_is_not_touched():
+    plain, recomputing = networks(2, "batch")
+    x = batch(2)
+    with torch.no_grad():
+        assert torch.equal(recomputing.eval()(x)[0], plain.eval()(x)[0])
