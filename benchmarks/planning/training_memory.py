@@ -23,13 +23,10 @@ import io
 import json
 import math
 import os
-from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
 import torch
-from torch.autograd.graph import saved_tensors_hooks
 
 from benchmarks import environment
 from benchmarks.commands import folder_variables
@@ -170,6 +167,8 @@ def compiled_kept_ratio(row: dict[str, Any], architecture: dict[str, Any]) -> fl
     PyTorch's partitioner, also Inductor's, decides which maps are kept and which are computed again; no code is
     generated. The patch has two voxels in the coarsest map, because the ratio does not depend on it.
     """
+    from nnunet_eas.plans.allocations import kept_bytes
+
     strides = architecture["arch_kwargs"]["strides"]
     patch = [math.prod(stage[axis] for stage in strides) for axis in range(len(row["eas_patch_size"]))]
     patch[-1] *= 2
@@ -186,22 +185,6 @@ def compiled_kept_ratio(row: dict[str, Any], architecture: dict[str, Any]) -> fl
             del outputs
         per_sample[mode] = kept[1] - kept[0]
     return per_sample["compiled"] / per_sample["eager"]
-
-
-@contextmanager
-def kept_bytes(apart_from: Sequence[torch.Tensor]) -> Iterator[dict[int, int]]:
-    """Bytes of every storage that autograd keeps for the backward pass, by the storage's identity."""
-    known = {tensor.untyped_storage()._cdata for tensor in apart_from}
-    kept: dict[int, int] = {}
-
-    def pack(tensor: torch.Tensor) -> torch.Tensor:
-        storage = tensor.untyped_storage()  # lives as long as the graph that keeps the tensor: its identity is unique
-        if storage._cdata not in known:
-            kept[storage._cdata] = storage.nbytes()
-        return tensor
-
-    with saved_tensors_hooks(pack, lambda tensor: tensor):
-        yield kept
 
 
 def on_cuda(row: dict[str, Any], architecture: dict[str, Any], limit_gb: float) -> dict[str, Any]:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Sequence
-from contextlib import AbstractContextManager, contextmanager, nullcontext
+from contextlib import contextmanager, nullcontext
 from typing import Any
 
 import torch
@@ -33,7 +33,7 @@ def recomputed(modules: Iterable[nn.Module], maps: Sequence[torch.Tensor]) -> to
     return maps[0]
 
 
-def _parts(modules: Iterable[nn.Module]) -> list[Part]:
+def _parts(modules: Iterable[nn.Module]) -> Sequence[Part]:
     parts: list[list[nn.Module]] = [[]]
     for module in modules:
         if parts[-1] and not isinstance(parts[-1][-1], _MaxPoolNd):
@@ -59,18 +59,15 @@ def _run(part: Part, *maps: torch.Tensor) -> torch.Tensor:
     return x
 
 
-def _uncounted(modules: Sequence[nn.Module]) -> AbstractContextManager[None]:
-    norms = [module for module in modules if isinstance(module, _BatchNorm) and module.track_running_stats]
-    return _without_running_statistics(norms)
-
-
 @contextmanager
-def _without_running_statistics(norms: Sequence[_BatchNorm]) -> Iterator[None]:
-    """Batch norms that normalise with the batch's statistics and do not add them to the running ones."""
+def _uncounted(modules: Sequence[nn.Module]) -> Iterator[None]:
+    """Batch norms whose running statistics are copies meanwhile: a batch is not added to them a second time."""
+    norms = [module for module in modules if isinstance(module, _BatchNorm) and module.track_running_stats]
+    counted = [dict(norm._buffers) for norm in norms]
     for norm in norms:
-        norm.track_running_stats = False
+        norm._buffers.update({name: value.clone() for name, value in norm._buffers.items() if value is not None})
     try:
         yield
     finally:
-        for norm in norms:
-            norm.track_running_stats = True
+        for norm, buffers in zip(norms, counted, strict=True):
+            norm._buffers.update(buffers)

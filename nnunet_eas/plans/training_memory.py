@@ -22,7 +22,7 @@ from nnunetv2.training.loss.dice import MemoryEfficientSoftDiceLoss
 from nnunetv2.utilities.get_network_from_plans import get_network_from_plans
 from torch import nn
 
-from nnunet_eas.plans.allocations import Allocations, Autocast
+from nnunet_eas.plans.allocations import Allocations, Autocast, kept_bytes
 from nnunet_eas.plans.translation import bottleneck_edges
 
 # batch and edges of the coarsest map; no number of channels is a multiple of the batch, or of all edges
@@ -37,7 +37,7 @@ class StepMemory:
     weights: int  # parameters and buffers
     gradients: int  # of all parameters, at the end of the backward pass
     momentum: int  # the optimiser's
-    activations: int  # alive after the forward pass, weights excluded: the image, and what the backward pass needs
+    activations: int  # kept by the forward pass for the backward pass, weights excluded; grow with batch and patch
     peak: int  # the most that is alive at a moment, all of the above as far as it is alive then
 
 
@@ -79,20 +79,18 @@ class TrainingStep:
         state = [*parameters, *network.buffers()]
         for tensor in (*state, *momentum, data, *targets):
             allocations.note(tensor)
-        before = len(allocations.events)
         with allocations:
-            with Autocast(precision):
-                outputs = network(data)
-            outputs = outputs if isinstance(outputs, list) else [outputs]
-            # the trainer holds on to the outputs; autocast's single precision copies go with the loss
-            loss = loss_function([output.float() for output in outputs], targets)
-            of_forward = allocations.events[before:]
-            with Autocast(precision):  # of what is computed again
-                loss.backward()
+            with kept_bytes(apart_from=state) as kept:
+                with Autocast(precision):
+                    outputs = network(data)
+                outputs = outputs if isinstance(outputs, list) else [outputs]
+                # the trainer holds on to the outputs; autocast's single precision copies go with the loss
+                loss = loss_function([output.float() for output in outputs], targets)
+            loss.backward()
             optimizer.step()
         gradients = [p.grad for p in parameters if p.grad is not None]
         self._of_weights = {"weights": _bytes(state), "gradients": _bytes(gradients), "momentum": _bytes(momentum)}
-        self._activations = self._growth([*of_forward, _bytes([data])]).sum(1)
+        self._activations = self._growth(list(kept.values())).sum(1)
         self._alive = np.unique(np.cumsum(self._growth(allocations.events), axis=1), axis=1)
 
     def _growth(self, sizes: Sequence[int]) -> np.ndarray:

@@ -2,9 +2,8 @@
 
 from __future__ import annotations
 
-from typing import Any
-
 import torch
+from nnunetv2.utilities.plans_handling.plans_handler import ConfigurationManager, PlansManager
 from torch import nn
 
 from nnunet_eas.trainer.eas_unet_trainer import EASUNetTrainer
@@ -32,9 +31,17 @@ class EASUNetTrainer_bf16(EASUNetTrainer):
         self.grad_scaler = None  # without a scaler nnU-Net steps as on a CPU
 
     @staticmethod
-    def build_network_architecture(*arguments: Any, **keywords: Any) -> nn.Module:
+    def build_network_architecture(
+        plans_manager: PlansManager,
+        configuration_manager: ConfigurationManager,
+        num_input_channels: int,
+        num_output_channels: int,
+        enable_deep_supervision: bool = True,
+    ) -> nn.Module:
         """The network of `EASUNetTrainer`, which training and prediction then run in bfloat16."""
-        network = EASUNetTrainer.build_network_architecture(*arguments, **keywords)
+        network = EASUNetTrainer.build_network_architecture(
+            plans_manager, configuration_manager, num_input_channels, num_output_channels, enable_deep_supervision
+        )
         torch.set_autocast_dtype("cuda", torch.bfloat16)
         return network
 

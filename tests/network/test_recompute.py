@@ -76,8 +76,8 @@ def test_less_is_kept(dim):
     assert of_recomputing < 0.5 * of_plain
 
 
-@pytest.mark.parametrize("dim", [2, 3])
-@pytest.mark.parametrize("norm", ["batch", "instance"])
+# not 2-D with instance norm, on which this backend fails without recomputation as well
+@pytest.mark.parametrize(("dim", "norm"), [(2, "batch"), (3, "batch"), (3, "instance")])
 def test_a_compiler_gets_one_graph(dim, norm):
     plain, recomputing = networks(dim, norm)
     torch._dynamo.reset()
