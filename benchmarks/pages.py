@@ -8,7 +8,6 @@ Everything comes from committed results; a test compares the pages with them.
 from __future__ import annotations
 
 import argparse
-import json
 from pathlib import Path
 from typing import Any
 
@@ -21,6 +20,7 @@ from benchmarks.markdown import put_between_marks
 from benchmarks.speed.cpu_tables import busy_table, paths_table
 from benchmarks.speed.gpu_table import gpu_table
 from benchmarks.speed.speed_table import speed_table
+from nnunet_eas.support.files import read_json
 
 RESULTS = ROOT / "benchmarks" / "results"
 COMPARISONS = {
@@ -62,9 +62,8 @@ def write_pages(root: Path) -> None:
     put_between_marks(cpu, "busy", busy_table(_result("busy_machine.json")))
 
 
-def _result(name: str) -> dict[str, Any]:
-    content: dict[str, Any] = json.loads((RESULTS / name).read_text(encoding="utf-8"))
-    return content
+def _result(name: str) -> Any:
+    return read_json(RESULTS / name, name)
 
 
 if __name__ == "__main__":

@@ -4,7 +4,7 @@
 
 Default nnU-Net, ResEnc-M and EAS U-Net share a knee's plan (`benchmarks.speed.knee_plan`). EAS U-Net's step is also
 measured in the other memory layout, in bfloat16, and with less kept for the backward pass: compiled with PyTorch's
-memory budget below 1, eager with activation checkpointing of every separable block. Bytes are those of
+memory budget below 1, eager with activation checkpointing of every block. Bytes are those of
 `torch.cuda.max_memory_allocated`. Several processes compile at the same time, then one after another is timed.
 
 A case that fails is a row with its error. A second call measures what is missing. `--device cpu --tiny` rehearses all
@@ -30,15 +30,14 @@ from typing import Any
 import numpy as np
 import SimpleITK as sitk
 import torch
-from torch import nn
-from torch.utils.checkpoint import checkpoint
 
 from benchmarks import environment
 from benchmarks.compare.networks import NETWORKS
 from benchmarks.speed.knee_plan import DATASET, DATASET_JSON, plans_of, set_environment
 from benchmarks.speed.measured import OwnProcess, seconds
 from benchmarks.speed.speed import SpeedOfNetwork
-from nnunet_eas.network.blocks import DepthwiseSeparableConv
+from nnunet_eas.gpu import checkpoint_stages
+from nnunet_eas.gpu.layout import VARIABLE
 from nnunet_eas.support.files import write_json
 from nnunet_eas.support.nnunet_commands import command_line
 
@@ -126,16 +125,11 @@ class GpuNetwork(SpeedOfNetwork):
 
         torch._functorch.config.activation_memory_budget = case.get("memory_budget", 1.0)
         os.environ["nnUNet_compile"] = "1" if case.get("compiled", True) and case["kind"] == "steps" else "0"
+        os.environ[VARIABLE] = case.get("layout", "channels-last")
         super().__init__(*arguments)
         for network in (self.trainer.network, self.predictor.network):
-            network = getattr(network, "_orig_mod", network)
-            if case.get("layout") == "contiguous":
-                network.memory_format = torch.contiguous_format
-                network.to(memory_format=torch.contiguous_format)
             if case.get("checkpointed"):
-                for module in network.modules():
-                    if isinstance(module, DepthwiseSeparableConv):
-                        module.forward = functools.partial(_checkpointed, module)
+                checkpoint_stages(network)
         if self.device.type == "cuda":
             target = self.batch["target"]
             targets = [t.cuda() for t in target] if isinstance(target, list) else target.cuda()
@@ -183,10 +177,6 @@ class GpuNetwork(SpeedOfNetwork):
         if predictor == "ours":
             found["images_at_once"] = self.our_predictor.images_at_once
         return found
-
-
-def _checkpointed(module: nn.Sequential, x: torch.Tensor) -> torch.Tensor:
-    return checkpoint(functools.partial(nn.Sequential.forward, module), x, use_reentrant=False)
 
 
 def prepared(args: argparse.Namespace, case: dict[str, Any]) -> tuple[OwnProcess | None, dict[str, Any]]:

@@ -27,8 +27,7 @@ from torch.nn.modules.instancenorm import _InstanceNorm
 from torch.nn.modules.pooling import _MaxPoolNd
 
 from nnunet_eas.cpu import conv3d, eager, instance_norm
-from nnunet_eas.network.blocks import ConvNormNonlin, DepthwiseSeparableConv, Stage
-from nnunet_eas.network.recompute import concatenated
+from nnunet_eas.network.blocks import ConvNormNonlin, DepthwiseSeparableConv, Stage, concatenated
 
 Affine = Sequence[Any]
 """Weight and bias of a norm; None for no such parameter."""

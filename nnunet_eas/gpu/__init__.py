@@ -1,6 +1,12 @@
-"""What the network needs on a GPU, kept apart from the network itself: the layout of its maps, folded batch norms."""
+"""GPU side of the network, kept apart from the network itself.
+
+- `lay_out`: the memory layout that is fast on a device;
+- `fold_batch_norms`: batch norms that become a part of the convolution, for prediction;
+- `checkpoint_stages`: less memory for a training step.
+"""
 
 from nnunet_eas.gpu.folding import fold_batch_norms
 from nnunet_eas.gpu.layout import lay_out
+from nnunet_eas.gpu.recompute import checkpoint_stages
 
-__all__ = ["fold_batch_norms", "lay_out"]
+__all__ = ["checkpoint_stages", "fold_batch_norms", "lay_out"]

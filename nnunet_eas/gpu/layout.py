@@ -16,7 +16,7 @@ LAYOUTS = ("channels-last", "contiguous")
 
 
 def lay_out(network: nn.Module, device: torch.device) -> None:
-    """Gives an `EASUNet` the layout that is fast on a device, in place; other networks stay as they are.
+    """Gives an `EASUNet` the layout that is fast on a device, in place, also inside a wrapper; others stay as they are.
 
     That is channels-last, but contiguous for 3-D on CUDA: there PyTorch's own depthwise kernels need the contiguous
     layout, and its instance norm returns it (`benchmarks/results/gpu.json`: a training step of a knee's plan on an H200
@@ -25,12 +25,12 @@ def lay_out(network: nn.Module, device: torch.device) -> None:
     Raises:
         ValueError: NNUNET_EAS_LAYOUT is not one of `LAYOUTS`.
     """
-    if not isinstance(network, EASUNet):
-        return
-    is_3d = len(network.shape_must_be_divisible_by) == 3
-    layout = os.environ.get(VARIABLE) or LAYOUTS[is_3d and device.type == "cuda"]
-    if layout not in LAYOUTS:
-        raise ValueError(f"{VARIABLE} must be one of {', '.join(LAYOUTS)}, got {layout}. Unset it.")
-    last = torch.channels_last_3d if is_3d else torch.channels_last
-    network.memory_format = torch.contiguous_format if layout == "contiguous" else last
-    network.to(memory_format=network.memory_format)
+    for module in network.modules():
+        if isinstance(module, EASUNet):
+            is_3d = len(module.shape_must_be_divisible_by) == 3
+            layout = os.environ.get(VARIABLE) or LAYOUTS[is_3d and device.type == "cuda"]
+            if layout not in LAYOUTS:
+                raise ValueError(f"{VARIABLE} must be one of {', '.join(LAYOUTS)}, got {layout}. Unset it.")
+            last = torch.channels_last_3d if is_3d else torch.channels_last
+            module.memory_format = torch.contiguous_format if layout == "contiguous" else last
+            module.to(memory_format=module.memory_format)

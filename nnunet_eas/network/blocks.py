@@ -13,8 +13,6 @@ import torch
 from torch import nn
 from torch.nn.modules.dropout import _DropoutNd
 
-from nnunet_eas.network.recompute import concatenated, recomputed
-
 
 class ConvNormNonlin(nn.Sequential):
     """Convolution -> dropout -> norm -> activation.
@@ -169,16 +167,14 @@ class Stage(nn.Sequential):
     In the decoder it takes two maps, of the resolution below and of the skip, and not their concatenation:
     `nnunet_eas.cpu.recompute` then keeps the two, which exist anyway, and concatenates them again when it needs to.
 
-    Attributes:
-        recompute: In training, only the maps between the blocks are kept (`nnunet_eas.network.recompute`).
-
     Shape:
         One map, or several with the same spatial shape, which are concatenated along the channels -> (B, C, *spatial)
     """
 
-    recompute = False
-
     def forward(self, *maps: torch.Tensor) -> torch.Tensor:
-        if self.recompute and self.training and torch.is_grad_enabled():
-            return recomputed(self, maps)
         return super().forward(concatenated(maps))
+
+
+def concatenated(maps: Sequence[torch.Tensor]) -> torch.Tensor:
+    """The maps along the channels; one map alone is not copied."""
+    return maps[0] if len(maps) == 1 else torch.cat(list(maps), dim=1)

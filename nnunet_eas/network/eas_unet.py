@@ -75,8 +75,6 @@ class EASUNet(AbstractDynamicNetworkArchitectures):
         dilated_block: "separable" or "full".
         dilations: The EAS module's rates: per branch one int or one int per axis. None: 1, 2, 3.
         output_fusion: Whether the prediction is fused from all heads.
-        recompute: Whether a training step keeps the maps between the blocks alone and computes those inside a second
-            time in the backward pass: it takes longer and holds less memory. The weights do not depend on it.
         arch_format: The `ARCH_FORMAT` of the version that recorded these arguments.
         **unknown: Must be empty; it catches the arguments of a later format, so that the error can name the reason.
 
@@ -118,7 +116,6 @@ class EASUNet(AbstractDynamicNetworkArchitectures):
         dilated_block: Literal["separable", "full"] = "separable",
         dilations: Sequence[int | Sequence[int]] | None = None,
         output_fusion: bool = True,
-        recompute: bool = False,
         arch_format: int = ARCH_FORMAT,
         **unknown: Any,
     ) -> None:
@@ -142,7 +139,7 @@ class EASUNet(AbstractDynamicNetworkArchitectures):
         ):
             if value not in allowed:
                 raise ValueError(f"{name} must be one of {allowed}, got {value!r}. Change the plan's {name}.")
-        for name, switch in (("eas_module", eas_module), ("output_fusion", output_fusion), ("recompute", recompute)):
+        for name, switch in (("eas_module", eas_module), ("output_fusion", output_fusion)):
             if not isinstance(switch, bool):
                 raise ValueError(f"{name} must be true or false, got {switch!r}. Change the plan's {name}.")
         super().__init__()
@@ -211,8 +208,6 @@ class EASUNet(AbstractDynamicNetworkArchitectures):
             output_fusion=output_fusion,
             deep_supervision=deep_supervision,
         )
-        for stage in (*self.encoder.stages, *self.decoder.stages):
-            stage.recompute = recompute
         self.input_channels = input_channels
         self.shape_must_be_divisible_by = tuple(math.prod(s[a] for s in self.strides) for a in range(dim))
         self.memory_format = torch.channels_last if dim == 2 else torch.channels_last_3d

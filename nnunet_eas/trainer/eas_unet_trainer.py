@@ -46,6 +46,7 @@ class EASUNetTrainer(ProgressBar, Interruptible, FiniteStatistics):
         ValueError: The dataset has no labels, or the plan can't be translated.
     """
 
+    autocast_dtype = torch.float16  # number format on CUDA
     settings: Mapping[str, float] = {}  # of a subclass: values for nnU-Net's attributes, by their names
 
     def __init__(
@@ -77,8 +78,9 @@ class EASUNetTrainer(ProgressBar, Interruptible, FiniteStatistics):
             trained = None  # no plan yet, or half a file: nnU-Net writes it in place, perhaps now for another fold
         return translate_plans(plans, trained=trained)
 
-    @staticmethod
-    def build_network_architecture(
+    @classmethod
+    def build_network_architecture(  # nnU-Net looks at the argument names, and calls the method on the class
+        cls,
         plans_manager: PlansManager,
         configuration_manager: ConfigurationManager,
         num_input_channels: int,
@@ -89,7 +91,7 @@ class EASUNetTrainer(ProgressBar, Interruptible, FiniteStatistics):
 
         nnU-Net calls autocast without a number format, and so takes that of the process, which is set here as well.
         """
-        torch.set_autocast_dtype("cuda", torch.float16)
+        torch.set_autocast_dtype("cuda", cls.autocast_dtype)
         if not torch.cuda.is_available():
             keep_freed_memory()
         network = nnUNetTrainer.build_network_architecture(
@@ -101,7 +103,7 @@ class EASUNetTrainer(ProgressBar, Interruptible, FiniteStatistics):
     def initialize(self) -> None:
         """Initialises as nnU-Net does, and lays the network out for the device."""
         super().initialize()
-        lay_out(unwrapped(self.network), self.device)
+        lay_out(self.network, self.device)
 
     def save_checkpoint(self, filename: str) -> None:
         """Saves as nnU-Net does; a run killed while it writes leaves the previous checkpoint whole."""
@@ -135,13 +137,6 @@ class EASUNetTrainer(ProgressBar, Interruptible, FiniteStatistics):
                 f"{'; '.join(differences[:3])}. Continue with that plan, or train anew in another folder."
             )
         super().load_checkpoint(filename_or_checkpoint)
-
-
-def unwrapped(network: nn.Module) -> nn.Module:
-    """The network without the wrappers of torch.compile and DistributedDataParallel."""
-    for name in ("module", "_orig_mod"):
-        network = getattr(network, name, network)
-    return network
 
 
 def _check_surroundings(dataset_json: dict[str, Any], device: torch.device) -> None:

@@ -18,12 +18,14 @@ class FiniteStatistics(nnUNetTrainer):
     """
 
     def train_step(self, batch: dict[str, Any]) -> dict[str, Any]:
-        """Trains one step; the buffers stay as they were where the loss is not finite."""
-        buffers = list(self.network.buffers())
-        before = [buffer.clone() for buffer in buffers]
+        """Trains one step; the running statistics stay as they were where the loss is not finite."""
+        of_types: dict[torch.dtype, list[torch.Tensor]] = {}
+        for buffer in self.network.buffers():
+            of_types.setdefault(buffer.dtype, []).append(buffer)
+        before = [torch._foreach_add(buffers, 0) for buffers in of_types.values()]  # a launch a type, not one a buffer
         outputs = super().train_step(batch)
         if not np.isfinite(outputs["loss"]).all():
             with torch.no_grad():
-                for buffer, old in zip(buffers, before, strict=True):
-                    buffer.copy_(old)
+                for buffers, old in zip(of_types.values(), before, strict=True):
+                    torch._foreach_copy_(buffers, list(old))
         return outputs

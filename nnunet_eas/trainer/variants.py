@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 import torch
-from nnunetv2.utilities.plans_handling.plans_handler import ConfigurationManager, PlansManager
-from torch import nn
 
 from nnunet_eas.trainer.eas_unet_trainer import EASUNetTrainer
 
@@ -19,6 +17,8 @@ class EASUNetTrainer_bf16(EASUNetTrainer):
     this trainer.
     """
 
+    autocast_dtype = torch.bfloat16
+
     def __init__(
         self,
         plans: dict,
@@ -29,21 +29,6 @@ class EASUNetTrainer_bf16(EASUNetTrainer):
     ) -> None:
         super().__init__(plans, configuration, fold, dataset_json, device)
         self.grad_scaler = None  # without a scaler nnU-Net steps as on a CPU
-
-    @staticmethod
-    def build_network_architecture(
-        plans_manager: PlansManager,
-        configuration_manager: ConfigurationManager,
-        num_input_channels: int,
-        num_output_channels: int,
-        enable_deep_supervision: bool = True,
-    ) -> nn.Module:
-        """The network of `EASUNetTrainer`, which training and prediction then run in bfloat16."""
-        network = EASUNetTrainer.build_network_architecture(
-            plans_manager, configuration_manager, num_input_channels, num_output_channels, enable_deep_supervision
-        )
-        torch.set_autocast_dtype("cuda", torch.bfloat16)
-        return network
 
 
 class EASUNetTrainer_noMirrorLR(EASUNetTrainer):
