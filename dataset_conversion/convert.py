@@ -138,6 +138,8 @@ def convert_dataset(
         FileNotFoundError: The source is not there.
         RuntimeError: nnUNet_raw is not set, or another conversion writes into the folder.
     """
+    if kind not in FINDERS:
+        raise ValueError(f"kind must be one of {', '.join(FINDERS)}, got {kind!r}. Choose one of them.")
     if paper_cases is not None and labels != "cartilage":
         raise ValueError(f"--labels must be cartilage with --paper, got {labels}. Leave one of the two out.")
     if labels not in SCHEMES:

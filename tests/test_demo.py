@@ -49,19 +49,18 @@ def test_the_knees_have_the_layout_of_real_ones_and_no_tested_knee_is_learned_fr
     (split,) = json.loads((folders[0] / "split.json").read_text())
     masks = sorted((folders[0] / "archive" / "segmentation" / "segmentation_masks").glob("*.mhd"))
     assert [mask.name.split(".")[0] for mask in masks] == split["train"] + split["val"]
-    assert (len(split["train"]), len(split["val"])) == (2, 1)
+    assert (len(split["train"]), len(split["val"])) == (4, 1)
     series = [f for f in (folders[0] / "scans").rglob("*") if f.is_dir() and any(g.is_file() for g in f.iterdir())]
     cases = json.loads((folders[0] / "cases.json").read_text())
     assert sorted(cases) == sorted(f"oai_{f.parts[-3]}_{f.parts[-1]}" for f in series)
-    assert {f.name for f in (folders[0] / "truth").iterdir()} == {
-        f"{c}{e}.nii.gz" for c in cases for e in ("", "_0000")
-    }
+    for place in ("truth", "truth_scans"):
+        assert {f.name for f in (folders[0] / place).iterdir()} == {f"{c}.nii.gz" for c in cases}
     everyone = [f.read_bytes() for folder in folders for f in (folder / "archive/segmentation").rglob("*.raw")]
     for folder in folders:
         for case in json.loads((folder / "cases.json").read_text()):
             truth = sitk.ReadImage(str(folder / "truth" / f"{case}.nii.gz"))
             everyone.append(sitk.GetArrayFromImage(truth).tobytes())
-    assert len(set(everyone)) == len(everyone) == 10
+    assert len(set(everyone)) == len(everyone) == 14
 
 
 # ------------------------------------------------------------------------------------------------------ the workspace
@@ -312,7 +311,7 @@ def test_the_printed_command_predicts(finished, tmp_path):
     folder, output = finished
     printed = next(line for line in output.splitlines() if line.startswith("Predict with it"))
     arguments = shlex.split(printed.removeprefix("Predict with it"))
-    places = {"IMAGES": str(folder / "new_scans"), "PREDICTIONS": str(tmp_path / "out")}
+    places = {str(folder / "my_masks"): str(tmp_path / "out")}
     arguments = [places.get(argument, argument) for argument in arguments]
     subprocess.run(command_line(*arguments), check=True, capture_output=True)
     for name, row in read_table(folder / "new_scans" / "series.csv").items():

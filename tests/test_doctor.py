@@ -89,7 +89,7 @@ def test_folders(monkeypatch, tmp_path):
     monkeypatch.delenv("nnUNet_raw")
     monkeypatch.setenv("nnUNet_preprocessed", str(tmp_path / "missing"))
     assert problems(doctor.check_folders) == [
-        ("problem", "nnUNet_raw is not set"),
+        ("warning", "nnUNet_raw is not set"),
         ("problem", f"nnUNet_preprocessed={tmp_path / 'missing'} is not a folder"),
     ]
 

@@ -21,7 +21,7 @@ try:
     import highdicom
     import highdicom.seg
 except ImportError as error:
-    raise ModuleNotFoundError('DICOM SEG needs highdicom. pip install "nnunet-eas[dicom-seg]".') from error
+    raise ModuleNotFoundError('DICOM SEG needs highdicom. In the source folder: pip install ".[dicom-seg]".') from error
 
 _CODES = {"femur": codes.SCT.Femur, "tibia": codes.SCT.Tibia}
 

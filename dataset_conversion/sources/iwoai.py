@@ -115,7 +115,9 @@ def _h5py() -> Any:
     try:
         import h5py
     except ImportError as error:
-        raise ValueError('IWOAI\'s files need h5py to be read. pip install "nnunet-eas[knee-data]".') from error
+        raise ValueError(
+            'IWOAI\'s files need h5py to be read. In the source folder: pip install ".[knee-data]".'
+        ) from error
     return h5py
 
 

@@ -89,7 +89,8 @@ def _rows(file: Path) -> list[list[str]]:
         import openpyxl
     except ImportError as error:
         raise ValueError(
-            f'{file.name} needs openpyxl to be read. pip install "nnunet-eas[knee-data]", or replace the file by a CSV.'
+            f'{file.name} needs openpyxl to be read. In the source folder: pip install ".[knee-data]"; or replace the '
+            "file by a CSV."
         ) from error
     sheets = openpyxl.load_workbook(file, read_only=True, data_only=True)
     rows = [row for sheet in sheets for row in sheet.iter_rows(values_only=True)]

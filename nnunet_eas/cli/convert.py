@@ -27,7 +27,7 @@ def add_options(parser: argparse.ArgumentParser) -> None:
     for kind, text in HELP.items():
         _add_dataset_options(kinds.add_parser(kind, help=text, description=f"Convert {text}."), kind)
 
-    text = "new scans for nnUNetv2_predict: every DICOM series below a folder"
+    text = "new scans to predict: every DICOM series below a folder"
     dicom = kinds.add_parser("dicom", help=text, description=f"Convert {text}, with a table that leads back to them.")
     add = dicom.add_argument
     add("-i", type=Path, required=True, metavar="TREE", dest="tree", help="folder with DICOM below it")
@@ -40,7 +40,7 @@ def add_options(parser: argparse.ArgumentParser) -> None:
     text = "predicted masks to the DICOM series of `convert dicom`: mirrored back, as NIfTI or DICOM SEG"
     masks = kinds.add_parser("masks", help=text, description=f"Return {text}.")
     add = masks.add_argument
-    add("-i", type=Path, required=True, metavar="MASKS", dest="masks", help="nnUNetv2_predict's output")
+    add("-i", type=Path, required=True, metavar="MASKS", dest="masks", help="folder of the predicted masks")
     add("-o", type=Path, required=True, metavar="DIR", dest="output", help="folder for the masks")
     add("--table", type=Path, required=True, help="series.csv, beside the converted scans")
     add("--dicom-seg", type=Path, metavar="TREE", help="write DICOM SEG; the series lie below TREE")
@@ -66,9 +66,9 @@ def run(args: argparse.Namespace) -> int:
     for warning in result.warnings:
         print(f"warning: {warning}", file=sys.stderr)
     if args.kind == "verify":
-        print(f"verified: {len(result.cases)} cases of {args.dataset.name}")
+        print(f"verified: {options.counted(len(result.cases), 'case')} of {args.dataset.name}")
     elif args.kind == "masks":
-        print(f"{len(result.cases)} masks in {args.output}")
+        print(f"{options.counted(len(result.cases), 'mask')} in {args.output}")
     elif args.kind == "dicom":
         _print_scans(result, args)
     else:
@@ -80,13 +80,14 @@ def _print_dataset(result: Converted, args: argparse.Namespace) -> None:
     from dataset_conversion.writing.report import PAGE
 
     done = "to convert" if args.dry_run else "converted now"
-    print(f"{len(result.cases)} cases for {result.folder}, {len(result.converted)} of them {done}")
+    print(f"{options.counted(len(result.cases), 'case')} for {result.folder}, {len(result.converted)} of them {done}")
     if args.dry_run:
         return
     if args.verify:
-        print(f"verified: {len(result.cases)} cases equal their source")
+        print(f"verified: {options.counted(len(result.cases), 'case')} as in the source")
     page = result.folder / PAGE
-    print(f"{result.training_cases} training cases in {result.folder}; {len(result.odd)} to look at in {page}")
+    training_cases = options.counted(result.training_cases, "training case")
+    print(f"{training_cases} in {result.folder}; {len(result.odd)} to look at in {page}")
     print(f"next: nnUNetv2_plan_and_preprocess -d {args.dataset_id} --verify_dataset_integrity")
 
 
@@ -96,8 +97,10 @@ def _print_scans(result: Converted, args: argparse.Namespace) -> None:
     if args.dry_run:
         print(f"{len(result.cases)} of {len(result.cases) + len(result.faults)} series can be converted")
         return
-    print(f"{len(result.cases)} scans in {args.output}, their series in {args.output / TABLE}")
-    print(f"next: nnUNetv2_predict -i {args.output} -o MASKS -d DATASET -c 2d -tr EASUNetTrainer -f 0")
+    print(f"{options.counted(len(result.cases), 'scan')} in {args.output}, their series in {args.output / TABLE}")
+    masks = args.output.with_name(f"{args.output.name}_masks")
+    print(f"next: nnunet-eas predict -d DATASET -c 2d -i {args.output} -o {masks}")
+    print(f"then: nnunet-eas convert masks -i {masks} -o {masks}_returned --table {args.output / TABLE}")
 
 
 def _add_dataset_options(parser: argparse.ArgumentParser, kind: str) -> None:
@@ -105,7 +108,8 @@ def _add_dataset_options(parser: argparse.ArgumentParser, kind: str) -> None:
     lists = ""
     if kind == "oai-zib":
         add("--archive", type=Path, required=True, dest="source", help="holds segmentation/ (or OAI-ZIB/)")
-        add("--mri", type=Path, required=True, help="what oai_mri_paths.txt is relative to, or a folder of volumes")
+        mri = "folder of the scans: OAI's, with 0.C.2/ and 0.E.1/ (DICOM), or NIfTI and MetaImage files"
+        add("--mri", type=Path, required=True, help=mri)
         _add_gaps(parser)
         lists = " two-fold: the archive's lists;"
     else:

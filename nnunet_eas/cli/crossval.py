@@ -15,6 +15,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from nnunet_eas.cli import options
+from nnunet_eas.support.device import choose_device
 
 if TYPE_CHECKING:
     from nnunet_eas.crossval.executors import Executor
@@ -49,6 +50,8 @@ def run(args: argparse.Namespace) -> int:
         raise ValueError(f"--retries must be at least 0, got {args.retries}. 0 tries each fold once.")
     if args.workers < 1:
         raise ValueError(f"--workers must be at least 1, got {args.workers}. Give a number of trainings.")
+    if args.device == "auto":  # the login node of a cluster need not have the GPU of its jobs
+        args.device = "cuda" if args.executor == "slurm" or args.gpus else choose_device("auto")
     if args.device == "mps" and args.workers > 1:
         raise ValueError(f"--workers must be 1 on mps, where trainings at the same time crash, got {args.workers}.")
     from nnunet_eas.crossval.cross_validate import cross_validate

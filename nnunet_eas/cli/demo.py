@@ -10,6 +10,7 @@ import time
 from pathlib import Path
 
 from nnunet_eas import startup
+from nnunet_eas.support.device import DEVICES
 
 
 def add_options(parser: argparse.ArgumentParser) -> None:
@@ -18,7 +19,7 @@ def add_options(parser: argparse.ArgumentParser) -> None:
     add("--output", type=Path, default=Path("nnunet_eas_demo"), metavar="DIR", help=output)
     add("--quick", action="store_true", help="only show that everything runs; the scores mean nothing")
     device = "device to train on (default: the best of this machine)"
-    add("--device", choices=("auto", "cpu", "cuda", "mps"), default="auto", help=device)
+    add("--device", choices=DEVICES, default="auto", help=device)
     add("--seed", type=int, default=0, help="another seed draws other knees (default: %(default)s)")
 
 

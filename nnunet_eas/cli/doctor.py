@@ -117,7 +117,8 @@ def check_folders() -> Iterator[Finding]:
     for name in ("nnUNet_raw", "nnUNet_preprocessed", "nnUNet_results"):
         folder = os.environ.get(name)
         if not folder:
-            yield Finding("problem", f"{name} is not set", f'mkdir -p /your/{name} && export {name}="/your/{name}"')
+            remedy = f"nnU-Net's commands need it (the demo does not): export {name}=FOLDER"
+            yield Finding("warning", f"{name} is not set", remedy)
         elif not os.path.isdir(folder):
             yield Finding("problem", f"{name}={folder} is not a folder", f'mkdir -p "{folder}"')
         elif os.access(folder, os.W_OK):

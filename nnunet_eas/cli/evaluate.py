@@ -48,7 +48,7 @@ def run(args: argparse.Namespace) -> int:
             print(f"validation cases of {', '.join(result.folds)}")
         if result.per_case:
             print(result.table())
-        print(f"{result.content['cases']} cases in {args.o}", flush=True)
+        options.say(f"{options.counted(result.content['cases'], 'case')} in {args.o}")
         if result.folds == ("fold_all",):
             print("warning: fold_all was trained on the very cases that it is evaluated on", file=sys.stderr)
 

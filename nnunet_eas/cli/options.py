@@ -9,6 +9,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+from nnunet_eas.support.device import DEVICES
 from nnunet_eas.support.errors import PartialSuccess
 
 
@@ -35,7 +36,8 @@ def add_folds_and_checkpoint(parser: argparse._ActionsContainer, fold: Callable[
 
 
 def add_device(parser: argparse.ArgumentParser) -> None:
-    parser.add_argument("-device", choices=("cuda", "cpu", "mps"), default="cuda", help="(default: %(default)s)")
+    text = "auto takes a GPU where there is one (default: %(default)s)"
+    parser.add_argument("-device", choices=DEVICES, default="auto", help=text)
 
 
 def add_prediction(parser: argparse.ArgumentParser) -> None:
@@ -88,6 +90,10 @@ def add_tolerance(parser: argparse.ArgumentParser) -> None:
 def keywords(args: argparse.Namespace, *others: str) -> dict[str, Any]:
     """The arguments of a command as keyword arguments of its function, without those that are `others`."""
     return {name: value for name, value in vars(args).items() if name not in ("command", "debug", *others)}
+
+
+def counted(number: int, what: str) -> str:
+    return f"{number} {what}{'' if number == 1 else 's'}"
 
 
 def say(line: str) -> None:

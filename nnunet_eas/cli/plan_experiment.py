@@ -16,10 +16,9 @@ def add_options(parser: argparse.ArgumentParser) -> None:
 
 
 def run(args: argparse.Namespace) -> int:
-    from nnunet_eas.plans.preprocessing import dataset_name, plan_experiment
+    from nnunet_eas.plans.preprocessing import check_datasets, plan_experiment
 
-    for dataset_id in args.dataset_ids:  # all of them before the first one is planned
-        dataset_name(dataset_id)
+    check_datasets(*args.dataset_ids)  # all of them before the first one is planned
     for dataset_id in args.dataset_ids:
         plan_experiment(dataset_id, **options.keywords(args, "dataset_ids"))
     return 0

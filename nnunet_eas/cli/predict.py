@@ -9,9 +9,14 @@ exit status is then 1.
 from __future__ import annotations
 
 import argparse
+from collections.abc import Sequence
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from nnunet_eas.cli import options
+
+if TYPE_CHECKING:
+    from nnunet_eas.inference.predict import Prediction
 
 
 def add_options(parser: argparse.ArgumentParser) -> None:
@@ -42,12 +47,18 @@ def add_options(parser: argparse.ArgumentParser) -> None:
 
 
 def run(args: argparse.Namespace) -> int:
-    if (args.model is None) == (args.dataset is None or args.configuration is None):
-        raise ValueError("a model must be given as -m, or as -d with -c, got neither or both. Give one of them.")
+    given = [flag for flag, value in (("-m", args.model), ("-d", args.dataset), ("-c", args.configuration)) if value]
+    if given not in (["-m"], ["-d", "-c"]):
+        got = " and ".join(given) or "nothing"
+        raise ValueError(f"the model must be given as -m, or as -d with -c, got {got}. See nnunet-eas predict --help.")
     from nnunet_eas.inference.predict import predict
     from nnunet_eas.inference.trained_model import model_folder
 
     arguments = options.keywords(args, "dataset", "configuration", "plans", "trainer")
     arguments["model"] = args.model or model_folder(args.dataset, args.configuration, args.trainer, args.plans)
     arguments["say"] = options.say
-    return options.finish(predict, arguments, lambda done: options.say(f"{len(done)} masks written to {args.output}"))
+
+    def show(done: Sequence[Prediction]) -> None:
+        options.say(f"{options.counted(len(done), 'mask')} written to {args.output}")
+
+    return options.finish(predict, arguments, show)

@@ -8,8 +8,13 @@ the other. A scan that can't be predicted is named, the others are predicted, an
 from __future__ import annotations
 
 import argparse
+from collections.abc import Sequence
+from typing import TYPE_CHECKING
 
 from nnunet_eas.cli import options
+
+if TYPE_CHECKING:
+    from nnunet_eas.inference.predict import Prediction
 
 
 def add_options(parser: argparse.ArgumentParser) -> None:
@@ -21,5 +26,7 @@ def add_options(parser: argparse.ArgumentParser) -> None:
 def run(args: argparse.Namespace) -> int:
     from nnunet_eas.crossval.predict_best import predict_best
 
-    arguments = {**options.keywords(args), "say": options.say}
-    return options.finish(predict_best, arguments, lambda done: options.say(f"{len(done)} masks in {args.output}"))
+    def show(done: Sequence[Prediction]) -> None:
+        options.say(f"{options.counted(len(done), 'mask')} written to {args.output}")
+
+    return options.finish(predict_best, {**options.keywords(args), "say": options.say}, show)

@@ -1,8 +1,8 @@
 """Measure the structures in masks: volume, thickness, surface, bare bone.
 
 Measure the structures in 3-D masks, in mm: volume, surface, the thickness of layers such as cartilage (mean, spread,
-regions), and the bone that they cover and leave bare. A row per case and label. nnunet_eas/morphometry/measures.py
-defines the numbers. A faulty mask is named, all others are measured, and the exit status is then 1.
+regions), and the bone that they cover and leave bare. A row per case and label. The page "Measure cartilage" of the
+documentation defines the numbers. A faulty mask is named, all others are measured, and the exit status is then 1.
 """
 
 from __future__ import annotations
@@ -45,7 +45,7 @@ def run(args: argparse.Namespace) -> int:
 
     def show(result: Quantification) -> None:
         result.write_csv(args.o)
-        print(f"{len(result.cases)} cases in {args.o}", flush=True)
+        options.say(f"{options.counted(len(result.cases), 'case')} in {args.o}")
         for note in result.notes:
             print(f"warning: {note}", file=sys.stderr)
 

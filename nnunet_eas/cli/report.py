@@ -34,8 +34,7 @@ def run(args: argparse.Namespace) -> int:
     from nnunet_eas.reporting.report import report
 
     def show(result: Report) -> None:
-        cases = f"{len(result.cases)} case{'s' if len(result.cases) != 1 else ''}"
-        print(f"{cases} of {', '.join(result.models)} in {args.output}", flush=True)
+        options.say(f"{options.counted(len(result.cases), 'case')} of {', '.join(result.models)} in {args.output}")
         for note in result.notes:
             print(f"note: {note}", file=sys.stderr)
         for name, why in result.left_out.items():

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 
 from nnunet_eas.crossval.best import Best, find_best
-from nnunet_eas.crossval.dataset import Dataset, folds_of, stages_of
+from nnunet_eas.crossval.dataset import Dataset, check_cases, folds_of, stages_of
 from nnunet_eas.crossval.executors import Executor
 from nnunet_eas.crossval.fold import LOG, Fold
 from nnunet_eas.crossval.train_all import train_all
@@ -21,7 +21,7 @@ def cross_validate(
     trainer: str = "EASUNetTrainer",
     plans: str = "nnUNetPlans",
     folds: Sequence[int] | None = None,
-    device: str = "cuda",
+    device: str,
     attempts: int = 3,
     say: Callable[[str], None] = lambda line: None,
 ) -> Best:
@@ -40,6 +40,7 @@ def cross_validate(
     """
     assert dataset.preprocessed is not None
     stages = stages_of(dataset.preprocessed, plans, configurations)
+    check_cases(dataset.preprocessed)
     numbers = folds_of(dataset.preprocessed, folds)
 
     def fold(configuration: str, number: int) -> Fold:

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from nnunet_eas.support.datasets import check_folders, dataset_name
 from nnunet_eas.support.files import read_json
 
 SPLIT = "splits_final.json"
@@ -30,12 +31,9 @@ class Dataset:
 def find_dataset(name_or_id: str, *, needs_preprocessed: bool = False) -> Dataset:
     """A dataset's folders by nnU-Net's variables."""
     from nnunetv2.paths import nnUNet_preprocessed, nnUNet_results
-    from nnunetv2.utilities.dataset_name_id_conversion import maybe_convert_to_dataset_name
 
-    for variable in (nnUNet_preprocessed, nnUNet_results) if needs_preprocessed else (nnUNet_results,):
-        if not variable.is_set():
-            raise RuntimeError(f"{variable.env_var_name} must be set to a folder, got nothing. Run nnunet-eas doctor.")
-    name = maybe_convert_to_dataset_name(name_or_id)
+    check_folders("nnUNet_results", *["nnUNet_preprocessed"] * needs_preprocessed)
+    name = dataset_name(name_or_id)
     preprocessed = Path(str(nnUNet_preprocessed)) / name if nnUNet_preprocessed.is_set() else None
     return Dataset(name, Path(str(nnUNet_results)), preprocessed)
 
@@ -50,6 +48,16 @@ def folds_of(preprocessed: Path, wanted: Sequence[int] | None = None) -> list[in
     if beyond := [fold for fold in wanted or () if not 0 <= fold < n]:
         raise ValueError(f"--folds must be 0 to {n - 1}, the folds of {SPLIT}, got {beyond}. Leave them out.")
     return sorted(set(wanted)) if wanted else list(range(n))
+
+
+def check_cases(preprocessed: Path) -> None:
+    """Raises ValueError where nnU-Net can't split the dataset into its five folds."""
+    cases = len(list((preprocessed / "gt_segmentations").glob("*")))
+    if 0 < cases < FOLDS_OF_NNUNET and not (preprocessed / SPLIT).is_file():
+        raise ValueError(
+            f"dataset (-d) must have at least {FOLDS_OF_NNUNET} training cases for nnU-Net's {FOLDS_OF_NNUNET} folds, "
+            f"got {cases} in {preprocessed.name}. Add cases, or put a {SPLIT} with fewer folds into {preprocessed}."
+        )
 
 
 def stages_of(preprocessed: Path, plans_name: str, configurations: Sequence[str]) -> list[list[str]]:

@@ -26,7 +26,7 @@ def predict_best(
     dataset: str,
     output: str | Path | None = None,
     *,
-    device: str = "cuda",
+    device: str = "auto",
     engine: Engine = "auto",
     mirroring: bool = True,
     progress: bool = False,
@@ -42,7 +42,7 @@ def predict_best(
             one for each channel.
         dataset: The dataset's name or id.
         output: Folder for the masks, CASE.nii.gz, and dataset.json. None returns the masks in memory.
-        device: "cuda", "cpu" or "mps".
+        device: "cuda", "cpu" or "mps"; "auto" takes a GPU where there is one.
         engine: What runs the networks, as for `predict`.
         mirroring: Averages the views that the training mirrored; without it prediction is faster and less accurate.
         progress: Shows a bar for each model on a terminal.
@@ -58,7 +58,7 @@ def predict_best(
 
     Example:
         >>> from nnunet_eas import predict_best
-        >>> masks = predict_best("scans", "Dataset500_OAIZIB", "masks", device="cpu")
+        >>> masks = predict_best("scans", "Dataset500_OAIZIB", "masks")
         >>> print([mask.file for mask in masks])
     """
     results = find_dataset(dataset).results

@@ -18,13 +18,12 @@ from nnunet_eas.phantom import LABELS
 COLOURS = {"femur": "#0072B2", "femoral_cartilage": "#E69F00", "tibia": "#009E73", "tibial_cartilage": "#CC79A7"}
 
 
-def draw_case(path: Path, truth: Path, predictions: Path, *, case: str, steps: int) -> None:
-    """Draws a case as a PNG, in the sagittal slice with most tibial cartilage, which shows both cartilages.
+def draw_case(path: Path, case: str, scans: Path, truth: Path, predictions: Path, *, steps: int) -> None:
+    """Draws a case of three folders as a PNG, in the sagittal slice with most tibial cartilage, which shows both.
 
-    The folder `truth` holds scans and labels. `steps` is the network's training, named where it predicts nothing.
+    `steps` is the network's training, named where it predicts nothing.
     """
-    files = truth / f"{case}_0000.nii.gz", truth / f"{case}.nii.gz", predictions / f"{case}.nii.gz"
-    image, *labels = [sitk.ReadImage(str(file)) for file in files]
+    image, *labels = [sitk.ReadImage(str(folder / f"{case}.nii.gz")) for folder in (scans, truth, predictions)]
     arrays = [sitk.GetArrayFromImage(shown) for shown in (image, *labels)]
     index = int(np.argmax((arrays[1] == LABELS["tibial_cartilage"]).sum(axis=(0, 1))))
     slices = [array[:, :, index] for array in arrays]

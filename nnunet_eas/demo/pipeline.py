@@ -18,6 +18,7 @@ from nnunet_eas.demo.knees import SIDE, write_knees
 from nnunet_eas.demo.progress import Progress, TrainingOutput
 from nnunet_eas.demo.settings import CONFIGURATION, DATASET_ID, DATASET_NAME, FOLD, NAME, DemoSettings
 from nnunet_eas.demo.workspace import Workspace, fingerprint
+from nnunet_eas.support.device import choose_device
 from nnunet_eas.support.files import write_json
 from nnunet_eas.support.nnunet_commands import last_line, run_command
 
@@ -49,7 +50,7 @@ class Demo:
     """
 
     def __init__(self, output: Path, *, quick: bool, seed: int, device: str, lookup_folder: str) -> None:
-        self.device = choose_device(device)
+        self.device = choose_device(device, "--device")
         self.workspace = Workspace(output, options={"quick": quick, "seed": seed})
         self.root = self.workspace.root
         self.settings = DemoSettings.quick(seed) if quick else DemoSettings(seed)
@@ -74,9 +75,10 @@ class Demo:
         return results
 
     def predict_command(self) -> str:
-        """The command that predicts a user's own scans with the trained model."""
-        model = shlex.quote(str(self.model_folder))
-        return f"nnUNetv2_predict_from_modelfolder -i IMAGES -o PREDICTIONS -m {model} -f {FOLD} -device {self.device}"
+        """A command that predicts with the trained model, here the demo's own scans."""
+        paths = self.root / SCANS, self.root / "my_masks", self.model_folder
+        scans, masks, model = (shlex.quote(str(path)) for path in paths)
+        return f"nnunet-eas predict -i {scans} -o {masks} -m {model}"
 
     def _stages(self) -> list[Stage]:
         knees = {**asdict(self.settings), "version": nnunet_eas.__version__}
@@ -171,14 +173,15 @@ class Demo:
 
         from nnunet_eas.demo import figures
 
-        truth, predictions = self.root / KNEES / "truth", self.root / PREDICTIONS
+        knees, predictions = self.root / KNEES, self.root / PREDICTIONS
         cases = json.loads((self.root / KNEES / "cases.json").read_text())
-        records = scores.score(truth, predictions, cases)
+        records = scores.score(knees / "truth", predictions, cases)
         pictures = self.workspace.empty(PICTURES)
         steps = self.settings.schedule.epochs * self.settings.schedule.iterations
         for case in cases:
             self.progress.detail(f"picture of {case}")
-            figures.draw_case(pictures / f"{case}.png", truth, predictions, case=case, steps=steps)
+            folders = knees / "truth_scans", knees / "truth", predictions
+            figures.draw_case(pictures / f"{case}.png", case, *folders, steps=steps)
         checkpoint = torch.load(self._fold_folder / "checkpoint_final.pth", map_location="cpu", weights_only=False)
         figures.draw_curves(pictures / "training.png", checkpoint["logging"], list(scores.STRUCTURES))
         content = {"definitions": scores.DEFINITIONS, "mean": scores.means(records), "per_case": records}
@@ -219,17 +222,3 @@ def command_environment(command: str, root: Path, lookup_folder: str) -> dict[st
         "nnUNet_def_n_proc": "1",
         "PYTHONUNBUFFERED": "1",  # progress arrives when it happens
     }
-
-
-def choose_device(wanted: str) -> str:
-    """The device to train on: cpu, cuda or mps; "auto" takes the best that this machine has."""
-    if wanted == "cpu":
-        return wanted
-    import torch
-
-    available = {"cuda": torch.cuda.is_available(), "mps": torch.backends.mps.is_available(), "cpu": True}
-    if wanted == "auto":
-        return next(device for device, usable in available.items() if usable)
-    if not available[wanted]:
-        raise RuntimeError(f"--device must be one that PyTorch can use here, got {wanted}. Use --device cpu or auto.")
-    return wanted

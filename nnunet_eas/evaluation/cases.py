@@ -33,6 +33,8 @@ def find_cases(predictions: Path, references: Path | None, file_ending: str | No
         references: Folder of masks. None finds those of a trained model in nnUNet_preprocessed.
         file_ending: As for `masks_in`.
     """
+    if not predictions.is_dir():
+        raise FileNotFoundError(f"predictions (-pred) must be a folder, got {predictions}. Correct the path.")
     folds, dataset, faults = folds_in(predictions), None, Faults()
     if folds:
         dataset = preprocessed_dataset(predictions)

@@ -56,7 +56,7 @@ def evaluate(
     references: str | Path | sitk.Image | None,
     predictions: str | Path | sitk.Image,
     *,
-    labels: Iterable[int] | None = None,
+    labels: int | Iterable[int] | None = None,
     dataset_json: str | Path | None = None,
     tolerance_mm: float = 1.0,
     workers: int = 1,
@@ -82,7 +82,8 @@ def evaluate(
     Raises:
         FileNotFoundError: A folder or dataset.json is missing, or a folder has no masks.
         TypeError: One side is an image and the other one is not.
-        ValueError: An argument is out of range, or the names of the two folders do not match.
+        ValueError: An argument is out of range, the names of the two folders do not match, or there are scans among
+            the masks.
         PartialSuccess: Some cases could not be compared; its `result` has the scores of the others.
 
     Example:

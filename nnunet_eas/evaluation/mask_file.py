@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -23,6 +24,8 @@ ENDINGS = (".nii.gz", ".nii", ".mha", ".mhd", ".nrrd", *PICTURES)
 """Endings of the files that can be read."""
 
 LARGEST_LABEL = 65535
+
+_SCAN = re.compile(r"(?P<case>.+)_\d{4}")  # nnU-Net's name of a scan: its case and the number of the channel
 
 # what SimpleITK, check_whole and PIL raise at a damaged file
 _UNREADABLE = (RuntimeError, OSError, ValueError, SyntaxError)
@@ -99,12 +102,18 @@ def masks_in(folder: Path, file_ending: str | None) -> dict[str, list[Path]]:
 
 
 def check_filled(masks: Mapping[str, Sequence[Path]], argument: str, folder: Path) -> None:
-    """Raises FileNotFoundError where a folder has no masks, or is none."""
+    """Raises FileNotFoundError where a folder has no masks, or is none; ValueError where scans lie beside them."""
     if not folder.is_dir():
         raise FileNotFoundError(f"{argument} must be a folder, got {folder}. Correct the path.")
     if not masks:
         raise FileNotFoundError(
             f"{argument} must hold masks ({' '.join(ENDINGS)}), got none in {folder}. Give the folder of the masks."
+        )
+    scans = [name for name in masks if (match := _SCAN.fullmatch(name)) and match["case"] in masks]
+    if scans:
+        raise ValueError(
+            f"{argument} must hold masks only, got {scans[0]}, which looks like the scan of {scans[0][:-5]}, and "
+            f"{len(scans)} such in all, in {folder}. Move the scans to another folder."
         )
 
 

@@ -13,6 +13,9 @@ from nnunet_eas.evaluation.mask_file import read_mask
 from nnunet_eas.support.files import read_json
 from nnunet_eas.support.parallel import all_results
 
+_MOST_LISTED = 20  # labels in a message
+_MOST_LABELS = 255  # that a folder of masks holds; scans hold more
+
 
 @dataclass(frozen=True)
 class Structures:
@@ -69,9 +72,9 @@ def find_structures(dataset_json: str | Path | None, folder: Path | None) -> tup
     return structures_of_dataset(content["labels"]), content.get("file_ending")
 
 
-def chosen(labels: Iterable[int], among: Structures) -> Structures:
+def chosen(labels: int | Iterable[int], among: Structures) -> Structures:
     """The single labels that a user asks for, by the dataset's names where it has some."""
-    labels = list(dict.fromkeys(labels))
+    labels = [labels] if isinstance(labels, int) else list(dict.fromkeys(labels))
     foreign = [label for label in labels if label < 1 or label == among.ignore]
     if foreign:
         raise ValueError(f"labels (-l) must be of the foreground, got {_listed(foreign)}. Leave them out.")
@@ -84,9 +87,19 @@ def chosen(labels: Iterable[int], among: Structures) -> Structures:
 
 
 def labels_in(masks: Sequence[Path | sitk.Image], workers: int, progress: bool) -> list[int]:
-    """All foreground labels of the masks that can be read; the faults of the others show when they are used."""
+    """All foreground labels of the masks that can be read; the faults of the others show when they are used.
+
+    Raises:
+        ValueError: There are so many labels that the files are scans.
+    """
     found = all_results(_labels, masks, workers=workers, description="reading labels", progress=progress)
-    return sorted(frozenset[int]().union(*found))
+    labels = sorted(frozenset[int]().union(*found))
+    if len(labels) > _MOST_LABELS:
+        raise ValueError(
+            f"masks must hold labels, got {len(labels)} different numbers, which look like a scan's. Give masks, or "
+            "the labels to take (-l)."
+        )
+    return labels
 
 
 def _labels(mask: Path | sitk.Image) -> frozenset[int]:
@@ -97,4 +110,6 @@ def _labels(mask: Path | sitk.Image) -> frozenset[int]:
 
 
 def _listed(labels: Iterable[int | None]) -> str:
-    return " ".join(map(str, labels))
+    first = list(map(str, labels))
+    more = len(first) - _MOST_LISTED
+    return " ".join(first) if more <= 0 else f"{' '.join(first[:_MOST_LISTED])} and {more} more"

@@ -40,7 +40,9 @@ def forwards_of(
     if device.type != "cpu":
         raise ValueError(f"engine (--engine) {engine} must run on the CPU, got {device.type}. Give -device cpu.")
     if not _has_openvino():
-        raise ModuleNotFoundError(f"engine (--engine) {engine} needs OpenVINO, got none. Install nnunet-eas[export].")
+        raise ModuleNotFoundError(
+            f'engine (--engine) {engine} needs OpenVINO, got none. In the source folder: pip install ".[export]".'
+        )
     seconds_of_torch = _seconds(in_torch[0], model) if engine == "auto" else math.inf
     if images * seconds_of_torch < WORTH_A_GRAPH:
         return in_torch, "PyTorch on the CPU, as there is too little to predict to start OpenVINO"

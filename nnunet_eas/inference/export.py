@@ -95,7 +95,8 @@ def export(
     missing = [name for name in graph.NEEDS if importlib.util.find_spec(name) is None]
     if missing:
         raise RuntimeError(
-            f"--to {to} needs {', '.join(missing)}, which is not installed. Run pip install 'nnunet-eas[export]'."
+            f"--to {to} needs {', '.join(missing)}, which is not installed. In the source folder: pip install "
+            '".[export]".'
         )
     if not isinstance(model, TrainedModel):
         model = load_trained_model(model, folds, checkpoint)

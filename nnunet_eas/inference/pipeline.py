@@ -59,7 +59,8 @@ def predict_cases(
                 if not predictor.forwards:
                     images = predictor.images_in(data) * len(cases)
                     predictor.forwards, chosen = forwards_of(model, predictor.device, engine, images)
-                    say(f"{model.name}, folds {' '.join(map(str, model.folds))}: {chosen}")
+                    folds = f"fold{'s' if len(model.folds) > 1 else ''} {' '.join(map(str, model.folds))}"
+                    say(f"{model.name}, {folds}: {chosen}")
                 try:
                     logits = predictor.predict_logits_from_preprocessed_data(data)
                     written = writer.submit(_write, predictor, case, logits, properties, output, save_probabilities)

@@ -20,6 +20,7 @@ from nnunet_eas.inference.pipeline import predict_cases
 from nnunet_eas.inference.quiet import quiet
 from nnunet_eas.inference.scan_files import Scan, find_cases
 from nnunet_eas.inference.trained_model import TrainedModel, load_trained_model
+from nnunet_eas.support.device import choose_device
 from nnunet_eas.support.errors import PartialSuccess
 from nnunet_eas.support.files import write_text
 
@@ -47,7 +48,7 @@ def predict(
     folds: Sequence[int | str] | None = None,
     checkpoint: str = "checkpoint_final.pth",
     previous_stage: Scan | None = None,
-    device: str = "cuda",
+    device: str = "auto",
     engine: Engine = "auto",
     mirroring: bool = True,
     step_size: float = 0.5,
@@ -75,7 +76,7 @@ def predict(
         folds: Numbers, or "all"; None takes all that are trained. Not used for a loaded model.
         checkpoint: The file in each fold's folder. Not used for a loaded model.
         previous_stage: A cascade's first masks: their folder, or for one case the mask's file or image.
-        device: "cuda", "cpu" or "mps".
+        device: "cuda", "cpu" or "mps"; "auto" takes a GPU where there is one.
         engine: What runs the networks: "torch", "openvino", "openvino-bf16", or "auto": on a CPU OpenVINO, if it is
             installed, gives PyTorch's labels, and repays its start.
         mirroring: Averages the views that the training mirrored; without it prediction is faster and less accurate.
@@ -106,11 +107,12 @@ def predict(
         >>> import SimpleITK as sitk
         >>> from nnunet_eas import predict
         >>> model = "nnUNet_results/Dataset500_OAIZIB/EASUNetTrainer__nnUNetPlans__2d"
-        >>> (knee,) = predict(sitk.ReadImage("knee.nii.gz"), model, device="cpu")
+        >>> (knee,) = predict(sitk.ReadImage("knee.nii.gz"), model)
         >>> sitk.WriteImage(knee.mask, "mask.nii.gz")
     """
+    device = choose_device(device)
     arguments = {name: value for name, value in locals().items() if name != "say"}
-    _check(output, device, engine, step_size, batch, part_id, num_parts, save_probabilities or continue_prediction)
+    _check(output, engine, step_size, batch, part_id, num_parts, save_probabilities or continue_prediction)
     if not isinstance(model, TrainedModel):
         model = load_trained_model(model, folds, checkpoint)
     previous = model.configuration.previous_stage_name
@@ -178,7 +180,6 @@ def without_faults(predictions: list[Prediction], faults: dict[str, str]) -> lis
 
 def _check(
     output: str | Path | None,
-    device: str,
     engine: str,
     step_size: float,
     batch: int | None,
@@ -199,10 +200,6 @@ def _check(
         raise ValueError("output must be a folder for save_probabilities and continue_prediction, got None. Give one.")
     if output is not None and Path(output).exists() and not Path(output).is_dir():
         raise NotADirectoryError(f"output (-o) must be a folder, got the file {output}. Give another name.")
-    if device == "cuda" and not torch.cuda.is_available():
-        raise RuntimeError(
-            "device (-device) must be one that this machine has, got cuda without a usable GPU. Give cpu."
-        )
 
 
 def _predictor(model: TrainedModel, device: torch.device, *, sum_on_device: bool, **options: Any) -> BatchedPredictor:

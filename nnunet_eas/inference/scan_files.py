@@ -56,15 +56,23 @@ def _cases_in(
 ) -> tuple[list[ScanFiles], dict[str, str]]:
     pattern = re.compile(rf"(?P<case>.+)_(?P<channel>\d{{4}}){re.escape(file_ending)}")
     found: dict[str, dict[int, Path]] = {}
-    for path in sorted(folder.iterdir()):
-        if (match := pattern.fullmatch(path.name)) and not path.name.startswith("."):
+    others = []
+    for path in sorted(path for path in folder.glob(f"*{file_ending}") if not path.name.startswith(".")):
+        if match := pattern.fullmatch(path.name):
             found.setdefault(match["case"], {})[int(match["channel"])] = path
+        else:
+            others.append(path.name.removesuffix(file_ending))
     if not found:
         raise FileNotFoundError(
             f"scans (-i) must hold files named CASE_0000{file_ending}, got none in {folder}. Rename them, or convert "
             "them with nnunet-eas convert dicom."
         )
-    cases, faults = [], {}
+    cases = []
+    faults = {
+        name: f"its name must end in _0000{file_ending}, or another channel's number. Rename it."
+        for name in others
+        if name not in found  # a mask that lies beside its scan
+    }
     for identifier, files in found.items():
         mask = None if previous_stage is None else Path(previous_stage) / f"{identifier}{file_ending}"  # type: ignore[arg-type]
         if sorted(files) != list(range(channels)):

@@ -10,7 +10,6 @@ from typing import Any
 
 import torch
 from nnunetv2.inference.predict_from_raw_data import nnUNetPredictor
-from nnunetv2.paths import nnUNet_results
 from nnunetv2.utilities.file_path_utilities import get_output_folder
 from nnunetv2.utilities.find_objects import recursive_find_trainer_class_by_name
 from nnunetv2.utilities.label_handling.label_handling import LabelManager, determine_num_input_channels
@@ -20,6 +19,7 @@ from torch import nn
 from nnunet_eas.inference.batched_predictor import autocast_dtype
 from nnunet_eas.inference.checkpoints import trainer_and_configuration
 from nnunet_eas.inference.quiet import quiet
+from nnunet_eas.support.datasets import check_folders, dataset_name
 from nnunet_eas.support.files import read_json
 
 
@@ -70,9 +70,8 @@ class TrainedModel:
 
 def model_folder(dataset: str, configuration: str, trainer: str, plans: str) -> Path:
     """The folder of a trained model in nnUNet_results; the dataset by its name or id."""
-    if not nnUNet_results.is_set():
-        raise RuntimeError("nnUNet_results must be set to a folder, got nothing. Set it, or give the model as -m.")
-    folder = Path(get_output_folder(dataset, trainer, plans, configuration))
+    check_folders("nnUNet_results")
+    folder = Path(get_output_folder(dataset_name(dataset), trainer, plans, configuration))
     if not folder.is_dir():
         trained = sorted(path.name for path in folder.parent.glob("*__*__*")) or ["nothing"]
         raise FileNotFoundError(

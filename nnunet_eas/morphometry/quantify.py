@@ -50,7 +50,7 @@ class Quantification:
 def quantify(
     masks: str | Path | sitk.Image,
     *,
-    labels: Iterable[int] | None = None,
+    labels: int | Iterable[int] | None = None,
     bones: Mapping[str | int, str | int] | None = None,
     dataset_json: str | Path | None = None,
     maps: str | Path | None = None,
@@ -76,7 +76,9 @@ def quantify(
     Raises:
         FileNotFoundError: The masks or dataset.json are missing.
         OSError: The folder of the maps can't be written.
-        ValueError: An argument is out of range, or no mask holds a label.
+        TypeError: The masks are neither a path nor an image.
+        ValueError: An argument is out of range, there are scans among the masks, or without `labels` the masks are
+            empty. A given label that no mask holds is no error: its rows are 0, and `notes` say so.
         PartialSuccess: Some masks could not be measured; its `result` has the rows of the others.
 
     Example:
@@ -89,6 +91,11 @@ def quantify(
         (6400.0, 4)
     """
     check_workers(workers)
+    if not isinstance(masks, (str, Path, sitk.Image)):
+        raise TypeError(
+            f"masks must be a path or a SimpleITK image, got {type(masks).__name__}. Of a Prediction, give its mask or "
+            "file."
+        )
     folder = None
     if not isinstance(masks, sitk.Image):
         masks = Path(masks)
@@ -115,7 +122,7 @@ def quantify(
         raise ValueError(f"masks must hold labels, got none in {len(sources)} masks. Give others, or labels (-l).")
     rows = [row for found in results for row in found.rows]
     missing = [
-        f"no mask holds label {label(values)}, {name}; its rows are 0"
+        f"no mask holds label {label(values)}{'' if name == label(values) else f', {name}'}; its rows are 0"
         for name, values in structures.values.items()
         if rows and not any(row["volume_mm3"] for row in rows if row["name"] == name)
     ]

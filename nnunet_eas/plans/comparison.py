@@ -10,9 +10,9 @@ from nnunetv2.paths import nnUNet_preprocessed
 from nnunetv2.utilities.plans_handling.plans_handler import PlansManager
 
 from nnunet_eas.plans.preprocessed_data import DEFAULT_PLANS
-from nnunet_eas.plans.preprocessing import dataset_name
 from nnunet_eas.plans.summary import ConfigurationSummary, summarise
 from nnunet_eas.plans.translation import translate_plans
+from nnunet_eas.support.datasets import check_folders, dataset_name
 from nnunet_eas.support.files import read_json
 
 
@@ -31,6 +31,7 @@ def compare_plans(
 
     `configurations` None is all; each network is drawn into the folder `drawings`, which is made where it is missing.
     """
+    check_folders("nnUNet_preprocessed")
     name = dataset_name(dataset_id)
     folder = Path(str(nnUNet_preprocessed)) / name
     file = folder / f"{plans_name}.json"

@@ -10,7 +10,6 @@ from typing import Any
 from batchgenerators.utilities.file_and_folder_operations import save_json
 from nnunetv2.experiment_planning.experiment_planners.default_experiment_planner import ExperimentPlanner
 from nnunetv2.paths import nnUNet_preprocessed
-from nnunetv2.utilities.dataset_name_id_conversion import maybe_convert_to_dataset_name
 from nnunetv2.utilities.json_export import recursive_fix_for_json_export
 
 from nnunet_eas.network.eas_unet import EASUNet
@@ -18,6 +17,7 @@ from nnunet_eas.plans.checks import check_files, check_preprocessor, check_spaci
 from nnunet_eas.plans.memory_budget import RESERVED, MemoryBudget
 from nnunet_eas.plans.preprocessed_data import reuse_preprocessed_data
 from nnunet_eas.plans.translation import PLANS_FORMAT, refuse_later_plans, translate_architecture
+from nnunet_eas.support.datasets import dataset_name
 from nnunet_eas.support.files import read_json, replacing
 
 CONFIGURATIONS = ("2d", "3d_fullres", "3d_lowres", "3d_cascade_fullres")
@@ -87,7 +87,7 @@ class EASUNetPlanner(ExperimentPlanner):
             )
         target_spacing = None if overwrite_target_spacing is None else [float(i) for i in overwrite_target_spacing]
         check_spacing("overwrite_target_spacing", target_spacing)
-        check_files(maybe_convert_to_dataset_name(dataset_name_or_id))
+        check_files(dataset_name(dataset_name_or_id))
         super().__init__(
             dataset_name_or_id, target_gb, preprocessor_name, plans_name, target_spacing, suppress_transpose
         )

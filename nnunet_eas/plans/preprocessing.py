@@ -7,27 +7,19 @@ from contextlib import contextmanager
 from typing import Any
 
 from nnunetv2.experiment_planning.plan_and_preprocess_api import extract_fingerprint_dataset, preprocess_dataset
-from nnunetv2.paths import nnUNet_preprocessed, nnUNet_raw
-from nnunetv2.utilities.dataset_name_id_conversion import find_candidate_datasets
 from nnunetv2.utilities.plans_handling.plans_handler import PlansManager
 
 from nnunet_eas.plans.planner import CONFIGURATIONS, EASUNetPlanner
+from nnunet_eas.support.datasets import check_folders, dataset_name
 
 PROCESSES = {"2d": 8, "3d_fullres": 4, "3d_lowres": 8}  # nnU-Net's defaults; 4 for any other configuration
 
 
-def dataset_name(dataset_id: int) -> str:
-    """The name DatasetXXX_NAME of the one dataset with this id."""
-    for variable in (nnUNet_raw, nnUNet_preprocessed):
-        if not variable.is_set():
-            raise RuntimeError(f"{variable.env_var_name} must be set to a folder, got nothing. Run nnunet-eas doctor.")
-    names = list(find_candidate_datasets(dataset_id))
-    if len(names) != 1:
-        raise ValueError(
-            f"dataset_id (-d) must be the id of one dataset in {nnUNet_raw}, got {dataset_id}, which "
-            f"{' and '.join(names) + ' have' if names else 'none has'}. Look at its folders DatasetXXX_NAME."
-        )
-    return str(names[0])
+def check_datasets(*dataset_ids: int) -> None:
+    """Raises an error where one of the datasets is not there, or nnU-Net does not know where to look."""
+    check_folders("nnUNet_raw", "nnUNet_preprocessed")
+    for dataset_id in dataset_ids:
+        dataset_name(dataset_id)
 
 
 def plan_experiment(dataset_id: int, *, configurations: Sequence[str] = (), **arguments: Any) -> dict[str, Any]:
@@ -35,7 +27,7 @@ def plan_experiment(dataset_id: int, *, configurations: Sequence[str] = (), **ar
 
     The plans must know `configurations`, which is checked before anything is written; `arguments` are EASUNetPlanner's.
     """
-    dataset_name(dataset_id)
+    check_datasets(dataset_id)
     with _error_in_one_line():
         planner = EASUNetPlanner(dataset_id, **arguments)
         planner.requested_configurations = configurations
@@ -67,8 +59,7 @@ def plan_and_preprocess(
     ):
         if min(numbers) < 1:
             raise ValueError(f"{name} must be at least 1, got {min(numbers)}. Give a number of processes.")
-    for dataset_id in dataset_ids:
-        dataset_name(dataset_id)
+    check_datasets(*dataset_ids)
     shown = {"verbose": verbose, "show_progress_bar": show_progress_bar}
     for dataset_id in dataset_ids:
         print("Fingerprint extraction...")

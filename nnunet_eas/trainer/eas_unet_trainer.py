@@ -9,7 +9,6 @@ from pathlib import Path
 from typing import Any
 
 import torch
-from nnunetv2.paths import nnUNet_preprocessed, nnUNet_results
 from nnunetv2.training.nnUNetTrainer.nnUNetTrainer import nnUNetTrainer
 from nnunetv2.utilities.file_path_utilities import get_output_folder
 from nnunetv2.utilities.plans_handling.plans_handler import ConfigurationManager, PlansManager
@@ -18,6 +17,7 @@ from torch import nn
 from nnunet_eas.cpu import accelerate, keep_freed_memory
 from nnunet_eas.gpu import lay_out
 from nnunet_eas.plans.translation import architecture_differences, check_structures, translate_plans
+from nnunet_eas.support.datasets import check_folders
 from nnunet_eas.support.parallel import THREADS_VARIABLE
 from nnunet_eas.trainer.finite_statistics import FiniteStatistics
 from nnunet_eas.trainer.interruptible import Interruptible
@@ -142,9 +142,7 @@ class EASUNetTrainer(ProgressBar, Interruptible, FiniteStatistics):
 def _check_surroundings(dataset_json: dict[str, Any], device: torch.device) -> None:
     if device.type == "cuda" and not torch.cuda.is_available():
         raise RuntimeError("device must be one that this machine has, got cuda without a usable GPU. Use -device cpu.")
-    for variable in (nnUNet_preprocessed, nnUNet_results):
-        if not variable.is_set():
-            raise RuntimeError(f"{variable.env_var_name} must be set to a folder, got nothing. Run nnunet-eas doctor.")
+    check_folders("nnUNet_preprocessed", "nnUNet_results")
     check_structures(dataset_json)
 
 

@@ -39,7 +39,7 @@ def test_thirty_oblique_cases_in_all_orientations_lie_where_they_lay(tmp_path, c
     archive = write_archive(tmp_path / "a", cases=30, seed=3, flips=FLIPS, obliquity_deg=20, **SMALL)
     status, out, _ = convert(*archive_options(archive, tmp_path / "raw"), "--verify")
     assert status == 0
-    assert "verified: 30 cases equal their source" in out
+    assert "verified: 30 cases as in the source" in out
     assert_is_converted(archive, tmp_path / "raw" / "Dataset500_OAIZIB")
 
 

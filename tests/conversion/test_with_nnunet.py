@@ -15,9 +15,12 @@ pytestmark = pytest.mark.slow
 
 def plan_and_preprocess(folder, number, *more):
     variables = {f"nnUNet_{part}": str(folder / part) for part in ("raw", "preprocessed", "results")}
-    command = [Path(sys.executable).parent / "nnUNetv2_plan_and_preprocess", "-d", str(number), "-c", "2d", "-np", "1"]
+    command = [Path(sys.executable).parent / "nnUNetv2_plan_and_preprocess", "-d", str(number), "-c", "2d", *more]
     return subprocess.run(
-        [*command, "--verify_dataset_integrity", *more], env={**os.environ, **variables}, capture_output=True, text=True
+        [*command, "--verify_dataset_integrity", "-np", "1", "-npfp", "1"],
+        env={**os.environ, **variables},
+        capture_output=True,
+        text=True,
     )
 
 

@@ -4,7 +4,7 @@ import json
 
 import pytest
 
-from nnunet_eas.crossval.dataset import folds_of, stages_of
+from nnunet_eas.crossval.dataset import check_cases, folds_of, stages_of
 
 PLAN = {
     "configurations": {
@@ -33,6 +33,17 @@ def test_the_split_file_says_how_many_folds_there_are(tmp_path):
     assert folds_of(tmp_path, [1, 1]) == [1]
     with pytest.raises(ValueError, match=r"--folds must be 0 to 1, .* got \[2\]"):
         folds_of(tmp_path, [0, 2])
+
+
+def test_fewer_cases_than_folds(tmp_path):
+    check_cases(tmp_path)  # not preprocessed: stages_of says that
+    (tmp_path / "gt_segmentations").mkdir()
+    for case in "abcd":
+        (tmp_path / "gt_segmentations" / f"{case}.nii.gz").touch()
+    with pytest.raises(ValueError, match=r"must have at least 5 training cases for nnU-Net's 5 folds, got 4 in"):
+        check_cases(tmp_path)
+    (tmp_path / "splits_final.json").write_text(json.dumps([{"train": [], "val": []}] * 2))
+    check_cases(tmp_path)
 
 
 def test_a_cascade_comes_behind_its_first_stage(preprocessed):

@@ -101,7 +101,7 @@ def test_a_scan_that_one_model_leaves_out_is_named_and_the_others_are_predicted(
     assert said.out.splitlines() == [
         "T__P__2d: an engine",
         "T__P__3d_fullres: an engine",
-        f"1 masks in {tmp_path / 'masks'}",
+        f"1 mask written to {tmp_path / 'masks'}",
     ]
     assert said.err.splitlines()[0] == "left out b: 3d_fullres"
     assert "error: scans (-i) must be sound, got faulty ones: b." in said.err

@@ -212,6 +212,8 @@ def test_with_no_sound_case_the_file_still_says_why(folders, run):
         ([], {"ref": "nowhere"}, "references (-ref) must be a folder, got nowhere. "),
         ([], {"ref": None}, "references (-ref) must be a folder of masks, got nothing. "),
         ([], {"pred": "nowhere"}, "predictions (-pred) must be a folder, got nowhere. "),
+        ([], {"ref": None, "pred": "nowhere"}, "predictions (-pred) must be a folder, got nowhere. "),
+        ([], {"ref": "mixed"}, "references (-ref) must hold masks only, got a_0000, which looks like the scan of a, "),
         ([], {"pred": "empty"}, "predictions (-pred) must hold masks (.nii.gz .nii .mha "),
         ([], {"ref": "empty"}, "references (-ref) must hold masks (.nii.gz .nii .mha "),
         ([], {"pred": "ref"}, "predictions (-pred) must be another folder than references (-ref), got ref for both. "),
@@ -222,6 +224,8 @@ def test_bad_arguments(folders, run, args, folder, message):
     (folders / "empty").mkdir()
     for case in "ab":
         write_mask(folders / "blank" / f"{case}.nii.gz", label_map())
+    for name in ("a", "a_0000"):
+        write_mask(folders / "mixed" / f"{name}.nii.gz", label_map())
     status, content, out, err = run(*args, **folder)
     assert (status, content, out) == (1, None, "")
     assert err.startswith(f"error: {message}")

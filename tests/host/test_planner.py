@@ -94,7 +94,7 @@ def test_plan_info_shows_the_cascade(blobs, planned, tmp_path):
 @pytest.mark.parametrize(
     ("more", "said"),
     [
-        (("-d", 999), "dataset_id (-d) must be the id of one dataset"),
+        (("-d", 999), "dataset (-d) must be the name DatasetXXX_NAME or the id of one dataset"),
         (("-d", 901, "-c", "3d"), "configurations (-c) must be those of"),
         (("-d", 901, "-gpu_memory_target", 0.0001), "(-gpu_memory_target) must be at least"),
     ],

@@ -141,7 +141,7 @@ def test_without_the_extra(tmp_path, monkeypatch, capsys, to, missing):
     assert main(["export", "MODEL", "--to", to, "-o", str(tmp_path)]) == 1
     error = capsys.readouterr().err
     assert error == (
-        f"error: --to {to} needs {missing}, which is not installed. Run pip install 'nnunet-eas[export]'.\n"
+        f'error: --to {to} needs {missing}, which is not installed. In the source folder: pip install ".[export]".\n'
     )
 
 

@@ -119,11 +119,14 @@ def test_a_bad_scan_is_named_and_the_others_are_predicted(trained, scans, tmp_pa
     empty = sitk.GetImageFromArray(np.full(SHAPE, np.nan, dtype=np.float32))
     sitk.WriteImage(empty, str(scans / "d_0000.nii.gz"))
     write_scan(scans / "e_0001.nii.gz", 5)
+    write_scan(scans / "knee.nii.gz", 6)
+    write_scan(scans / "a.nii.gz", 6)  # looks like the mask of a
 
     assert predict(trained("eas"), scans, tmp_path / "masks", "--engine", "torch") == 1
 
     said = capsys.readouterr().err
-    assert "got faulty ones: e, aa, bb, d." in said
+    assert "got faulty ones: knee, e, aa, bb, d." in said
+    assert "left out knee: its name must end in _0000.nii.gz, or another channel's number." in said
     assert "e: its channels must be 0000, got 0001" in said
     assert "Traceback" not in said
     written = {path.name for path in (tmp_path / "masks").glob("*.nii.gz")}
@@ -545,6 +548,15 @@ def test_by_dataset_in_a_shell(trained, scans, tmp_path):
     assert done.returncode == 0, done.stderr
     assert "folds 0 1" in done.stdout
     assert "3 masks written" in done.stdout
+
+
+@pytest.mark.parametrize(
+    ("given", "got"),
+    [([], "nothing"), (["-d", "906"], "-d"), (["-m", "x", "-c", "2d"], "-m and -c"), (["-c", "2d"], "-c")],
+)
+def test_half_a_model_is_refused(scans, tmp_path, capsys, given, got):
+    assert main(["predict", *given, "-i", str(scans), "-o", str(tmp_path / "masks")]) == 1
+    assert capsys.readouterr().err.startswith(f"error: the model must be given as -m, or as -d with -c, got {got}. ")
 
 
 def test_a_model_that_is_not_there_is_said_with_those_that_are(trained, scans, tmp_path, monkeypatch, capsys):

@@ -88,6 +88,20 @@ def test_without_dataset_json_labels_are_those_in_the_masks(masks, run):
     assert [row["label"] for row in run()[1]] == ["1", "2"] * 2
 
 
+def test_a_label_that_no_mask_holds_beside_one_that_they_hold(masks, run):
+    status, rows, _, err = run("-l", "2", "9")
+    assert (status, [row["name"] for row in rows]) == (0, ["2", "9", "2", "9"])
+    assert err == "warning: no mask holds label 9; its rows are 0\n"
+
+
+def test_the_numbers_of_a_scan_are_not_all_listed(named, run):
+    write_mask(named / "b.nii.gz", np.arange(1000, 1800, dtype=np.uint16).reshape(8, 10, 10), SPACING)
+    status, _, _, err = run()
+    assert status == 1
+    assert "got 1000 1001 1002" in err
+    assert " and 780 more. " in err
+
+
 def test_given_bones(named, run):
     by_name = run()[1]
     (named / "dataset.json").rename(named.parent / "other.json")
@@ -216,6 +230,8 @@ def test_a_missing_bone_is_named_and_the_case_measured(named, run):
         (["--maps", "masks"], {}, "maps must be another folder than masks, got masks. "),
         (["-djfile", "nowhere.json"], {}, "dataset_json (-djfile) must be a file, got nowhere.json. "),
         (["-l", "0"], {}, "labels (-l) must be of the foreground, got 0. "),
+        ([], {"masks": "scan.nii.gz"}, "masks must hold labels, got 800 different numbers, which look like a scan's. "),
+        ([], {"masks": "mixed"}, "masks must hold masks only, got a_0000, which looks like the scan of a, and 1 such "),
         (["--bones", "2"], {}, "--bones must be pairs CARTILAGE=BONE, got 2. "),
         (["--bones", "2=femur"], {}, "bones must hold labels' names or numbers, got 'femur' in 2=femur. "),
         (["--bones", "2=0"], {}, "bones must hold labels' names or numbers, got '0' in 2=0. "),
@@ -226,6 +242,9 @@ def test_bad_arguments(masks, run, tmp_path, args, paths, message):
     (tmp_path / "empty").mkdir()
     (tmp_path / "file.txt").write_text("")
     write_mask(tmp_path / "blank" / "a.nii.gz", knee_like() * 0, SPACING)
+    write_mask(tmp_path / "scan.nii.gz", np.arange(1, 801, dtype=np.uint16).reshape(8, 10, 10), SPACING)
+    for name in ("a", "a_0000"):
+        write_mask(tmp_path / "mixed" / f"{name}.nii.gz", knee_like(), SPACING)
     status, rows, out, err = run(*args, **paths)
     assert (status, rows, out) == (1, None, "")
     assert err.startswith(f"error: {message}")

@@ -42,10 +42,15 @@ def test_an_image_gives_what_its_file_gives(tmp_path, capfd):
 
 def test_names_and_bones_of_a_dataset(tmp_path):
     (tmp_path / "dataset.json").write_text(json.dumps({"labels": LABELS}))
-    measured = quantify(knee_image(), dataset_json=tmp_path / "dataset.json", labels=[2])
+    measured = quantify(knee_image(), dataset_json=tmp_path / "dataset.json", labels=2)
     (row,) = measured.rows
     assert row["name"] == "femoral_cartilage"
     assert row["bone_area_mm2"] > row["bare_area_mm2"] > 0
+
+
+def test_what_is_neither_a_path_nor_an_image():
+    with pytest.raises(TypeError, match=r"got list\. Of a Prediction, give its mask or file\."):
+        quantify([knee_image()])
 
 
 def test_masks_that_fail_are_in_the_exception_and_the_others_in_its_result(tmp_path, capfd):

@@ -203,7 +203,7 @@ def test_each_configuration_is_drawn_into_a_file(planned, tmp_path, capsys):
 @pytest.mark.parametrize(
     ("arguments", "message"),
     [
-        (["-d", "777"], "dataset_id (-d) must be the id of one dataset in"),
+        (["-d", "777"], "dataset (-d) must be the name DatasetXXX_NAME or the id of one dataset in"),
         (
             ["-d", "901", "-p", "Nonsense"],
             "plans_name (-p) must name plans of Dataset901_Shapes, got Nonsense, which is not in",

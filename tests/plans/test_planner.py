@@ -424,7 +424,7 @@ BAD_INPUT = {
     "unknown data set": (
         nothing,
         {"dataset_id": 777},
-        (ValueError, r"^dataset_id \(-d\) must be the id of one dataset in .*, got 777, which none has\. Look at"),
+        (ValueError, r"^dataset \(-d\) must be the name .* got 777, which none has\. Correct it"),
     ),
     "two data sets of one id": (
         lambda folders: (folders.raw / "Dataset901_Other").mkdir(),
@@ -636,8 +636,8 @@ def test_labels_without_a_structure_are_refused(small, labels):
 @pytest.mark.parametrize(
     ("prepare", "arguments", "message"),
     [
-        (nothing, ["-d", "777"], "dataset_id (-d) must be the id of one dataset"),
-        (nothing, ["-d", "901", "777"], "dataset_id (-d) must be the id of one dataset"),
+        (nothing, ["-d", "777"], "dataset (-d) must be the name DatasetXXX_NAME or the id of one dataset"),
+        (nothing, ["-d", "901", "777"], "dataset (-d) must be the name DatasetXXX_NAME or the id of one dataset"),
         (lambda folders: folders.fingerprint_file.unlink(), ["-d", "901"], "The fingerprint must be a file"),
         (zero_spacing, ["-d", "901"], "spacing of case_001 must be"),
         (nothing, ["-d", "901", "-gpu_memory_target", "nan"], "(-gpu_memory_target) must be positive"),
