@@ -18,6 +18,8 @@ CONVERSION = Path(dataset_conversion.__file__).resolve().parent
 NETWORK = {"torch", "numpy", "dynamic_network_architectures"}
 ARRAYS = {"numpy", "scipy"}
 ROOMS = (
+    ("support/datasets.py", 0, {"nnunetv2"}),
+    ("support/device.py", 0, {"torch"}),
     ("support", 0, {"numpy", "SimpleITK", "filelock", "tqdm", "isal"}),
     ("network", 1, NETWORK),
     ("cpu", 2, {"torch"}),

@@ -94,6 +94,7 @@ class TestEveryVariant:
             assert parameter.grad is not None, name
             assert parameter.grad.abs().max() > 0, name
 
+    @pytest.mark.slow
     def test_traces_as_one_graph(self, kwargs, shape, switch):
         network = build(kwargs, **switch, deep_supervision=True).eval()
         torch._dynamo.reset()  # dynamo counts recompilations per code object, across tests
