@@ -1,15 +1,12 @@
-"""Observation of a training step on the meta device: what is allocated, and what autograd keeps."""
+"""Observation of a training step on the meta device: what is allocated, and when it is released."""
 
 from __future__ import annotations
 
 import weakref
-from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
 from functools import partial
 from typing import Any
 
 import torch
-from torch.autograd.graph import saved_tensors_hooks
 from torch.nn import functional as F
 from torch.overrides import TorchFunctionMode
 from torch.utils._python_dispatch import TorchDispatchMode
@@ -83,19 +80,3 @@ def _hashable(value: Any) -> Any:
     if isinstance(value, dict):
         return tuple((name, _hashable(item)) for name, item in value.items())
     return type(value), value  # 1 == 1.0, but they give results of other types
-
-
-@contextmanager
-def kept_bytes(apart_from: Sequence[torch.Tensor]) -> Iterator[dict[int, int]]:
-    """Bytes of every storage that autograd keeps for the backward pass, by the storage's identity."""
-    known = {tensor.untyped_storage()._cdata for tensor in apart_from}
-    kept: dict[int, int] = {}
-
-    def pack(tensor: torch.Tensor) -> torch.Tensor:
-        storage = tensor.untyped_storage()  # lives as long as the graph that keeps the tensor: its identity is unique
-        if storage._cdata not in known:
-            kept[storage._cdata] = storage.nbytes()
-        return tensor
-
-    with saved_tensors_hooks(pack, lambda tensor: tensor):
-        yield kept

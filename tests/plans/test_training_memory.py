@@ -62,9 +62,10 @@ class CPUStep:
         outputs = self.network(self.data)
         return outputs if isinstance(outputs, list) else [outputs]
 
-    def kept_by_autograd(self):
-        """Bytes of the storages that the forward pass keeps, weights apart."""
-        known = {tensor.data_ptr() for tensor in (*self.network.parameters(), *self.network.buffers())}
+    def held(self):
+        """Bytes of what the forward pass makes and keeps for the backward pass, of the outputs and of the loss."""
+        there = (*self.network.parameters(), *self.network.buffers(), self.data, *self.targets)
+        known = {tensor.data_ptr() for tensor in there}
         kept = {}
 
         def pack(tensor):
@@ -74,7 +75,10 @@ class CPUStep:
             return tensor
 
         with saved_tensors_hooks(pack, lambda tensor: tensor):
-            self.loss(self.forward(), self.targets)
+            outputs = self.forward()
+            loss = self.loss(outputs, self.targets)
+        for tensor in (*outputs, loss):
+            pack(tensor)
         return sum(storage.nbytes() for storage in kept.values())
 
     def allocated(self):
@@ -125,11 +129,11 @@ def count(architecture, topology, **more):
 @pytest.mark.parametrize("has_regions", [False, True], ids=["classes", "regions"])
 @EVERY_NETWORK
 @EVERY_TOPOLOGY
-def test_activations_are_what_autograd_keeps_in_a_real_step_to_the_byte(architecture, topology, network, has_regions):
+def test_activations_are_what_a_real_step_holds_to_the_byte(architecture, topology, network, has_regions):
     built = architecture(network, topology)
     counted = count(built, topology, has_regions=has_regions, precision=torch.float32)
     real = CPUStep(built, **case(topology, has_regions=has_regions))
-    assert counted.activations == real.kept_by_autograd()
+    assert counted.activations == real.held()
 
 
 @EVERY_NETWORK
@@ -138,16 +142,16 @@ def test_another_patch_and_batch_of_the_topology_are_counted_to_the_byte_too(arc
     built = architecture(network, topology)
     other = {"patch_size": [edge * (2 + axis) for axis, edge in enumerate(TOPOLOGIES[topology][0])], "batch_size": 3}
     counted = count(built, topology, precision=torch.float32, **other)
-    assert counted.activations == CPUStep(built, **case(topology, **other)).kept_by_autograd()
+    assert counted.activations == CPUStep(built, **case(topology, **other)).held()
 
 
 @EVERY_NETWORK
 @EVERY_TOPOLOGY
-def test_half_precision_keeps_what_autocast_keeps(architecture, topology, network):
+def test_half_precision_holds_what_autocast_holds(architecture, topology, network):
     built = architecture(network, topology, features=WIDE)
     counted = count(built, topology, precision=torch.bfloat16)
     with torch.autocast("cpu", torch.bfloat16):
-        real = CPUStep(built, **case(topology)).kept_by_autograd()
+        real = CPUStep(built, **case(topology)).held()
     # the CPU's autocast resizes volumes in single precision, CUDA's and ours in half
     assert counted.activations == pytest.approx(real, rel=0.01 if topology.startswith("2d") else 0.05)
 
