@@ -98,9 +98,8 @@ def _print_scans(result: Converted, args: argparse.Namespace) -> None:
         print(f"{len(result.cases)} of {len(result.cases) + len(result.faults)} series can be converted")
         return
     print(f"{options.counted(len(result.cases), 'scan')} in {args.output}, their series in {args.output / TABLE}")
-    masks = args.output.with_name(f"{args.output.name}_masks")
-    print(f"next: nnunet-eas predict -d DATASET -c 2d -i {args.output} -o {masks}")
-    print(f"then: nnunet-eas convert masks -i {masks} -o {masks}_returned --table {args.output / TABLE}")
+    print(f"next: nnunet-eas predict -d DATASET -c 2d -i {args.output} -o MASKS")
+    print(f"then: nnunet-eas convert masks -i MASKS -o RETURNED --table {args.output / TABLE}")
 
 
 def _add_dataset_options(parser: argparse.ArgumentParser, kind: str) -> None:

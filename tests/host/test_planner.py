@@ -6,6 +6,8 @@ import shutil
 import pytest
 from tiny_dataset import LABELS, agreement, read_labels, write_scans
 
+from nnunet_eas.cli.main import main
+
 pytestmark = pytest.mark.slow
 
 PLANS = "EASUNetPlans_small"
@@ -77,17 +79,25 @@ def test_plans_move_to_another_dataset(blobs, planned):
     shutil.copy(blobs.preprocessed / "splits_final.json", folder)
     shutil.copy(other / "dataset.json", folder)
     host.run("nnUNetv2_preprocess", "-d", "911", "-plans_name", "Moved", "-c", "2d", "-np", 1)
-    host.run("nnUNetv2_train", "911", "2d", 0, "-tr", "EASUNetTrainer_standstill", "-p", "Moved", "-device", "cpu")
-    saved = host.model(other.name, "EASUNetTrainer_standstill", "Moved", "2d") / "plans.json"
-    moved = json.loads(saved.read_text(encoding="utf-8"))["configurations"]["2d"]
+    moved = json.loads((folder / "Moved.json").read_text(encoding="utf-8"))["configurations"]["2d"]
     assert moved["architecture"] == planned["plans"]["2d"]["architecture"]
     assert moved["data_identifier"] == "Moved_nnUNetPlans_2d"
+    assert list((folder / "Moved_nnUNetPlans_2d").glob("*.pkl"))
 
 
-def test_plan_info_shows_the_cascade(blobs, planned, tmp_path):
-    done = blobs.host.run("nnunet-eas", "plan_info", "-d", blobs.id, "-p", PLANS, "--png", tmp_path)
+@pytest.fixture
+def in_this_process(blobs, planned, monkeypatch):
+    """Runs nnunet-eas without a start of Python."""
+    for name, value in blobs.host.environment().items():
+        monkeypatch.setenv(name, value)
+    return lambda *command: main(list(map(str, command)))
+
+
+def test_plan_info_shows_the_cascade(blobs, in_this_process, tmp_path, capsys):
+    assert in_this_process("plan_info", "-d", blobs.id, "-p", PLANS, "--png", tmp_path) == 0
+    shown = capsys.readouterr().out
     for name in (*CONFIGURATIONS, "3d_cascade_fullres"):
-        assert f"{name} of {blobs.name}" in done.stdout
+        assert f"{name} of {blobs.name}" in shown
         assert (tmp_path / f"{blobs.name}_{PLANS}_{name}.png").read_bytes().startswith(b"\x89PNG")
 
 
@@ -99,12 +109,12 @@ def test_plan_info_shows_the_cascade(blobs, planned, tmp_path):
         (("-d", 901, "-gpu_memory_target", 0.0001), "(-gpu_memory_target) must be at least"),
     ],
 )
-def test_bad_input_is_one_line_and_leaves_the_plans(blobs, planned, more, said):
+def test_bad_input_is_one_line_and_leaves_the_plans(blobs, in_this_process, capsys, more, said):
     before = {path: path.read_bytes() for path in blobs.preprocessed.glob("*.json")}
-    done = blobs.host.run("nnunet-eas", "plan_and_preprocess", *more, "-overwrite_plans_name", PLANS, check=False)
-    assert done.returncode == 1
-    assert done.stderr.startswith("error: ")
-    assert said in done.stderr
-    assert len(done.stderr.splitlines()) == 1
+    assert in_this_process("plan_and_preprocess", *more, "-overwrite_plans_name", PLANS) == 1
+    error = capsys.readouterr().err
+    assert error.startswith("error: ")
+    assert said in error
+    assert len(error.splitlines()) == 1
     assert {path: path.read_bytes() for path in blobs.preprocessed.glob("*.json")} == before
     assert not list(blobs.preprocessed.glob(".partial_*"))

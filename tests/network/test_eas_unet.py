@@ -94,20 +94,22 @@ class TestEveryVariant:
             assert parameter.grad is not None, name
             assert parameter.grad.abs().max() > 0, name
 
-    @pytest.mark.slow
-    def test_traces_as_one_graph(self, kwargs, shape, switch):
-        network = build(kwargs, **switch, deep_supervision=True).eval()
-        torch._dynamo.reset()  # dynamo counts recompilations per code object, across tests
-        compiled = torch.compile(network, backend="eager", fullgraph=True)
-        x = torch.randn(1, 2, *shape)
-        with torch.no_grad():
-            for a, b in zip(compiled(x), network(x), strict=True):
-                torch.testing.assert_close(a, b)
-
     def test_parts_are_where_dynamic_network_architectures_looks(self, kwargs, shape, switch):
         network = build(kwargs, **switch)
         check_submodules(network)
         assert network.get_submodule(network.keys_to_in_proj[0]).weight.shape[1] in (1, kwargs["input_channels"])
+
+
+@pytest.mark.parametrize(("kwargs", "shape"), PLANS, ids=["2d", "3d"])
+@pytest.mark.parametrize("switch", [{}, {"eas_module": False}, {"output_fusion": False}], ids=str)
+def test_traces_as_one_graph(kwargs, shape, switch):
+    network = build(kwargs, **switch, deep_supervision=True).eval()
+    torch._dynamo.reset()  # dynamo counts recompilations per code object, across tests
+    compiled = torch.compile(network, backend="eager", fullgraph=True)
+    x = torch.randn(1, 2, *shape)
+    with torch.no_grad():
+        for a, b in zip(compiled(x), network(x), strict=True):
+            torch.testing.assert_close(a, b)
 
 
 @pytest.mark.parametrize(("kwargs", "shape"), PLANS, ids=["2d", "3d"])
