@@ -61,11 +61,12 @@ def _column(plans: str, summary: ConfigurationSummary) -> dict[str, str]:
         column[f"stage {number}"] = text
     if summary.dilations:
         column["atrous rates"] = ", ".join(_by(rates) for rates in summary.dilations)
+    more = f"yes: {summary.recomputed_flops / 1e9:.1f} GFLOP more in a step" if summary.recompute else "no"
     return {
         **column,
         "parameters": f"{summary.parameters / 1e6:.2f} million",
         "forward pass of a patch": f"{summary.flops / 1e9:.1f} GFLOP",
-        "recomputation": f"yes: {summary.recomputed_flops / 1e9:.1f} GFLOP more in a step" if summary.recompute else "no",
+        "recomputation": more,
         "kept for the backward pass": f"{summary.memory.activations / 1e9:.2f} GB",
         "peak of a training step": f"{summary.memory.peak / 1e9:.2f} GB",
         "steps an epoch": f"{summary.steps_per_epoch}, one pass over the images {summary.steps_per_pass}",

@@ -121,9 +121,9 @@ def translate_architecture(configuration: Mapping[str, Any]) -> dict[str, Any]:
 def translate_plans(plans: Mapping[str, Any], trained: Mapping[str, Any] | None = None) -> dict[str, Any]:
     """Copies plans and translates every configuration to an EAS U-Net.
 
-    A configuration that already names an EAS U-Net is copied unchanged; only its patch is checked. A translated one gets
-    `recompute`, so that a training holds no more memory than that of the planned network. One with the same
-    patch and topology in `trained`, the plans saved with a trained model, gets the network recorded there: a resumed
+    A configuration that already names an EAS U-Net is copied unchanged; only its patch is checked. A translated one
+    gets `recompute`, so that a training holds no more memory than that of the planned network. One with the same patch
+    and topology in `trained`, the plans saved with a trained model, gets the network recorded there: a resumed
     training and the next fold get the network of the folds before, whatever this version translates to.
     """
     refuse_later_plans(plans)
