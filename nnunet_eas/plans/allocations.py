@@ -3,29 +3,39 @@
 from __future__ import annotations
 
 import weakref
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from functools import partial
 from typing import Any
 
 import torch
 from torch.nn import functional as F
-from torch.overrides import TorchFunctionMode
 from torch.utils._python_dispatch import TorchDispatchMode
 from torch.utils._pytree import tree_leaves, tree_map_only
 
 
-class Autocast(TorchFunctionMode):
-    """Half precision for convolutions, the only products of these networks: torch.autocast knows no meta device."""
+CONVOLUTIONS = tuple(f"conv{kind}{dim}d" for kind in ("", "_transpose") for dim in (1, 2, 3))
 
-    CONVOLUTIONS = frozenset((F.conv1d, F.conv2d, F.conv3d, F.conv_transpose1d, F.conv_transpose2d, F.conv_transpose3d))
 
-    def __init__(self, precision: torch.dtype) -> None:
-        super().__init__()
-        self.precision = precision
+@contextmanager
+def autocast(precision: torch.dtype) -> Iterator[None]:
+    """Half precision for convolutions, the only products of these networks: torch.autocast knows no meta device.
 
-    def __torch_function__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
-        if func in self.CONVOLUTIONS:
-            args = [a.to(self.precision) if isinstance(a, torch.Tensor) else a for a in args]
-        return func(*args, **(kwargs or {}))
+    It takes the place of PyTorch's functions, because a TorchFunctionMode is put aside in a backward pass, in which
+    checkpointing computes again.
+    """
+    before = {name: getattr(F, name) for name in CONVOLUTIONS}
+
+    def cast(function: Callable[..., torch.Tensor], *args: Any, **kwargs: Any) -> torch.Tensor:
+        return function(*[a.to(precision) if isinstance(a, torch.Tensor) else a for a in args], **kwargs)
+
+    for name, function in before.items():
+        setattr(F, name, partial(cast, function))
+    try:
+        yield
+    finally:
+        for name, function in before.items():
+            setattr(F, name, function)
 
 
 # makers of operations' results, by operation and arguments: much of PyTorch's meta device is slow Python code

@@ -23,7 +23,7 @@ from nnunetv2.utilities.get_network_from_plans import get_network_from_plans
 from torch import nn
 
 from nnunet_eas.gpu import checkpoint_stages
-from nnunet_eas.plans.allocations import Allocations, Autocast
+from nnunet_eas.plans.allocations import Allocations, autocast
 from nnunet_eas.plans.translation import bottleneck_edges
 
 # batch and edges of the coarsest map; no number of channels is a multiple of the batch, or of all edges
@@ -86,13 +86,13 @@ class TrainingStep:
             allocations.note(tensor)
         begin = len(allocations.events)
         with allocations:
-            with Autocast(precision):
+            with autocast(precision):
                 outputs = network(data)
             outputs = outputs if isinstance(outputs, list) else [outputs]
             # the trainer holds on to the outputs; autocast's single precision copies go with the loss
             loss = loss_function([output.float() for output in outputs], targets)
             end_of_forward = len(allocations.events)
-            with Autocast(precision):  # of what is computed again; the backward pass itself is no Python
+            with autocast(precision):  # for what is computed again
                 loss.backward()
             optimizer.step()
         gradients = [p.grad for p in parameters if p.grad is not None]
