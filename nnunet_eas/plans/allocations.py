@@ -13,7 +13,6 @@ from torch.nn import functional as F
 from torch.utils._python_dispatch import TorchDispatchMode
 from torch.utils._pytree import tree_leaves, tree_map_only
 
-
 CONVOLUTIONS = tuple(f"conv{kind}{dim}d" for kind in ("", "_transpose") for dim in (1, 2, 3))
 
 

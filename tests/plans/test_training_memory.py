@@ -9,6 +9,7 @@ from torch.profiler import ProfilerActivity, profile, record_function
 from torch.utils._python_dispatch import TorchDispatchMode
 from torch.utils._pytree import tree_leaves
 
+from nnunet_eas.gpu import checkpoint_stages
 from nnunet_eas.plans.training_memory import training_step_memory
 from nnunet_eas.plans.translation import translate_architecture
 
@@ -29,7 +30,9 @@ EVERY_TOPOLOGY = pytest.mark.parametrize("topology", TOPOLOGIES)
 class CPUStep:
     """A training step with real tensors, in single precision, as nnU-Net's trainer does it on the CPU."""
 
-    def __init__(self, architecture, *, input_channels, num_outputs, patch_size, batch_size, has_regions=False):
+    def __init__(
+        self, architecture, *, input_channels, num_outputs, patch_size, batch_size, has_regions=False, recompute=False
+    ):
         kwargs = architecture["arch_kwargs"]
         torch.manual_seed(0)
         self.network = get_network_from_plans(
@@ -40,6 +43,8 @@ class CPUStep:
             num_outputs,
             deep_supervision=kwargs["n_stages"] > 2,
         )
+        if recompute:
+            checkpoint_stages(self.network)
         self.optimizer = torch.optim.SGD(
             self.network.parameters(), 0.01, momentum=0.99, nesterov=True, weight_decay=3e-5, foreach=True
         )
@@ -164,6 +169,18 @@ def test_the_allocator_holds_what_was_counted(architecture, topology, network):
     at_the_end_of_forward, peak = CPUStep(built, **case(topology)).allocated()
     assert at_the_end_of_forward == pytest.approx(counted.activations, rel=0.02)
     assert 0.95 < peak / counted.peak < 1.15  # on some CPUs a convolution converts its maps to another layout
+
+
+@pytest.mark.parametrize("topology", ["2d, five stages", "2d, two stages", "3d, four stages"])
+def test_the_allocator_holds_what_was_counted_with_recomputation(architecture, topology):
+    built = architecture("EASUNet", topology, features=WIDE)
+    counted = count(built, topology, precision=torch.float32, recompute=True)
+    at_the_end_of_forward, peak = CPUStep(built, **case(topology, recompute=True)).allocated()
+    assert at_the_end_of_forward == pytest.approx(counted.activations, rel=0.02)
+    assert 0.9 < peak / counted.peak < 1.15
+    everything = count(built, topology, precision=torch.float32)
+    assert counted.activations < 0.5 * everything.activations
+    assert counted.peak < 0.8 * everything.peak
 
 
 def test_with_a_small_patch_the_optimiser_makes_the_peak(architecture):
