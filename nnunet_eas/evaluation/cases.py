@@ -33,8 +33,6 @@ def find_cases(predictions: Path, references: Path | None, file_ending: str | No
         references: Folder of masks. None finds those of a trained model in nnUNet_preprocessed.
         file_ending: As for `masks_in`.
     """
-    if not predictions.is_dir():
-        raise FileNotFoundError(f"predictions (-pred) must be a folder, got {predictions}. Correct the path.")
     folds, dataset, faults = folds_in(predictions), None, Faults()
     if folds:
         dataset = preprocessed_dataset(predictions)
@@ -44,6 +42,7 @@ def find_cases(predictions: Path, references: Path | None, file_ending: str | No
         }
     else:
         predicted = masks_in(predictions, file_ending)
+        check_filled(predicted, "predictions (-pred)", predictions)
     references = references or (dataset / "gt_segmentations" if dataset else None)
     if references is None:
         raise ValueError(
@@ -57,7 +56,6 @@ def find_cases(predictions: Path, references: Path | None, file_ending: str | No
         )
     true = masks_in(references, file_ending)
     check_filled(true, "references (-ref)", references)
-    check_filled(predicted, "predictions (-pred)", predictions)
     if not set(true) & set(predicted):
         raise ValueError(
             f"predictions (-pred) must be named as the references (-ref), got {min(predicted)} and so on where the "

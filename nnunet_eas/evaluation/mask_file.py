@@ -109,10 +109,10 @@ def check_filled(masks: Mapping[str, Sequence[Path]], argument: str, folder: Pat
         raise FileNotFoundError(
             f"{argument} must hold masks ({' '.join(ENDINGS)}), got none in {folder}. Give the folder of the masks."
         )
-    scans = [name for name in masks if (match := _SCAN.fullmatch(name)) and match["case"] in masks]
+    scans = [match for match in map(_SCAN.fullmatch, masks) if match and match["case"] in masks]
     if scans:
         raise ValueError(
-            f"{argument} must hold masks only, got {scans[0]}, which looks like the scan of {scans[0][:-5]}, and "
+            f"{argument} must hold masks only, got {scans[0][0]}, which looks like the scan of {scans[0]['case']}, and "
             f"{len(scans)} such in all, in {folder}. Move the scans to another folder."
         )
 
