@@ -50,6 +50,7 @@ class Host:
             "nnUNet_n_proc_DA": 0,
             "nnUNet_npp": 0,  # processes of nnUNetv2_predict; each of them imports PyTorch
             "nnUNet_nps": 0,
+            "PYTHONPATH": os.environ.get("PYTHONPATH"),  # pools of threads, if anything
             **variables,
         }
         return {**inherited, **{k: str(v) for k, v in own.items() if v is not None}}
@@ -135,7 +136,8 @@ def blobs(host) -> Blobs:
 @pytest.fixture(scope="session")
 def fold_0(blobs) -> Blobs:
     """The data set with fold 0 of both configurations trained by EASUNetTrainer_tiny."""
-    blobs.host.run_together(*[blobs.train(configuration, 0, "--npz") for configuration in blobs.configurations])
+    commands = [blobs.train(configuration, 0, "--npz") for configuration in blobs.configurations]
+    blobs.host.run_together(*commands, PYTHONPATH=None)  # with pools of processes, as a user has them
     return blobs
 
 
@@ -145,5 +147,6 @@ def predictions(fold_0) -> dict[str, Path]:
     folders = {c: fold_0.host.folder / f"predicted_{c}" for c in fold_0.configurations}
     images = fold_0.images_of_fold(0)
     options = ("-f", 0, "-npp", 1, "-nps", 1)  # with processes, as a user has them
-    fold_0.host.run_together(*[fold_0.predict(images, folder, c, *options) for c, folder in folders.items()])
+    commands = [fold_0.predict(images, folder, c, *options) for c, folder in folders.items()]
+    fold_0.host.run_together(*commands, PYTHONPATH=None)
     return folders

@@ -13,6 +13,7 @@ pytestmark = pytest.mark.slow
 PLANS = "EASUNetPlans_small"
 UNSEEN = "blob_000.nii.gz"
 CONFIGURATIONS = ("2d", "3d_fullres", "3d_lowres")
+TRAINERS = {"2d": "nnUNetTrainer_tiny", "3d_fullres": "EASUNetTrainer_tiny"}  # nnU-Net's own trains our network, too
 
 
 def contents(folder):
@@ -33,13 +34,8 @@ def planned(blobs):
 
 @pytest.fixture(scope="module")
 def trained(blobs, planned):
-    """Fold 0 of 2d and 3d_fullres by our trainer, of 2d by nnU-Net's own."""
-    ours, stock = "EASUNetTrainer_tiny", "nnUNetTrainer_tiny"
-    blobs.host.run_together(
-        blobs.train("2d", 0, "-p", PLANS, trainer=ours),
-        blobs.train("3d_fullres", 0, "-p", PLANS, trainer=ours),
-        blobs.train("2d", 0, "-p", PLANS, trainer=stock),
-    )
+    """Fold 0 of 3d_fullres by our trainer, of 2d by nnU-Net's own."""
+    blobs.host.run_together(*[blobs.train(c, 0, "-p", PLANS, trainer=trainer) for c, trainer in TRAINERS.items()])
     return blobs
 
 
@@ -55,10 +51,7 @@ def test_the_data_of_the_default_plans_are_reused_unchanged(blobs, planned):
     assert (blobs.preprocessed / "nnUNetPlans.json").read_text(encoding="utf-8") == blobs.plans
 
 
-@pytest.mark.parametrize(
-    ("configuration", "trainer"),
-    [("2d", "EASUNetTrainer_tiny"), ("3d_fullres", "EASUNetTrainer_tiny"), ("2d", "nnUNetTrainer_tiny")],
-)
+@pytest.mark.parametrize(("configuration", "trainer"), TRAINERS.items())
 def test_train_and_predict(trained, planned, tmp_path, configuration, trainer):
     more = ("-p", PLANS, "-f", 0)
     trained.host.run(*trained.predict(trained.images_of_fold(0), tmp_path, configuration, *more, trainer=trainer))
@@ -73,9 +66,10 @@ def test_train_and_predict(trained, planned, tmp_path, configuration, trainer):
 def test_plans_move_to_another_dataset(blobs, planned):
     host = blobs.host
     other = write_scans(host.raw / "Dataset911_Other", labels=LABELS)
-    host.run("nnUNetv2_extract_fingerprint", "-d", "911", "-np", 1)
-    host.run("nnUNetv2_move_plans_between_datasets", "-s", blobs.id, "-t", "911", "-sp", PLANS, "-tp", "Moved")
     folder = host.preprocessed / other.name
+    folder.mkdir()
+    shutil.copy(blobs.preprocessed / "dataset_fingerprint.json", folder)  # of the same scans
+    host.run("nnUNetv2_move_plans_between_datasets", "-s", blobs.id, "-t", "911", "-sp", PLANS, "-tp", "Moved")
     shutil.copy(blobs.preprocessed / "splits_final.json", folder)
     shutil.copy(other / "dataset.json", folder)
     host.run("nnUNetv2_preprocess", "-d", "911", "-plans_name", "Moved", "-c", "2d", "-np", 1)

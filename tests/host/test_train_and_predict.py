@@ -63,23 +63,6 @@ def test_preprocessed_plan_is_untouched(fold_0):
     assert NETWORK_CLASS_NAME not in fold_0.plans
 
 
-def test_stock_trainer_trains_a_plan_that_names_the_network(fold_0):
-    host, trainer = fold_0.host, "nnUNetTrainer_tiny"
-    plans = json.loads((fold_0.model("2d") / "plans.json").read_text(encoding="utf-8"))
-    plans["plans_name"] = "EASPlans"
-    (fold_0.preprocessed / "EASPlans.json").write_text(json.dumps(plans), encoding="utf-8")
-    host.run(*fold_0.train("2d", 0, "-p", "EASPlans", trainer=trainer))
-
-    target = host.folder / "predicted_stock"
-    command = fold_0.predict(fold_0.images_of_fold(0), target, "2d", "-p", "EASPlans", "-f", 0, trainer=trainer)
-    host.run(*command)
-    model = fold_0.model("2d", trainer, "EASPlans")
-    assert agreement(target / UNSEEN, model / "fold_0" / "validation" / UNSEEN) >= 0.9999
-    assert read_labels(target / UNSEEN).any()
-    debug = json.loads((model / "fold_0" / "debug.json").read_text(encoding="utf-8"))
-    assert debug["network"] == "EASUNet"
-
-
 def test_model_travels_as_a_zip_file(fold_0, predictions, tmp_path):
     host, archive, elsewhere = fold_0.host, tmp_path / "model.zip", tmp_path / "results elsewhere"
     elsewhere.mkdir()

@@ -244,11 +244,9 @@ def test_commands_end_with_the_message(blobs):
     odd_plan, no_gpu = blobs.host.run_together(
         (*command, "cpu", "-p", "OddPlans"), (*command, "cuda"), check=False, CUDA_VISIBLE_DEVICES=""
     )
-    no_folder = blobs.host.run(*command, "cpu", check=False, nnUNet_results=None)
     for completed, beginning in (
         (odd_plan, "ValueError: Configuration 2d of OddPlans: patch_size must be divisible by [4, 4]"),
         (no_gpu, "RuntimeError: device must be one that this machine has, got cuda"),
-        (no_folder, "RuntimeError: nnUNet_results must be set to a folder"),
     ):
         assert completed.returncode != 0
         assert completed.stderr.rstrip().splitlines()[-1].startswith(beginning)

@@ -77,7 +77,7 @@ def assert_equal_share(mask, expected, least, labels=(0, 1, 2)):
 @pytest.mark.parametrize(
     ("configuration", "more"),
     [
-        ("2d", {"trainer": EASUNetTrainer, "folds": (0, 1)}),
+        ("2d", {"trainer": nnUNetTrainer, "folds": (0, 1)}),
         ("3d_fullres", {"trainer": EASUNetTrainer, "mirroring_axes": (0, 2)}),
         ("3d_fullres", {"trainer": nnUNetTrainer, "mirroring_axes": (0, 1, 2)}),
         ("2d", {"normalization": ("CTNormalization", "ZScoreNormalization"), "mirroring_axes": (1,)}),

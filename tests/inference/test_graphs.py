@@ -126,7 +126,7 @@ def test_same_bytes_twice_and_nothing_of_this_machine(loaded, graph, tmp_path):
     made = []
     for name in ("first", "second"):
         (tmp_path / name).mkdir()
-        write(graph, loaded("eas"), tmp_path / name)
+        write(graph, loaded("stock"), tmp_path / name)
         made.append({file.name: file.read_bytes() for file in (tmp_path / name).iterdir()})
     # OpenVINO numbers its unnamed layers through a process: two processes give the same, one does not
     unnamed = [{name: re.sub(rb'name="[^"]*"', b"", content) for name, content in of_one.items()} for of_one in made]

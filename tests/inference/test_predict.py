@@ -74,8 +74,9 @@ def mask(path):
 @pytest.mark.parametrize(("which", "configuration"), [("eas", "2d"), ("eas", "3d_fullres"), ("stock", "2d")])
 def test_the_masks_are_those_of_nnunet(trained, scans, tmp_path, which, configuration, engine):
     model = trained(which, configuration)
-    stock(model, scans, tmp_path / "stock", (0, 1))
-    assert predict(model, scans, tmp_path / "ours", "--engine", engine, "--batch", "3") == 0
+    folds = (0, 1) if engine == "torch" else (1,)  # making a graph takes seconds
+    stock(model, scans, tmp_path / "stock", folds)
+    assert predict(model, scans, tmp_path / "ours", "--engine", engine, "--batch", "3", "-f", *map(str, folds)) == 0
     equal = total = 0
     for name in ("a", "b", "c"):
         theirs, ours = (sitk.ReadImage(str(tmp_path / side / f"{name}.nii.gz")) for side in ("stock", "ours"))

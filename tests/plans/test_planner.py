@@ -40,7 +40,7 @@ LONG = {
     "labels": {"background": 0, **{f"structure_{i}": i for i in range(1, 21)}},
 }
 REGIONS = {"background": 0, "knee": [1, 2], "cartilage": 2}
-RANDOM_DATASETS = int(os.environ.get("RANDOM_DATASETS", "20"))  # benchmarks/checks/random_datasets.py draws 200
+RANDOM_DATASETS = int(os.environ.get("RANDOM_DATASETS", "12"))  # benchmarks/checks/random_datasets.py draws 200
 
 
 def networks(plans_file, dataset_json):

@@ -102,7 +102,7 @@ DAMAGES = {
     **{
         f"{what} cut to {share:.0%}": (cut(ending, share), f"{CASE} cannot be read")
         for what, ending in (("data", ".b2nd"), ("segmentation", "_seg.b2nd"), ("properties", ".pkl"))
-        for share in (0, 0.01, 0.5, 1)
+        for share in (0, 0.5, 1)
     },
 }
 

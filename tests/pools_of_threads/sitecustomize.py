@@ -1,0 +1,19 @@
+"""Threads in place of the processes of nnU-Net's pools, in every command that a test runs.
+
+Python imports a module of this name as it starts; tests/conftest.py puts its folder in the way. Each process of such a
+pool imports PyTorch and nnU-Net for seconds, to work on a tiny file for milliseconds. Processes that are asked for one
+at a time, and threads' own pools, are left as they are.
+"""
+
+import multiprocessing
+from multiprocessing.context import SpawnContext
+from multiprocessing.pool import ThreadPool
+
+
+class _Threads(SpawnContext):
+    def Pool(self, processes=None, initializer=None, initargs=(), maxtasksperchild=None):
+        return ThreadPool(processes, initializer, initargs)
+
+
+_context = multiprocessing.get_context
+multiprocessing.get_context = lambda method=None: _Threads() if method == "spawn" else _context(method)
