@@ -5,15 +5,13 @@ from __future__ import annotations
 import os
 from pathlib import Path
 
-import pytest
-
 # nnU-Net's defaults start a dozen processes; this is inherited by every command that a test runs
 os.environ["nnUNet_n_proc_DA"] = "1"
 os.environ["nnUNet_def_n_proc"] = "1"
 os.environ["nnUNet_npp"] = os.environ["nnUNet_nps"] = "0"  # of nnUNetv2_predict: reads and writes without processes
 # two tests at a time: threads that spin while they wait for a busy core make a step twenty times as slow
 os.environ.setdefault("OMP_WAIT_POLICY", "passive")
-if "TEST_POOLS" not in os.environ:  # where it is set, nnU-Net's pools are of processes in all tests
+if "TEST_POOLS" not in os.environ:
     os.environ["PYTHONPATH"] = str(Path(__file__).parent / "pools_of_threads")
 
 
@@ -22,7 +20,7 @@ LONGEST = (
     "test_runner",
     "test_datasets",
     "test_crossval",
-    "test_folds",
+    "test_trained_folds",
     "test_slurm",
     "test_planner",
     "test_with_nnunet",
@@ -30,18 +28,8 @@ LONGEST = (
 )
 """Files whose slow tests take minutes."""
 
-SAME_TRAININGS = ("test_folds", "test_train_and_predict")
-"""Files whose tests look at the same trained models."""
 
-
-@pytest.hookimpl(tryfirst=True)  # before xdist, which reads the groups
 def pytest_collection_modifyitems(items):
-    """The longest files first, so that no worker is left alone with one of them at the end.
-
-    With `--dist loadgroup`, a file is run by one worker, and so are those of the same trainings.
-    """
+    """The longest files first, so that no worker is left alone with one of them at the end."""
     rank = {name: i for i, name in enumerate(LONGEST)}
     items.sort(key=lambda item: rank.get(item.path.stem, len(rank)))
-    for item in items:
-        file = str(item.path.relative_to(item.config.rootpath))
-        item.add_marker(pytest.mark.xdist_group("trainings" if item.path.stem in SAME_TRAININGS else file))
