@@ -136,8 +136,8 @@ def blobs(host) -> Blobs:
 @pytest.fixture(scope="session")
 def fold_0(blobs) -> Blobs:
     """The data set with fold 0 of both configurations trained by EASUNetTrainer_tiny."""
-    commands = [blobs.train(configuration, 0, "--npz") for configuration in blobs.configurations]
-    blobs.host.run_together(*commands, PYTHONPATH=None)  # with pools of processes, as a user has them
+    blobs.host.run(*blobs.train("2d", 0, "--npz"), PYTHONPATH=None)  # with pools of processes, as a user has them
+    blobs.host.run(*blobs.train("3d_fullres", 0, "--npz"))
     return blobs
 
 
@@ -146,7 +146,6 @@ def predictions(fold_0) -> dict[str, Path]:
     """Per configuration, the folder of what nnUNetv2_predict makes of the scan that fold 0 did not train on."""
     folders = {c: fold_0.host.folder / f"predicted_{c}" for c in fold_0.configurations}
     images = fold_0.images_of_fold(0)
-    options = ("-f", 0, "-npp", 1, "-nps", 1)  # with processes, as a user has them
-    commands = [fold_0.predict(images, folder, c, *options) for c, folder in folders.items()]
-    fold_0.host.run_together(*commands, PYTHONPATH=None)
+    processes = {"2d": ("-npp", 1, "-nps", 1), "3d_fullres": ()}  # a user has some
+    fold_0.host.run_together(*[fold_0.predict(images, folders[c], c, "-f", 0, *processes[c]) for c in folders])
     return folders

@@ -121,6 +121,7 @@ def test_metadata_of_a_cascade(loaded):
     assert json.loads(json.dumps(metadata)) == metadata
 
 
+@pytest.mark.usefixtures("converted_every_time")
 @GRAPHS
 def test_same_bytes_twice_and_nothing_of_this_machine(loaded, graph, tmp_path):
     made = []
@@ -139,6 +140,7 @@ def test_same_bytes_twice_and_nothing_of_this_machine(loaded, graph, tmp_path):
         assert not found, f"{name} holds {found}"
 
 
+@pytest.mark.usefixtures("converted_every_time")
 def test_onnx_has_a_limit(loaded, monkeypatch):
     model = loaded("eas")
     monkeypatch.setattr(onnx_graph, "LARGEST", 1000)
