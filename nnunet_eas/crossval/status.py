@@ -30,6 +30,8 @@ class Status:
     def __str__(self) -> str:
         if self.state == "validating":
             return f"{self.fold}: validating"
+        if self.state in ("waiting", "interrupted", "failed"):
+            return f"{self.fold}: waiting for its job to begin"
         if not self.curve:
             return f"{self.fold}: in its first epoch"
         numbers = f"pseudo Dice {self.pseudo_dice:.2f}, {self.epoch_seconds:.0f} s an epoch"

@@ -46,7 +46,7 @@ def train_all(
                 running.append((training, job))
                 waiting.remove(training)
                 elsewhere.discard(training.fold)
-                say(f"{training.fold}: started as job {job.job_id}")
+                say(f"{training.fold}: submitted as job {job.job_id}")
             time.sleep(POLL_S)
             for training, _ in running:
                 progress.look_at(training.fold)

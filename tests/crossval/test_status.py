@@ -147,8 +147,10 @@ def test_a_line_a_minute_about_a_running_fold(fold, monkeypatch):
         now[0] += seconds
         lines.look_at(fold)
 
+    later(0)
+    later(61)
+    assert said.pop() == f"2d fold 3: waiting for its job to begin, {log}"
     with fold.lock():
-        later(0)
         later(59)
         assert said == []
         later(2)
