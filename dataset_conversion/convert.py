@@ -74,8 +74,9 @@ def convert(kind: str, *paths: str | Path, **options: Any) -> Converted:
 
     Example:
         >>> from nnunet_eas import convert
-        >>> result = convert("oai-zib", "ZIB", mri="OAI", dataset_id=500, output="nnUNet_raw")
-        >>> result.training_cases, result.faults
+        >>> result = convert("oai-zib", "knees/archive", mri="knees/mri", dataset_id=502, labels="cartilage")
+        >>> result.faults
+        {}
     """
     if kind in FINDERS:
         return convert_dataset(kind, *paths, **options)

@@ -45,6 +45,19 @@ nnunet-eas predict -m "$MODEL" -i new_scans -o masks_of_the_model
 nnunet-eas convert masks -i masks_of_the_model -o predictions --table new_scans/series.csv
 """
 
+# The examples in docstrings, and what they show.
+DOCSTRINGS = """
+import doctest, importlib, pkgutil
+import dataset_conversion, nnunet_eas
+tried = failed = 0
+for package in (nnunet_eas, dataset_conversion):
+    for found in pkgutil.walk_packages(package.__path__, f"{package.__name__}."):
+        if ">>>" in open(importlib.util.find_spec(found.name).origin, encoding="utf-8").read():
+            result = doctest.testmod(importlib.import_module(found.name))
+            tried, failed = tried + result.attempted, failed + result.failed
+assert tried > 20 and not failed, (tried, failed)
+"""
+
 # Commands in front of the real ones: what a machine of few cores without a GPU needs, and two folds in place of five.
 ON_A_CPU = """#!/usr/bin/env bash
 case "$(basename "$0") ${{1:-}}" in
@@ -111,7 +124,7 @@ def test_commands_of_the_pages_run_as_they_stand(tmp_path):
     run_in(folder, environment, MASKS_OF_THE_DEMO)
     run_pages(*PAGES_WITH_A_MODEL, *OTHER_PAGES)
     examples = re.findall(r"```python\n(.*?)```", (DOCS / "reference" / "python-api.md").read_text(), flags=re.DOTALL)
-    (folder / "examples.py").write_text("\n".join(examples), encoding="utf-8")
+    (folder / "examples.py").write_text("\n".join([*examples, DOCSTRINGS]), encoding="utf-8")
     run_in(folder, environment, "python examples.py")
 
 

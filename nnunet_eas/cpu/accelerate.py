@@ -42,7 +42,12 @@ def accelerate(network: Network, paths: Collection[str] = tuple(PATHS)) -> Netwo
         The same network.
 
     Example:
-        >>> network = accelerate(EASUNet(**arguments))
+        >>> import torch
+        >>> from nnunet_eas.cpu import accelerate
+        >>> from nnunet_eas.network.blocks import DepthwiseSeparableConv, Stage
+        >>> network = torch.nn.Sequential(Stage(DepthwiseSeparableConv(torch.nn.Conv3d, 4, 8, 3)))
+        >>> accelerate(network) is network
+        True
     """
     for module in network.modules():
         for name in paths:

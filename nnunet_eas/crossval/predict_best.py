@@ -58,8 +58,9 @@ def predict_best(
 
     Example:
         >>> from nnunet_eas import predict_best
-        >>> masks = predict_best("scans", "Dataset500_OAIZIB", "masks")
-        >>> print([mask.file for mask in masks])
+        >>> masks = predict_best("new_scans", "500", "masks_of_best_by_api")
+        >>> masks[0].file.is_file()
+        True
     """
     results = find_dataset(dataset).results
     best = read_best(results)

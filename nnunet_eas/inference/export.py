@@ -85,9 +85,11 @@ def export(
         OSError: The model does not exist, or the folder can't be written to.
 
     Example:
+        >>> import os
         >>> from nnunet_eas import export
-        >>> (file,) = export("nnUNet_results/Dataset500_OAIZIB/EASUNetTrainer__nnUNetPlans__2d", "onnx", "models")
-        >>> print(file.path, file.agreement)
+        >>> (file,) = export(os.environ["MODEL"], "onnx", "models_of_api")  # a trained model's folder
+        >>> file.path.suffix, file.agreement.is_good()
+        ('.onnx', True)
     """
     if to not in GRAPHS:
         raise ValueError(f"to (--to) must be one of {', '.join(GRAPHS)}, got {to}. Give one of them.")

@@ -104,11 +104,11 @@ def predict(
         ModuleNotFoundError: The engine is not installed.
 
     Example:
-        >>> import SimpleITK as sitk
+        >>> import os
         >>> from nnunet_eas import predict
-        >>> model = "nnUNet_results/Dataset500_OAIZIB/EASUNetTrainer__nnUNetPlans__2d"
-        >>> (knee,) = predict(sitk.ReadImage("knee.nii.gz"), model)
-        >>> sitk.WriteImage(knee.mask, "mask.nii.gz")
+        >>> predictions = predict("new_scans", os.environ["MODEL"], engine="torch")  # a trained model's folder
+        >>> predictions[0].mask.GetDimension()
+        3
     """
     device = choose_device(device)
     arguments = {name: value for name, value in locals().items() if name != "say"}

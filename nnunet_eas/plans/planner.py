@@ -58,10 +58,6 @@ class EASUNetPlanner(ExperimentPlanner):
         ValueError: A spacing or the target is not positive, the target is too small for the smallest patch, no
             configuration can be planned, or the existing plans of this name come from a later version.
         RuntimeError: No dataset has this id, or one of nnU-Net's folders is not set.
-
-    Example:
-        >>> plans = EASUNetPlanner(4, gpu_memory_target_in_gb=16).plan_experiment()  # writes EASUNetPlans.json
-        >>> plans["configurations"]["3d_fullres"]["patch_size"]
     """
 
     requested_configurations: Sequence[str] = ()  # by a user, by name; checked before a plans file is written

@@ -80,11 +80,10 @@ def report(
 
     Example:
         >>> import os
-        >>> from pathlib import Path
         >>> from nnunet_eas import report
-        >>> dataset = Path(os.environ["nnUNet_results"]) / "Dataset123_Knee"  # with trained models
-        >>> found = report(sorted(dataset.glob("*__3d_fullres")), "report.html")
-        >>> found.cases
+        >>> found = report([os.environ["MODEL"]], "report_of_api.html")  # or several trained models
+        >>> "</html>" in found.html, len(found.cases) > 0
+        (True, True)
     """
     check_workers(workers)
     check_tolerance(tolerance_mm)

@@ -35,6 +35,7 @@ def assert_is_converted(archive, folder, table=CARTILAGE):
         assert np.array_equal(sitk.GetArrayFromImage(mask), table[case.knee.segmentation])
 
 
+@pytest.mark.slow
 def test_thirty_oblique_cases_in_all_orientations_lie_where_they_lay(tmp_path, convert):
     archive = write_archive(tmp_path / "a", cases=30, seed=3, flips=FLIPS, obliquity_deg=20, **SMALL)
     status, out, _ = convert(*archive_options(archive, tmp_path / "raw"), "--verify")

@@ -64,6 +64,7 @@ def test_copies_and_pickles(dim, norm):
         torch.testing.assert_close(pickle.loads(pickle.dumps(network))(x), expected, rtol=0, atol=0)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("train", [True, False])
 @pytest.mark.parametrize(("dim", "norm"), NETWORKS)
 def test_a_compiler_gets_one_graph(dim, norm, train):

@@ -35,6 +35,7 @@ def run(**environment):
     return kept, int(pages)
 
 
+@pytest.mark.slow
 @pytest.mark.skipif(platform.libc_ver()[0] != "glibc", reason="only glibc's allocator is told")
 def test_freed_memory_is_used_again_unless_the_variable_says_no():
     kept, few = run()

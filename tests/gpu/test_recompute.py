@@ -80,6 +80,7 @@ def test_less_is_kept(dim):
 
 
 # not 2-D with instance norm, on which this backend fails without recomputation as well
+@pytest.mark.slow
 @pytest.mark.parametrize(("dim", "norm"), [(2, "batch"), (3, "batch"), (3, "instance")])
 def test_a_compiler_gets_one_graph(dim, norm):
     plain, recomputing = networks(dim, norm)

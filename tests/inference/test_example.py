@@ -17,6 +17,8 @@ from nnunet_eas.inference.export import export
 from nnunet_eas.inference.trained_model import load_trained_model
 from nnunet_eas.trainer import EASUNetTrainer
 
+pytestmark = pytest.mark.slow
+
 EXAMPLE = Path(__file__).parents[2] / "examples" / "predict_without_nnunet.py"
 RUN = """
 import runpy, sys

@@ -25,6 +25,7 @@ def small_networks(loaded, monkeypatch):
     monkeypatch.setattr(exporting, "load_trained_model", lambda *args: replace(loaded("eas"), networks=networks))
 
 
+@pytest.mark.slow
 def test_average_and_apart(trained, tmp_path, capsys):
     model, out = trained("stock"), tmp_path / "new" / "folder"  # the quickest to export
     assert main(["export", str(model), "--to", "onnx", "--apart", "-o", str(out)]) == 0
@@ -148,6 +149,7 @@ def test_without_the_extra(tmp_path, monkeypatch, capsys, to, missing):
     )
 
 
+@pytest.mark.slow
 def test_other_commands_do_without_the_extra():
     code = """
 import sys

@@ -121,6 +121,7 @@ def test_metadata_of_a_cascade(loaded):
     assert json.loads(json.dumps(metadata)) == metadata
 
 
+@pytest.mark.slow
 @pytest.mark.usefixtures("converted_every_time")
 @GRAPHS
 def test_same_bytes_twice_and_nothing_of_this_machine(loaded, graph, tmp_path):
@@ -148,6 +149,7 @@ def test_onnx_has_a_limit(loaded, monkeypatch):
         onnx_graph.convert(model.networks[0], model.image_shape)
 
 
+@pytest.mark.slow
 def test_openvino_does_not_report_its_use():
     code = (
         "import sys; from nnunet_eas.inference.openvino_graph import runtime; print(runtime().__name__, "

@@ -223,6 +223,7 @@ def test_a_cascade_s_second_stage_takes_the_first_one_s_masks(tmp_path, capsys):
     assert [path.name for path in (tmp_path / "ours").glob("*.nii.gz")] == ["a.nii.gz"]
 
 
+@pytest.mark.slow
 def test_images_in_memory_give_the_masks_of_the_files(trained, scans, tmp_path):
     model = trained("eas")
     api(scans, model, tmp_path / "masks", device="cpu", engine="torch")
