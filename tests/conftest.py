@@ -21,10 +21,12 @@ LONGEST = (
     "test_datasets",
     "test_crossval",
     "test_trained_folds",
+    "test_install",
+    "test_predict",
+    "test_demo",
     "test_slurm",
     "test_planner",
-    "test_with_nnunet",
-    "test_demo",
+    "test_preprocessed_data",
 )
 """Files whose slow tests take minutes."""
 
