@@ -10,13 +10,16 @@ from typing import Any
 import torch
 from torch import nn
 from torch.nn import functional as F
-from torch.nn.modules.batchnorm import SyncBatchNorm, _BatchNorm
+from torch.nn.modules.batchnorm import _BatchNorm
 from torch.nn.modules.dropout import _DropoutNd
 from torch.nn.modules.instancenorm import _InstanceNorm
 from torch.nn.modules.pooling import _MaxPoolNd
 from torch.utils.checkpoint import checkpoint
 
 from nnunet_eas.network.blocks import DepthwiseSeparableConv, Stage, concatenated
+
+NORMS = (nn.BatchNorm2d, nn.BatchNorm3d, nn.InstanceNorm2d, nn.InstanceNorm3d)
+"""Norms that `_norm` computes; not those derived from them, as SyncBatchNorm."""
 
 
 def checkpoint_stages(network: nn.Module) -> None:
@@ -64,9 +67,8 @@ def _goes_map_by_map(part: Sequence[nn.Module]) -> bool:
     if others or not isinstance(block, DepthwiseSeparableConv):
         return False
     conv, *after = block.depthwise
-    norms = [module for module in after if isinstance(module, (_BatchNorm, _InstanceNorm))]
-    plain = all(next(module.parameters(), None) is None for module in after if module not in norms)
-    return plain and conv.groups == conv.in_channels and not any(isinstance(n, SyncBatchNorm) for n in norms)
+    by_channel = all(type(module) in NORMS or next(module.parameters(), None) is None for module in after)
+    return by_channel and conv.groups == conv.in_channels
 
 
 def _map_by_map(block: DepthwiseSeparableConv, maps: Sequence[torch.Tensor]) -> torch.Tensor:
@@ -87,7 +89,7 @@ def _share(block: DepthwiseSeparableConv, channels: slice, x: torch.Tensor) -> t
     bias = None if conv.bias is None else conv.bias[channels]
     x = convolve(x, conv.weight[channels], bias, conv.stride, conv.padding, conv.dilation, x.shape[1])
     for module in after:
-        x = _norm(module, channels, x) if isinstance(module, (_BatchNorm, _InstanceNorm)) else module(x)
+        x = _norm(module, channels, x) if type(module) in NORMS else module(x)
     pointwise = block.pointwise.conv
     return convolve(x, pointwise.weight[:, channels], pointwise.bias if channels.start == 0 else None)
 

@@ -123,8 +123,9 @@ def translate_plans(plans: Mapping[str, Any], trained: Mapping[str, Any] | None 
 
     A configuration that already names an EAS U-Net is copied unchanged; only its patch is checked. A translated one
     gets `recompute`, where it has none, so that a training holds no more memory than that of the planned network. One
-    with the same patch and topology in `trained`, the plans saved with a trained model, gets the network recorded there: a resumed
-    training and the next fold get the network of the folds before, whatever this version translates to.
+    with the same patch and topology in `trained`, the plans saved with a trained model, gets the network recorded
+    there: a resumed training and the next fold get the network of the folds before, whatever this version translates
+    to.
     """
     refuse_later_plans(plans)
     planned = _resolved_configurations(plans)

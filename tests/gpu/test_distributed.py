@@ -1,5 +1,6 @@
 """Two processes under DDP, compiled and recomputing, against one process with the whole batch."""
 
+import pytest
 import torch
 import torch.distributed as dist
 import torch.multiprocessing as mp
@@ -8,14 +9,12 @@ from torch.distributed.nn.functional import all_reduce
 from torch.nn.modules.batchnorm import SyncBatchNorm, _BatchNorm
 from torch.nn.parallel import DistributedDataParallel
 
-import pytest
-
 from nnunet_eas.gpu import checkpoint_stages
 
 RANKS = 2
 
 
-class SyncNormOfCpu(SyncBatchNorm):
+class SyncNormOfCpu(_BatchNorm):
     """What SyncBatchNorm computes, which PyTorch has for GPUs alone."""
 
     def forward(self, x):
@@ -39,7 +38,9 @@ def with_stand_ins(network):
 
 
 def loss(outputs):
-    return sum((o * torch.linspace(-1, 1, o[0].numel(), dtype=o.dtype).sin().reshape(o.shape[1:])).sum() for o in outputs)
+    return sum(
+        (o * torch.linspace(-1, 1, o[0].numel(), dtype=o.dtype).sin().reshape(o.shape[1:])).sum() for o in outputs
+    )
 
 
 def train(rank, address, dim, norm, compiled, results):
