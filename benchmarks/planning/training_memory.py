@@ -155,10 +155,10 @@ def on_cpu(row: dict[str, Any], architecture: dict[str, Any], limit_gb: float) -
     end_of_forward = next(e.start_ns() for e in events if e.name() == "end of forward")
     start = next(e.start_ns() for e in events if e.name() == "step")
     now = peak = kept = 0
-    for time, n in sorted((e.start_ns(), e.nbytes()) for e in events if e.name() == "[memory]"):
-        now += n if time > start else 0
+    for moment, n in sorted((e.start_ns(), e.nbytes()) for e in events if e.name() == "[memory]"):
+        now += n if moment > start else 0
         peak = max(peak, now)
-        kept = now if time < end_of_forward else kept
+        kept = now if moment < end_of_forward else kept
     return {
         "measured_patch_size": patch,
         "measured_batch_size": 2,
