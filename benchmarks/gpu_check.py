@@ -37,7 +37,7 @@ def main() -> int:
     parser.add_argument("work", type=Path, help="folder for everything that is written")
     parser.add_argument("steps", nargs="*", metavar="STEP", help=f"(default: all) {', '.join(steps(Path(), False))}")
     parser.add_argument("--rehearse", action="store_true", help="on the CPU, with a few voxels")
-    args = parser.parse_args()
+    args = parser.parse_intermixed_args()
     work = args.work.resolve()
     known = steps(work, args.rehearse)
     unknown = [name for name in args.steps if name not in known]
