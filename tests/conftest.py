@@ -12,7 +12,8 @@ os.environ["nnUNet_npp"] = os.environ["nnUNet_nps"] = "0"  # of nnUNetv2_predict
 # two tests at a time: threads that spin while they wait for a busy core make a step twenty times as slow
 os.environ.setdefault("OMP_WAIT_POLICY", "passive")
 if "TEST_POOLS" not in os.environ:
-    os.environ["PYTHONPATH"] = str(Path(__file__).parent / "pools_of_threads")
+    folders = [str(Path(__file__).parent / "pools_of_threads"), os.environ.get("PYTHONPATH")]
+    os.environ["PYTHONPATH"] = os.pathsep.join(filter(None, folders))
 
 
 LONGEST = (

@@ -125,7 +125,7 @@ class Environment:
         return run(command, cwd=self.home, env=self.shell(**variables), check=check)
 
     def look_up(self, *names, **variables):
-        """What nnU-Net finds under each name, in one process: it imports every trainer for each."""
+        """Results of nnU-Net's search for each trainer, in one process, as each search imports all of them."""
         names = names or ("EASUNetTrainer",)
         completed = self.run(self.python, "-c", LOOK_UP, *names, **variables)
         found = [json.loads(line) for line in completed.stdout.splitlines() if line.startswith("{")]

@@ -1,8 +1,8 @@
 """Threads in place of the processes of nnU-Net's pools, in every command that a test runs.
 
 Python imports a module of this name as it starts; tests/conftest.py puts its folder in the way. Each process of such a
-pool imports PyTorch and nnU-Net for seconds, to work on a tiny file for milliseconds. Processes that are asked for one
-at a time, and threads' own pools, are left as they are.
+pool imports PyTorch and nnU-Net for seconds, to work on a tiny file for milliseconds. A process that is started
+on its own stays one.
 """
 
 import multiprocessing
