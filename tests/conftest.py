@@ -12,8 +12,9 @@ os.environ["nnUNet_npp"] = os.environ["nnUNet_nps"] = "0"  # of nnUNetv2_predict
 # two tests at a time: threads that spin while they wait for a busy core make a step twenty times as slow
 os.environ.setdefault("OMP_WAIT_POLICY", "passive")
 if "TEST_POOLS" not in os.environ:
-    folders = [str(Path(__file__).parent / "pools_of_threads"), os.environ.get("PYTHONPATH")]
-    os.environ["PYTHONPATH"] = os.pathsep.join(filter(None, folders))
+    fast = str(Path(__file__).parent / "fast_commands")
+    os.environ["PYTHONPATH"] = os.pathsep.join(filter(None, [fast, os.environ.get("PYTHONPATH")]))
+    os.environ["MATPLOTLIBRC"] = fast
 
 
 LONGEST = (

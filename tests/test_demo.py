@@ -269,18 +269,45 @@ def printed_table(output: str) -> str:
     return "\n".join(lines[start : start + 5])
 
 
+def killed_in_training(folder: Path) -> None:
+    """Runs the demo up to its second epoch."""
+    with subprocess.Popen(
+        [*COMMAND, "--output", str(folder)], stdout=subprocess.PIPE, text=True, start_new_session=True
+    ) as process:
+        for line in process.stdout:
+            if "epoch 1 of 2" in line:
+                # an epoch's line comes before its checkpoints; wait until the last of them is there
+                while not list((folder / "nnUNet_results").rglob("checkpoint_best.pth")) and process.poll() is None:
+                    time.sleep(0.02)
+                os.killpg(process.pid, signal.SIGKILL)
+                break
+    assert not list(folder.rglob("checkpoint_final.pth")), "it was killed too late to show anything"
+    half = next(folder.rglob("checkpoint_*.pth")).parent / "checkpoint_latest.pth"
+    half.write_bytes(b"PK")  # nnU-Net would take it by its name
+
+
 @pytest.fixture(scope="module")
 def finished(tmp_path_factory):
+    """The folder and the output of a demo that was killed in its training and started again."""
     folder = tmp_path_factory.mktemp("demo") / "a folder's name"
+    killed_in_training(folder)
     result = demo(folder)
     assert result.returncode == 0, result.stderr
     return folder, result.stdout
 
 
 @pytest.mark.slow
+def test_what_was_done_before_the_kill_is_kept(finished):
+    _, output = finished
+    assert output.count("kept from an earlier run") == 3
+    assert "resuming an interrupted training" in output
+    assert "epoch 1 of 2" not in output
+    assert "epoch 2 of 2" in output
+
+
+@pytest.mark.slow
 def test_the_whole_way(finished):
     folder, output = finished
-    assert "kept from an earlier run" not in output
     results = json.loads((folder / "results.json").read_text())
     assert set(results["seconds"]) == {"knees", "convert", "plan", "train", "predict", "score"}
     assert len(results["per_case"]) == 2 * 4
@@ -342,32 +369,3 @@ def test_the_tutorial_runs_in_the_demos_folder(finished, tmp_path):
     shutil.copytree(finished[0], tmp_path / "nnunet_eas_demo")  # the notebook would run the demo
     notebook = nbformat.read(ROOT / "docs" / "tutorial.ipynb", as_version=4)
     nbclient.NotebookClient(notebook, timeout=900, resources={"metadata": {"path": str(tmp_path)}}).execute()
-
-
-@pytest.mark.slow
-@pytest.mark.skipif(sys.platform == "win32", reason="it has no process groups to kill")
-def test_killed_in_the_middle_of_training_and_run_again(finished, tmp_path):
-    folder = tmp_path / "demo"
-    shutil.copytree(finished[0], folder)
-    shutil.rmtree(folder / "nnUNet_results")  # so that training, and what follows from it, is to be done again
-    with subprocess.Popen(
-        [*COMMAND, "--output", str(folder)], stdout=subprocess.PIPE, text=True, start_new_session=True
-    ) as process:
-        for line in process.stdout:
-            if "epoch 1 of 2" in line:
-                # an epoch's line comes before its checkpoints; wait until the last of them is there
-                while not list((folder / "nnUNet_results").rglob("checkpoint_best.pth")) and process.poll() is None:
-                    time.sleep(0.02)
-                os.killpg(process.pid, signal.SIGKILL)
-                break
-    assert not list(folder.rglob("checkpoint_final.pth")), "it was killed too late to show anything"
-    half = next(folder.rglob("checkpoint_*.pth")).parent / "checkpoint_latest.pth"
-    half.write_bytes(b"PK")  # nnU-Net would take it by its name
-
-    again = demo(folder)
-    assert again.returncode == 0, again.stderr
-    assert again.stdout.count("kept from an earlier run") == 3
-    assert "resuming an interrupted training" in again.stdout
-    assert "epoch 1 of 2" not in again.stdout
-    assert "epoch 2 of 2" in again.stdout
-    assert len(json.loads((folder / "results.json").read_text())["per_case"]) == 2 * 4

@@ -23,7 +23,7 @@ from nnunet_eas.support.locks import locked
 
 pytestmark = pytest.mark.slow
 
-EPOCHS = 6  # after the first one, there is time to be killed
+EPOCHS = 4  # after the first one, there is time to be killed
 PATIENCE_S = 300
 
 
@@ -116,7 +116,7 @@ class TestKilledAndStartedAgain:
     def test_the_second_start_finishes(self, story):
         assert story.second.returncode == 0, story.second.stdout + story.second.stderr
         assert "2 trainings, 1 of them missing" in story.second.stdout
-        assert re.search(r"^1 of 1: .*: Dice 0\.\d{4}, 12 iterations, ", story.second.stdout, re.M)
+        assert re.search(rf"^1 of 1: .*: Dice 0\.\d{{4}}, {2 * EPOCHS} iterations, ", story.second.stdout, re.M)
         assert len(story.after_second[1]) == 2
 
     def test_a_finished_training_is_not_touched(self, story):
@@ -228,16 +228,16 @@ class TestOthers:
             runner.run_one(one, places, parsed())
         assert not one.folder.exists()
 
-    def test_a_network_that_fails_is_named_and_the_others_finish(self, tiny, tmp_path):
-        networks = {"networks": ("deeplabv3plus", "default"), "folds": (0,), "epochs": 1}
+    def test_a_network_that_fails_is_named(self, tiny, tmp_path):
+        networks = {"networks": ("deeplabv3plus",), "folds": (0,), "epochs": 1}
         completed = run(command(tiny, tmp_path, configuration="3d_fullres", **networks))
         assert completed.returncode == 1
         title = "Dataset905_Blobs, 3d_fullres, deeplabv3plus, seed 0, fold 0"
-        assert f"1 of 2: {title}: FAILED: nnUNetv2_train ended with 1 (ValueError: configuration must be 2d" in (
+        assert f"1 of 1: {title}: FAILED: nnUNetv2_train ended with 1 (ValueError: configuration must be 2d" in (
             completed.stdout
         )
         assert completed.stderr.splitlines()[-1] == f"failed: {title}"
-        assert [path.name.split("_seed")[0] for path in tmp_path.rglob("*.json")] == ["3d_fullres_default"]
+        assert not list(tmp_path.rglob("*.json"))
 
 
 @pytest.fixture
