@@ -14,7 +14,6 @@ os.environ.setdefault("OMP_WAIT_POLICY", "passive")
 if "TEST_POOLS" not in os.environ:
     fast = str(Path(__file__).parent / "fast_commands")
     os.environ["PYTHONPATH"] = os.pathsep.join(filter(None, [fast, os.environ.get("PYTHONPATH")]))
-    os.environ["MATPLOTLIBRC"] = fast
 
 
 LONGEST = (

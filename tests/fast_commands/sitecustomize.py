@@ -7,6 +7,8 @@ process that is started on its own stays one.
 
 import gc
 import multiprocessing
+import os
+import sys
 from multiprocessing.context import SpawnContext
 from multiprocessing.pool import ThreadPool
 
@@ -21,3 +23,6 @@ multiprocessing.get_context = lambda method=None: _Threads() if method == "spawn
 multiprocessing.Pool = _Threads().Pool
 
 gc.set_threshold(50_000, 20, 50)  # a fifth of the seconds that nnU-Net's imports take goes to looking for garbage
+
+if any("nnUNetv2_train" in word for word in sys.orig_argv):
+    os.environ["MATPLOTLIBRC"] = os.path.dirname(__file__)  # a small picture of the progress after every epoch
