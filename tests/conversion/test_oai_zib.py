@@ -44,6 +44,7 @@ def test_thirty_oblique_cases_in_all_orientations_lie_where_they_lay(tmp_path, c
     assert_is_converted(archive, tmp_path / "raw" / "Dataset500_OAIZIB")
 
 
+@pytest.mark.slow
 @settings(max_examples=25, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(
     spacing=st.tuples(*[st.floats(0.3, 12).map(lambda v: round(v, 4))] * 3),

@@ -46,7 +46,13 @@ def interface(graph, path):
 
 
 @GRAPHS
-@pytest.mark.parametrize(("which", "configuration"), [("eas", "2d"), ("eas", "3d_cascade_fullres"), ("stock", "2d")])
+@pytest.mark.parametrize(
+    ("which", "configuration"),
+    [
+        ("eas", "2d"),
+        *(pytest.param(*model, marks=pytest.mark.slow) for model in (("eas", "3d_cascade_fullres"), ("stock", "2d"))),
+    ],
+)
 def test_any_batch_gives_the_networks_logits(loaded, graph, which, configuration, tmp_path):
     model = loaded(which, configuration)
     path = write(graph, model, tmp_path)

@@ -27,6 +27,7 @@ def scans():
     return numbers
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("cartilage", [pair[0] for pair in PAIRS])
 @pytest.mark.parametrize("again", list(GRIDS)[1:])
 def test_the_numbers_stay(scans, again, cartilage):

@@ -101,7 +101,11 @@ class TestEveryVariant:
 
 
 @pytest.mark.parametrize(("kwargs", "shape"), PLANS, ids=["2d", "3d"])
-@pytest.mark.parametrize("switch", [{}, {"eas_module": False}, {"output_fusion": False}], ids=str)
+@pytest.mark.parametrize(
+    "switch",
+    [{}, *(pytest.param({name: False}, marks=pytest.mark.slow) for name in ("eas_module", "output_fusion"))],
+    ids=str,
+)
 def test_traces_as_one_graph(kwargs, shape, switch):
     network = build(kwargs, **switch, deep_supervision=True).eval()
     torch._dynamo.reset()  # dynamo counts recompilations per code object, across tests

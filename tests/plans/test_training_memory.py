@@ -141,6 +141,7 @@ def test_another_patch_and_batch_of_the_topology_are_counted_to_the_byte_too(arc
     assert counted.activations == CPUStep(built, **case(topology, **other)).kept_by_autograd()
 
 
+@pytest.mark.slow
 @EVERY_NETWORK
 @EVERY_TOPOLOGY
 def test_half_precision_keeps_what_autocast_keeps(architecture, topology, network):

@@ -325,6 +325,7 @@ class TestCosts:
         assert rows(text, "cost")["EAS U-Net"][2] == "0.123"  # the results are of a CPU
 
 
+@pytest.mark.slow
 def test_the_same_bytes_twice(folder, tmp_path, write_costs):
     """In separate processes, whose sets have different orders."""
     costs = write_costs(cost("default"), cost("eas"), cost("unet"))
