@@ -9,6 +9,8 @@ from torch import nn
 
 from nnunet_eas.gpu import checkpoint_stages
 
+pytestmark = pytest.mark.slow
+
 
 @pytest.fixture(autouse=True)
 def _seed():
@@ -80,7 +82,6 @@ def test_less_is_kept(dim):
 
 
 # not 2-D with instance norm, on which this backend fails without recomputation as well
-@pytest.mark.slow
 @pytest.mark.parametrize(("dim", "norm"), [(2, "batch"), (3, "batch"), (3, "instance")])
 def test_a_compiler_gets_one_graph(dim, norm):
     plain, recomputing = networks(dim, norm)
