@@ -22,7 +22,7 @@ def _cells(row: dict[str, Any]) -> list[str]:
     modes += ["bfloat16"] if case.get("trainer", "").endswith("bf16") else []
     modes += [f"layout {case['layout']}"] if "layout" in case else []
     modes += [f"PyTorch's memory budget {case['memory_budget']}"] if "memory_budget" in case else []
-    modes += ["blocks checkpointed"] if case.get("checkpointed") else []
+    modes += ["recomputed"] if case.get("recompute") or case.get("checkpointed") else []
     network = {"default": "default nnU-Net", "resenc_m": "ResEnc-M", "eas": "EAS U-Net"}[case["network"]]
     if "error" in row:
         return [network, ", ".join(modes), "fails in torch.compile", ""]

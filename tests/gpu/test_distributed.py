@@ -1,0 +1,74 @@
+"""Two processes under DDP, compiled and recomputing, against one process with the whole batch."""
+
+import pytest
+import torch
+import torch.distributed as dist
+import torch.multiprocessing as mp
+from tiny_networks import batch, build
+from torch.distributed.nn.functional import all_reduce
+from torch.nn.modules.batchnorm import SyncBatchNorm, _BatchNorm
+from torch.nn.parallel import DistributedDataParallel
+
+from nnunet_eas.gpu import checkpoint_stages
+
+RANKS = 2
+
+
+class SyncNormOfCpu(_BatchNorm):
+    """What SyncBatchNorm computes, which PyTorch has for GPUs alone."""
+
+    def forward(self, x):
+        axes = [0, *range(2, x.ndim)]
+        sums = all_reduce(torch.stack([x.sum(axes), (x * x).sum(axes)])) / (RANKS * x.numel() / x.shape[1])
+        mean, variance = sums[0], sums[1] - sums[0] ** 2
+        with torch.no_grad():
+            self.running_mean.lerp_(mean, self.momentum)
+            self.running_var.lerp_(variance, self.momentum)
+        shape = [1, -1, *[1] * (x.ndim - 2)]
+        normalised = (x - mean.reshape(shape)) * (variance + self.eps).rsqrt().reshape(shape)
+        return normalised * self.weight.reshape(shape) + self.bias.reshape(shape)
+
+
+def with_stand_ins(network):
+    """The network with every SyncBatchNorm, as nnU-Net puts it in place, replaced by its stand-in."""
+    for module in network.modules():
+        if isinstance(module, SyncBatchNorm):
+            module.__class__ = SyncNormOfCpu
+    return network
+
+
+def loss(outputs):
+    return sum(
+        (o * torch.linspace(-1, 1, o[0].numel(), dtype=o.dtype).sin().reshape(o.shape[1:])).sum() for o in outputs
+    )
+
+
+def train(rank, address, dim, norm, compiled, results):
+    torch.set_num_threads(1)
+    dist.init_process_group("gloo", init_method=address, rank=rank, world_size=RANKS)
+    torch.manual_seed(0)
+    network = build(dim, norm).double()
+    images = batch(dim, 2 * RANKS, torch.float64)
+    checkpoint_stages(network)
+    if compiled:
+        network = torch.compile(network, backend="aot_eager")
+    network = DistributedDataParallel(with_stand_ins(SyncBatchNorm.convert_sync_batchnorm(network)))
+    loss(network(images[2 * rank : 2 * rank + 2])).backward()
+    if rank == 0:
+        names = {name.replace("module.", "").replace("_orig_mod.", ""): p for name, p in network.named_parameters()}
+        torch.save({name: p.grad * RANKS for name, p in names.items()}, results)
+    dist.destroy_process_group()
+
+
+@pytest.mark.parametrize("compiled", [False, True], ids=["eager", "compiled"])
+@pytest.mark.parametrize(("dim", "norm"), [(2, "batch"), (3, "instance")])
+def test_gradients_are_those_of_the_whole_batch(tmp_path, dim, norm, compiled):
+    results = tmp_path / "gradients.pt"
+    mp.spawn(train, (f"file://{tmp_path}/rendezvous", dim, norm, compiled, results), nprocs=RANKS)
+    torch.manual_seed(0)
+    network = build(dim, norm).double()
+    images = batch(dim, 2 * RANKS, torch.float64)
+    loss(network(images)).backward()
+    assert any(isinstance(module, _BatchNorm) for module in network.modules()) == (norm == "batch")
+    expected = {name: parameter.grad for name, parameter in network.named_parameters()}
+    torch.testing.assert_close(torch.load(results), expected, rtol=1e-8, atol=1e-8)
