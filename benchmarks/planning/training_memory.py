@@ -36,13 +36,15 @@ from benchmarks.planning.fingerprints import write_geometry
 from nnunet_eas.gpu import checkpoint_stages
 from nnunet_eas.support.files import write_json
 
-PLANS = {  # dataset: (configuration, targets in GB)
-    "Dataset510_Knee": (("2d", (8, 16, 24, 40, 80)), ("3d_fullres", (8, 16, 24, 40, 80))),
-    "Dataset511_Brain": (("3d_fullres", (8,)),),
-    "Dataset512_Heart": (("3d_fullres", (8, 24)),),
-    "Dataset513_Abdomen": (("3d_fullres", (8,)), ("2d", (8,))),
-    "Dataset514_Photographs": (("2d", (8, 24)),),
+CONFIGURATIONS = {
+    "Dataset510_Knee": ("2d", "3d_fullres"),
+    "Dataset511_Brain": ("3d_fullres",),
+    "Dataset512_Heart": ("3d_fullres",),
+    "Dataset513_Abdomen": ("2d", "3d_fullres"),
+    "Dataset514_Photographs": ("2d",),
 }
+TARGETS_GB = (8, 16, 24, 40, 80)
+UNLIMITED_GB = 1e5  # nnU-Net's first patch and 5 % of the data in a batch fit
 
 
 def main() -> None:
@@ -51,7 +53,10 @@ def main() -> None:
     parser.add_argument("--work", type=Path, required=True, help="folder for plans and measurements")
     parser.add_argument("--out", type=Path, required=True, help="the JSON to write")
     parser.add_argument("--device", choices=("cpu", "cuda"), default="cpu")
-    parser.add_argument("--datasets", nargs="+", default=list(PLANS), choices=list(PLANS), help="(default: all)")
+    parser.add_argument(
+        "--datasets", nargs="+", default=list(CONFIGURATIONS), choices=list(CONFIGURATIONS), help="(default: all)"
+    )
+    parser.add_argument("--targets", nargs="+", type=int, default=TARGETS_GB, help="in GB (default: %(default)s)")
     parser.add_argument("--seconds", type=float, default=math.inf, help="after these, no further plan begins")
     parser.add_argument("--limit-gb", type=float, default=2.0, help="for the CPU: the largest step to run")
     args = parser.parse_args()
@@ -62,13 +67,12 @@ def main() -> None:
     end = time.monotonic() + args.seconds
     for dataset in args.datasets:
         write_geometry(args.work / "raw", args.work / "preprocessed", dataset)
-    for dataset, configuration, target in plans_of(args.datasets):
+    for dataset, configuration, target in plans_of(args.datasets, args.targets):
         row, architecture = planned(dataset, configuration, target)
         key = json.dumps([row, architecture, args.limit_gb])
         if key not in measured:
             if time.monotonic() > end:
-                print("some plans are left: start it again")
-                sys.exit(os.EX_TEMPFAIL)
+                break
             measure = on_cuda if args.device == "cuda" else on_cpu
             measured[key] = measure(row, architecture, args.limit_gb)
             write_json(measured_file, measured)
@@ -83,17 +87,23 @@ def main() -> None:
         "plans": len(rows),
         "worst_activations_ratio": max(values("kept_ratio"), key=distance_from_one, default=None),
         "worst_peak_ratio": max(values("peak_ratio"), key=distance_from_one, default=None),
-        "least_voxels_ratio_to_default": min(values("voxels_ratio_to_default")),
-        "most_voxels_ratio_to_default": max(values("voxels_ratio_to_default")),
+        "least_voxels_ratio_to_default": min(values("voxels_ratio_to_default"), default=None),
+        "least_voxels_ratio_where_memory_decides": min(
+            (row["voxels_ratio_to_default"] for row in rows if not row["has_all_voxels"]), default=None
+        ),
+        "most_voxels_ratio_to_default": max(values("voxels_ratio_to_default"), default=None),
     }
     print(summary)
     content = {"device": args.device, "summary": summary, "rows": rows, "environment": environment.describe()}
     write_json(args.out, content)
+    if len(rows) < len(plans_of(args.datasets, args.targets)):
+        print("some plans are left: start it again")
+        sys.exit(os.EX_TEMPFAIL)
 
 
-def plans_of(datasets: list[str]) -> list[tuple[str, str, float]]:
+def plans_of(datasets: list[str], targets: list[int]) -> list[tuple[str, str, int]]:
     """Dataset, configuration and memory target of each plan."""
-    return [(name, configuration, t) for name in datasets for configuration, targets in PLANS[name] for t in targets]
+    return [(name, configuration, t) for name in datasets for configuration in CONFIGURATIONS[name] for t in targets]
 
 
 def distance_from_one(ratio: float) -> float:
@@ -102,18 +112,25 @@ def distance_from_one(ratio: float) -> float:
 
 
 def planned(dataset: str, configuration: str, target: float) -> tuple[dict[str, Any], dict[str, Any]]:
-    """Figures of our plan and of nnU-Net's default plan at the same target, and our plan's architecture."""
+    """Figures of our plan and of nnU-Net's default plan at the same target, and our plan's architecture.
+
+    `most_voxels_per_step` is what nnU-Net's rules allow at any target: its first patch, and 5 % of the data in a batch.
+    """
     from nnunetv2.experiment_planning.experiment_planners.default_experiment_planner import ExperimentPlanner
 
     from nnunet_eas.plans.planner import EASUNetPlanner
     from nnunet_eas.plans.summary import summarise
 
-    row: dict[str, Any] = {"dataset": dataset, "configuration": configuration, "target_gb": target}
-    for name, planner_class in (("default", ExperimentPlanner), ("eas", EASUNetPlanner)):
+    def plan(planner_class: type[ExperimentPlanner], name: str, target: float):
         planner = planner_class(dataset, target, plans_name=f"{name}_{target}")
         with contextlib.redirect_stdout(io.StringIO()):
             plans = planner.plan_experiment()
-        summary = summarise(plans, configuration, planner.dataset_json)
+        return plans, summarise(plans, configuration, planner.dataset_json)
+
+    row: dict[str, Any] = {"dataset": dataset, "configuration": configuration, "target_gb": target}
+    row["most_voxels_per_step"] = plan(EASUNetPlanner, "unlimited", UNLIMITED_GB)[1].voxels_per_step
+    for name, planner_class in (("default", ExperimentPlanner), ("eas", EASUNetPlanner)):
+        plans, summary = plan(planner_class, name, target)
         row[f"{name}_patch_size"] = list(summary.patch_size)
         row[f"{name}_batch_size"] = summary.batch_size
         row[f"{name}_n_stages"] = len(summary.stages)
@@ -125,6 +142,7 @@ def planned(dataset: str, configuration: str, target: float) -> tuple[dict[str, 
         row[f"{ratio}_ratio_to_default"] = row[f"eas_{figure}"] / row[f"default_{figure}"]
     row["input_channels"], row["num_outputs"] = summary.input_channels, summary.num_outputs
     row["recompute"] = summary.recompute
+    row["has_all_voxels"] = summary.voxels_per_step >= row["most_voxels_per_step"]
     return row, json.loads(json.dumps(plans["configurations"][configuration]["architecture"]))
 
 

@@ -3,11 +3,11 @@
     python -m benchmarks.speed.gpu --json OUT.json [--only steps scans commands] [--device cpu --tiny]
 
 Default nnU-Net, ResEnc-M and EAS U-Net share a knee's plan (`benchmarks.speed.knee_plan`). EAS U-Net's step is measured
-in both memory layouts, with recomputation and without, in bfloat16, and compiled with PyTorch's memory budget below 1.
-Bytes are those of `torch.cuda.max_memory_allocated`. One process at a time holds the GPU.
+in both memory layouts, with recomputation and without, in bfloat16, compiled and eager. Bytes are those of `torch.cuda.max_memory_allocated`. One process at a time holds the GPU.
 
-A case that fails is a row with its error. A second call measures what is missing, also of a call that ran out of
---seconds, which ends with 75. `--device cpu --tiny` rehearses all of it with a few voxels.
+A case that fails, or answers nothing for 200 seconds, is a row with its error. A second call measures what is missing
+or failed, also of a call that ran out of --seconds, which ends with 75. `--device cpu --tiny` rehearses all of it with a
+few voxels.
 """
 
 from __future__ import annotations
@@ -41,33 +41,35 @@ from nnunet_eas.support.nnunet_commands import command_line
 
 CASES = {"2d": ([384, 384], 12), "3d_fullres": ([80, 192, 160], 2)}
 SCAN = [160, 384, 384]
+PATIENCE_S = 200
 TINY = {"2d": ([32, 32], 2), "3d_fullres": ([16, 32, 32], 2)}
 TINY_SCAN = {"2d": [2, 32, 32], "3d_fullres": [16, 32, 32]}
 
-CHANNELS_LAST, CONTIGUOUS = {"layout": "channels-last"}, {"layout": "contiguous"}
+LAYOUTS = {"2d": ("channels-last", "contiguous"), "3d_fullres": ("contiguous", "channels-last")}
+"""The trainer's own layout, and the other one."""
+
+OWN, OTHER = {"layout": 0}, {"layout": 1}
 STEPS: list[dict[str, Any]] = [  # in order of worth
     {"network": "default"},
-    {"network": "eas", **CONTIGUOUS, "recompute": True},  # the trainer's in 3-D
-    {"network": "eas", **CHANNELS_LAST, "recompute": True},  # the trainer's in 2-D
+    {"network": "eas", **OWN, "recompute": True},
     {"network": "resenc_m"},
-    {"network": "eas", **CONTIGUOUS, "recompute": False},
-    {"network": "eas", **CHANNELS_LAST, "recompute": False},
-    {"network": "eas", **CONTIGUOUS, "recompute": True, "trainer": "EASUNetTrainer_bf16"},
-    {"network": "eas", **CHANNELS_LAST, "recompute": True, "trainer": "EASUNetTrainer_bf16"},
+    {"network": "eas", **OWN, "recompute": False},
+    {"network": "eas", **OWN, "recompute": True, "trainer": "EASUNetTrainer_bf16"},
     {"network": "default", "compiled": False},
-    {"network": "eas", **CONTIGUOUS, "recompute": True, "compiled": False},
-    {"network": "eas", **CHANNELS_LAST, "recompute": True, "compiled": False},
-    {"network": "eas", **CONTIGUOUS, "recompute": False, "memory_budget": 0.5},
+    {"network": "eas", **OWN, "recompute": True, "compiled": False},
+    {"network": "eas", **OTHER, "recompute": True},
+    {"network": "eas", **OTHER, "recompute": True, "trainer": "EASUNetTrainer_bf16"},
+    {"network": "eas", **OTHER, "recompute": False},
 ]
 SCANS: list[dict[str, Any]] = [
-    {"network": "eas", "predictor": "ours", **CONTIGUOUS},
+    {"network": "eas", "predictor": "ours", **OWN},
     {"network": "default", "predictor": "nnunet"},
-    {"network": "eas", "predictor": "ours", **CHANNELS_LAST},
-    {"network": "eas", "predictor": "nnunet", **CONTIGUOUS},
-    {"network": "eas", "predictor": "nnunet", **CHANNELS_LAST},
-    {"network": "eas", "predictor": "ours", **CONTIGUOUS, "card_gb": 8},
+    {"network": "eas", "predictor": "nnunet", **OWN},
+    {"network": "eas", "predictor": "ours", **OTHER},
+    {"network": "eas", "predictor": "nnunet", **OTHER},
+    {"network": "eas", "predictor": "ours", **OWN, "card_gb": 8},
     {"network": "default", "predictor": "nnunet", "card_gb": 8},
-    {"network": "eas", "predictor": "nnunet", **CONTIGUOUS, "card_gb": 8},
+    {"network": "eas", "predictor": "nnunet", **OWN, "card_gb": 8},
 ]
 COMMANDS = [
     {"network": "eas", "command": ["nnUNetv2_predict", "-tr", "EASUNetTrainer_short", "-p", "eas"]},
@@ -88,7 +90,11 @@ def main() -> None:
     parser.add_argument("--seconds", type=float, default=float("inf"), help="after these, no further case begins")
     parser.add_argument("--steps", type=int, default=10, help="timed steps of a case (default: %(default)s)")
     args = parser.parse_args()
-    rows = json.loads(args.json.read_text())["rows"] if args.json.is_file() else []
+    measured_as = {"device": args.device, "tiny": args.tiny}
+    before = json.loads(args.json.read_text()) if args.json.is_file() else {**measured_as, "rows": []}
+    if {key: before[key] for key in measured_as} != measured_as:
+        parser.error(f"--json must be a file of the same --device and --tiny, got {args.json}")
+    rows = [row for row in before["rows"] if "error" not in row]
     end = time.monotonic() + args.seconds
     left = [case for case in cases(args) if case not in [row["case"] for row in rows]]
     with tempfile.TemporaryDirectory() as folder:
@@ -97,32 +103,30 @@ def main() -> None:
             case = left.pop(0)
             measure = functools.partial(command, Path(folder, case["configuration"])) if "command" in case else measured
             rows.append(row := measure(args, case))
-            content = {"device": args.device, "tiny": args.tiny, "rows": rows, "environment": environment.describe()}
-            write_json(args.json, content)
+            write_json(args.json, {**measured_as, "rows": rows, "environment": environment.describe()})
             print(" ".join(f"{key}={value}" for key, value in row.items() if key != "case"), row["case"], flush=True)
     if left:
         print(f"{len(left)} cases are left: start it again")
         sys.exit(os.EX_TEMPFAIL)
+    sys.exit(int(any("error" in row for row in rows)))
 
 
 def cases(args: argparse.Namespace) -> list[dict[str, Any]]:
     """All cases, in the order in which they are measured."""
     kinds = {"steps": STEPS, "scans": SCANS, "commands": COMMANDS}
-    return [
-        {"kind": kind, "configuration": configuration, **case}
-        for configuration in args.configurations
-        for kind in args.only or kinds
-        for case in kinds[kind][: args.first]
-    ]
+    found = []
+    for configuration in args.configurations:
+        for kind in args.only or kinds:
+            for case in kinds[kind][: args.first]:
+                layout = {"layout": LAYOUTS[configuration][case["layout"]]} if "layout" in case else {}
+                found.append({"kind": kind, "configuration": configuration, **case, **layout})
+    return found
 
 
 class GpuNetwork(SpeedOfNetwork):
     """A measured network in a chosen layout, compiled or not, with everything or less kept for the backward pass."""
 
     def __init__(self, case: dict[str, Any], *arguments: Any) -> None:
-        import torch._functorch.config
-
-        torch._functorch.config.activation_memory_budget = case.get("memory_budget", 1.0)
         os.environ["nnUNet_compile"] = "1" if case.get("compiled", True) and case["kind"] == "steps" else "0"
         os.environ[VARIABLE] = case.get("layout", "channels-last")
         super().__init__(*arguments)
@@ -131,8 +135,15 @@ class GpuNetwork(SpeedOfNetwork):
             targets = [t.cuda() for t in target] if isinstance(target, list) else target.cuda()
             self.batch = {"data": self.batch["data"].cuda(), "target": targets}  # the copy is not measured
             if "card_gb" in case:
-                total = torch.cuda.get_device_properties(self.device).total_memory
-                torch.cuda.set_per_process_memory_fraction(case["card_gb"] * 1e9 / total)
+                self._shrink_card(int(case["card_gb"] * 1e9))
+        if case["kind"] == "steps":
+            del self.predictor  # its network's bytes are none of a step's
+
+    def _shrink_card(self, size: int) -> None:
+        """Lets PyTorch have no more than `size` bytes of the card, and say so."""
+        total = torch.cuda.get_device_properties(self.device).total_memory
+        torch.cuda.set_per_process_memory_fraction(size / total)
+        torch.cuda.mem_get_info = lambda device=None: (max(0, size - torch.cuda.memory_reserved()), size)
 
     def warm_up(self, steps: int) -> float:
         """Compiles and tunes; returns the seconds that it took."""
@@ -167,9 +178,11 @@ class GpuNetwork(SpeedOfNetwork):
         if predictor == "ours":
             self.build_our_predictor()
         scan_seconds = self.scan_seconds if predictor == "nnunet" else self.our_predictor_scan_seconds
-        first = scan_seconds()
-        peak = torch.cuda.max_memory_allocated() if self.device.type == "cuda" else 0
-        found = {"first_seconds": first, "seconds": scan_seconds(), "peak_bytes": peak}
+        found = {"first_seconds": scan_seconds()}
+        if self.device.type == "cuda":
+            torch.cuda.reset_peak_memory_stats()
+        found["seconds"] = scan_seconds()
+        found["peak_bytes"] = torch.cuda.max_memory_allocated() if self.device.type == "cuda" else 0
         if predictor == "ours":
             found["images_at_once"] = self.our_predictor.images_at_once
         return found
@@ -183,7 +196,8 @@ def process_of(args: argparse.Namespace, case: dict[str, Any]) -> OwnProcess:
     plans["configurations"][configuration]["recompute"] = case.get("recompute", True)
     trainer = case.get("trainer") or f"{NETWORKS[case['network']].trainer}_short"
     shape = TINY_SCAN[configuration] if args.tiny else SCAN
-    return OwnProcess(GpuNetwork, case, plans, configuration, DATASET_JSON, trainer, torch.device(args.device), shape)
+    arguments = (case, plans, configuration, DATASET_JSON, trainer, torch.device(args.device), shape)
+    return OwnProcess(GpuNetwork, *arguments, patience_s=PATIENCE_S)
 
 
 def measured(args: argparse.Namespace, case: dict[str, Any]) -> dict[str, Any]:
@@ -217,11 +231,14 @@ def command(work: Path, args: argparse.Namespace, case: dict[str, Any]) -> dict[
     words = [*case["command"], "-d", DATASET, "-c", configuration, "-f", "0", "-device", args.device]
     masks = work / "masks" / case["command"][0] / case["network"]
     words += ["--disable_progress_bar", "-i", str(scans), "-o", str(masks)]
-    start = time.perf_counter()
-    done = subprocess.run(command_line(*words), capture_output=True, text=True, check=False)
-    row: dict[str, Any] = {"seconds": time.perf_counter() - start}
-    if done.returncode:
-        row["error"] = done.stderr[-500:]
+    row: dict[str, Any] = {}
+    for what in ("first_seconds", "seconds"):  # the first one reads the programs and libraries from the disk
+        start = time.perf_counter()
+        done = subprocess.run(command_line(*words), capture_output=True, text=True, check=False)
+        row[what] = time.perf_counter() - start
+        if done.returncode:
+            row["error"] = done.stderr[-500:]
+            break
     stock = work / "masks" / "nnUNetv2_predict" / case["network"]
     if case["command"][0] == "nnunet-eas" and stock.is_dir():  # not where an earlier call measured it
         row |= count_differences(stock, masks)

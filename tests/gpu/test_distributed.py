@@ -11,7 +11,14 @@ from torch.nn.parallel import DistributedDataParallel
 
 from nnunet_eas.gpu import checkpoint_stages
 
+pytestmark = pytest.mark.slow  # both processes import PyTorch
+
 RANKS = 2
+CASES = {
+    f"{dim}-D {mode}": (dim, norm, mode == "compiled")
+    for dim, norm in ((2, "batch"), (3, "instance"))
+    for mode in ("eager", "compiled")
+}
 
 
 class SyncNormOfCpu(_BatchNorm):
@@ -43,32 +50,40 @@ def loss(outputs):
     )
 
 
-def train(rank, address, dim, norm, compiled, results):
-    torch.set_num_threads(1)
-    dist.init_process_group("gloo", init_method=address, rank=rank, world_size=RANKS)
+def network_and_images(dim, norm):
     torch.manual_seed(0)
-    network = build(dim, norm).double()
-    images = batch(dim, 2 * RANKS, torch.float64)
-    checkpoint_stages(network)
-    if compiled:
-        network = torch.compile(network, backend="aot_eager")
-    network = DistributedDataParallel(with_stand_ins(SyncBatchNorm.convert_sync_batchnorm(network)))
-    loss(network(images[2 * rank : 2 * rank + 2])).backward()
-    if rank == 0:
-        names = {name.replace("module.", "").replace("_orig_mod.", ""): p for name, p in network.named_parameters()}
-        torch.save({name: p.grad * RANKS for name, p in names.items()}, results)
+    return build(dim, norm).double(), batch(dim, 2 * RANKS, torch.float64)
+
+
+def train(rank, folder):
+    """One process: a step of every case, whose gradients the first process writes."""
+    torch.set_num_threads(1)
+    dist.init_process_group("gloo", init_method=f"file://{folder}/rendezvous", rank=rank, world_size=RANKS)
+    for case, (dim, norm, compiled) in CASES.items():
+        network, images = network_and_images(dim, norm)
+        checkpoint_stages(network)
+        if compiled:
+            network = torch.compile(network, backend="aot_eager")
+        network = DistributedDataParallel(with_stand_ins(SyncBatchNorm.convert_sync_batchnorm(network)))
+        loss(network(images[2 * rank : 2 * rank + 2])).backward()
+        if rank == 0:
+            names = {name.replace("module.", "").replace("_orig_mod.", ""): p for name, p in network.named_parameters()}
+            torch.save({name: p.grad * RANKS for name, p in names.items()}, folder / f"{case}.pt")
     dist.destroy_process_group()
 
 
-@pytest.mark.parametrize("compiled", [False, True], ids=["eager", "compiled"])
-@pytest.mark.parametrize(("dim", "norm"), [(2, "batch"), (3, "instance")])
-def test_gradients_are_those_of_the_whole_batch(tmp_path, dim, norm, compiled):
-    results = tmp_path / "gradients.pt"
-    mp.spawn(train, (f"file://{tmp_path}/rendezvous", dim, norm, compiled, results), nprocs=RANKS)
-    torch.manual_seed(0)
-    network = build(dim, norm).double()
-    images = batch(dim, 2 * RANKS, torch.float64)
+@pytest.fixture(scope="module")
+def gradients(tmp_path_factory):
+    folder = tmp_path_factory.mktemp("gradients")
+    mp.spawn(train, (folder,), nprocs=RANKS)
+    return {case: torch.load(folder / f"{case}.pt") for case in CASES}
+
+
+@pytest.mark.parametrize("case", CASES)
+def test_gradients_are_those_of_the_whole_batch(gradients, case):
+    dim, norm, _ = CASES[case]
+    network, images = network_and_images(dim, norm)
     loss(network(images)).backward()
     assert any(isinstance(module, _BatchNorm) for module in network.modules()) == (norm == "batch")
     expected = {name: parameter.grad for name, parameter in network.named_parameters()}
-    torch.testing.assert_close(torch.load(results), expected, rtol=1e-8, atol=1e-8)
+    torch.testing.assert_close(gradients[case], expected, rtol=1e-8, atol=1e-8)
