@@ -33,7 +33,8 @@ import torch
 from benchmarks import environment
 from benchmarks.commands import folder_variables
 from benchmarks.planning.fingerprints import write_geometry
-from nnunet_eas.gpu import checkpoint_stages
+from nnunet_eas.cpu import accelerate
+from nnunet_eas.gpu import checkpoint_stages, lay_out
 from nnunet_eas.support.files import write_json
 
 CONFIGURATIONS = {
@@ -250,6 +251,8 @@ def train_step(
     from nnunet_eas.plans.training_memory import segmentation_loss, segmentation_targets
 
     network = build(architecture, input_channels, num_outputs).to(device)
+    if device.type == "cuda":  # as the trainer does; on the CPU the paths would keep less than is counted
+        lay_out(accelerate(network), device)
     if recompute:
         checkpoint_stages(network)
     optimizer = torch.optim.SGD(network.parameters(), 0.01, momentum=0.99, nesterov=True, weight_decay=3e-5)

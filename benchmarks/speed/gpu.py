@@ -3,11 +3,12 @@
     python -m benchmarks.speed.gpu --json OUT.json [--only steps scans commands] [--device cpu --tiny]
 
 Default nnU-Net, ResEnc-M and EAS U-Net share a knee's plan (`benchmarks.speed.knee_plan`). EAS U-Net's step is measured
-in both memory layouts, with recomputation and without, in bfloat16, compiled and eager. Bytes are those of `torch.cuda.max_memory_allocated`. One process at a time holds the GPU.
+in both memory layouts, with recomputation and without, in bfloat16, compiled and eager. Bytes are those of
+`torch.cuda.max_memory_allocated`. One process at a time holds the GPU.
 
 A case that fails, or answers nothing for 200 seconds, is a row with its error. A second call measures what is missing
-or failed, also of a call that ran out of --seconds, which ends with 75. `--device cpu --tiny` rehearses all of it with a
-few voxels.
+or failed, also of a call that ran out of --seconds, which ends with 75. `--device cpu --tiny` rehearses all of it with
+a few voxels.
 """
 
 from __future__ import annotations

@@ -10,7 +10,7 @@ from typing import Any
 import torch
 from torch import nn
 from torch.nn import functional as F
-from torch.nn.modules.batchnorm import _BatchNorm
+from torch.nn.modules.batchnorm import SyncBatchNorm, _BatchNorm, _NormBase
 from torch.nn.modules.dropout import _DropoutNd
 from torch.nn.modules.instancenorm import _InstanceNorm
 from torch.nn.modules.pooling import _MaxPoolNd
@@ -19,7 +19,7 @@ from torch.utils.checkpoint import checkpoint
 from nnunet_eas.network.blocks import DepthwiseSeparableConv, Stage, concatenated
 
 NORMS = (nn.BatchNorm2d, nn.BatchNorm3d, nn.InstanceNorm2d, nn.InstanceNorm3d)
-"""Norms that `_norm` computes; not those derived from them, as SyncBatchNorm."""
+"""Norms that `_norm` computes, and `nnunet_eas.cpu`'s, which are derived from them; SyncBatchNorm is not."""
 
 
 def checkpoint_stages(network: nn.Module) -> None:
@@ -67,8 +67,16 @@ def _goes_map_by_map(part: Sequence[nn.Module]) -> bool:
     if others or not isinstance(block, DepthwiseSeparableConv):
         return False
     conv, *after = block.depthwise
-    by_channel = all(type(module) in NORMS or next(module.parameters(), None) is None for module in after)
-    return by_channel and conv.groups == conv.in_channels
+    # what is checkpointed must not be overwritten
+    overwrites = any(getattr(module, "inplace", False) for module in list(block.pointwise)[1:2])
+    return conv.groups == conv.in_channels and all(map(_is_by_channel, after)) and not overwrites
+
+
+def _is_by_channel(module: nn.Module) -> bool:
+    """Whether a norm or activation computes some of its channels as it computes all of them."""
+    if isinstance(module, _NormBase):
+        return isinstance(module, NORMS) and module.training and module.momentum is not None
+    return next(module.parameters(), None) is None
 
 
 def _map_by_map(block: DepthwiseSeparableConv, maps: Sequence[torch.Tensor]) -> torch.Tensor:
@@ -89,7 +97,7 @@ def _share(block: DepthwiseSeparableConv, channels: slice, x: torch.Tensor) -> t
     bias = None if conv.bias is None else conv.bias[channels]
     x = convolve(x, conv.weight[channels], bias, conv.stride, conv.padding, conv.dilation, x.shape[1])
     for module in after:
-        x = _norm(module, channels, x) if type(module) in NORMS else module(x)
+        x = _norm(module, channels, x) if isinstance(module, NORMS) else module(x)
     pointwise = block.pointwise.conv
     return convolve(x, pointwise.weight[:, channels], pointwise.bias if channels.start == 0 else None)
 
@@ -100,11 +108,11 @@ def _norm(norm: _BatchNorm | _InstanceNorm, channels: slice, x: torch.Tensor) ->
         None if tensor is None else tensor[channels]
         for tensor in (norm.weight, norm.bias, norm.running_mean, norm.running_var)
     )
+    momentum = norm.momentum or 0.0
     if isinstance(norm, _InstanceNorm):
-        return F.instance_norm(x, mean, variance, weight, bias, True, norm.momentum or 0.0, norm.eps)
+        return F.instance_norm(x, mean, variance, weight, bias, True, momentum, norm.eps)
     if norm.num_batches_tracked is not None and channels.start == 0:
         norm.num_batches_tracked.add_(1)
-    momentum = 1.0 / float(norm.num_batches_tracked) if norm.momentum is None else norm.momentum
     return F.batch_norm(x, mean, variance, weight, bias, True, momentum, norm.eps)
 
 
@@ -114,9 +122,24 @@ def _checkpointed(
     """The result of `run`, which uses the modules, on the maps."""
     within = [module for outer in modules for module in outer.modules()]
     draws = any(isinstance(module, _DropoutNd) and module.training for module in within)
+    if torch.compiler.is_compiling() and not any(map(_breaks_the_graph, within)):
+        # one graph, in which a batch is counted once
+        result: torch.Tensor = checkpoint(run, *maps, use_reentrant=False, preserve_rng_state=draws)
+        return result
+    return _checkpointed_eagerly(run, within, maps, draws)
+
+
+def _breaks_the_graph(module: nn.Module) -> bool:
+    """Whether PyTorch's compiler leaves such a norm to Python."""
+    return isinstance(module, SyncBatchNorm) or (isinstance(module, _NormBase) and module.momentum is None)
+
+
+@torch.compiler.disable
+def _checkpointed_eagerly(
+    run: Callable[..., torch.Tensor], within: Sequence[nn.Module], maps: Sequence[torch.Tensor], draws: bool
+) -> torch.Tensor:
     options: dict[str, Any] = {"use_reentrant": False, "preserve_rng_state": draws}
-    if not torch.compiler.is_compiling():  # a compiler has one graph, in which a batch is counted once
-        options["context_fn"] = lambda: (nullcontext(), _uncounted(within))
+    options["context_fn"] = lambda: (nullcontext(), _uncounted(within))
     result: torch.Tensor = checkpoint(run, *maps, **options)
     return result
 
@@ -130,8 +153,8 @@ def _run(modules: Sequence[nn.Module], *maps: torch.Tensor) -> torch.Tensor:
 
 @contextmanager
 def _uncounted(modules: Sequence[nn.Module]) -> Iterator[None]:
-    """Batch norms whose running statistics are copies meanwhile: a batch is not added to them a second time."""
-    norms = [module for module in modules if isinstance(module, _BatchNorm) and module.track_running_stats]
+    """Norms whose running statistics are copies meanwhile: a batch is not added to them a second time."""
+    norms = [module for module in modules if isinstance(module, _NormBase) and module.track_running_stats]
     counted = [dict(norm._buffers) for norm in norms]
     for norm in norms:
         norm._buffers.update({name: value.clone() for name, value in norm._buffers.items() if value is not None})

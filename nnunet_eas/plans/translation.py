@@ -142,7 +142,8 @@ def translate_plans(plans: Mapping[str, Any], trained: Mapping[str, Any] | None 
         if name in recorded and _same_shape(recorded[name], {**configuration, "architecture": architecture}):
             architecture = deepcopy(recorded[name]["architecture"])
         # the patch was planned for a network that keeps less; whoever wrote the key into the plans decides
-        translated["configurations"][name] = {"recompute": True, **translated["configurations"][name]}
+        if "recompute" not in configuration:
+            translated["configurations"][name]["recompute"] = True
         translated["configurations"][name]["architecture"] = architecture
     return translated
 

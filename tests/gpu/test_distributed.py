@@ -21,7 +21,7 @@ CASES = {
 }
 
 
-class SyncNormOfCpu(_BatchNorm):
+class SyncNormOfCpu(SyncBatchNorm):
     """What SyncBatchNorm computes, which PyTorch has for GPUs alone."""
 
     def forward(self, x):
@@ -67,23 +67,27 @@ def train(rank, folder):
         network = DistributedDataParallel(with_stand_ins(SyncBatchNorm.convert_sync_batchnorm(network)))
         loss(network(images[2 * rank : 2 * rank + 2])).backward()
         if rank == 0:
-            names = {name.replace("module.", "").replace("_orig_mod.", ""): p for name, p in network.named_parameters()}
-            torch.save({name: p.grad * RANKS for name, p in names.items()}, folder / f"{case}.pt")
+            found = {name: p.grad * RANKS for name, p in network.named_parameters()}
+            found |= {name: buffer for name, buffer in network.named_buffers() if "running_mean" in name}
+            plain = {name.replace("module.", "").replace("_orig_mod.", ""): value for name, value in found.items()}
+            torch.save(plain, folder / f"{case}.pt")
     dist.destroy_process_group()
 
 
 @pytest.fixture(scope="module")
-def gradients(tmp_path_factory):
-    folder = tmp_path_factory.mktemp("gradients")
+def found(tmp_path_factory):
+    """Per case, the gradients and the running means after one step."""
+    folder = tmp_path_factory.mktemp("found")
     mp.spawn(train, (folder,), nprocs=RANKS)
     return {case: torch.load(folder / f"{case}.pt") for case in CASES}
 
 
 @pytest.mark.parametrize("case", CASES)
-def test_gradients_are_those_of_the_whole_batch(gradients, case):
+def test_a_step_is_that_of_the_whole_batch(found, case):
     dim, norm, _ = CASES[case]
     network, images = network_and_images(dim, norm)
     loss(network(images)).backward()
     assert any(isinstance(module, _BatchNorm) for module in network.modules()) == (norm == "batch")
     expected = {name: parameter.grad for name, parameter in network.named_parameters()}
-    torch.testing.assert_close(gradients[case], expected, rtol=1e-8, atol=1e-8)
+    expected |= {name: buffer for name, buffer in network.named_buffers() if "running_mean" in name}
+    torch.testing.assert_close(found[case], expected, rtol=1e-8, atol=1e-8)

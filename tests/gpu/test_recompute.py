@@ -8,7 +8,9 @@ import torch
 from tiny_networks import batch, build
 from torch import nn
 
-from nnunet_eas.gpu import checkpoint_stages
+from nnunet_eas.cpu import accelerate
+from nnunet_eas.gpu import checkpoint_stages, recompute
+from nnunet_eas.network.blocks import concatenated
 
 
 @pytest.fixture(autouse=True)
@@ -72,6 +74,17 @@ def test_under_autocast_it_agrees_as_well_as_the_plain_path(dim):
     )
     assert statistics.mean(of_recomputing) <= 1.1 * statistics.mean(of_plain)
     assert max(of_recomputing) <= 1.5 * max(of_plain)
+
+
+@pytest.mark.parametrize("dim", [2, 3])
+def test_a_decoder_s_maps_are_not_concatenated(monkeypatch, dim):
+    """Also with the norms that `accelerate` puts in place, as the trainer does for every device."""
+    network = accelerate(build(dim, "batch" if dim == 2 else "instance"))
+    checkpoint_stages(network)
+    numbers = set()
+    monkeypatch.setattr(recompute, "concatenated", lambda maps: numbers.add(len(maps)) or concatenated(maps))
+    network(batch(dim, 2))
+    assert numbers == {1}
 
 
 @pytest.mark.parametrize("dim", [2, 3])

@@ -169,6 +169,17 @@ def test_every_configuration_is_translated_inherited_ones_by_their_own_patch():
     assert {k: v for k, v in of_more.items() if k not in ("architecture", "recompute")} == more
 
 
+def test_whoever_wrote_recompute_into_the_plans_decides():
+    configurations = {"2d": SMALL, "3d_fullres": {**KNEE_3D, "recompute": False}}
+    configurations["3d_cascade_fullres"] = {"inherits_from": "3d_fullres", "previous_stage": "3d_lowres"}
+    translated = translate_plans(plans(**configurations))["configurations"]
+    assert {name: plan.get("recompute") for name, plan in translated.items()} == {
+        "2d": True,
+        "3d_fullres": False,
+        "3d_cascade_fullres": None,  # its parent's
+    }
+
+
 def test_a_plan_that_names_the_network_stands_as_it_is():
     own = {**SMALL, "architecture": translate_architecture(SMALL)}
     own["architecture"]["arch_kwargs"].update(dilations=[[3, 3]], norm_op="torch.nn.modules.batchnorm.BatchNorm2d")
