@@ -1,13 +1,16 @@
 """Activation checkpointing: the same step, with less kept for the backward pass."""
 
 import copy
+import statistics
 
 import pytest
 import torch
 from tiny_networks import batch, build
 from torch import nn
 
-from nnunet_eas.gpu import checkpoint_stages
+from nnunet_eas.cpu import accelerate
+from nnunet_eas.gpu import checkpoint_stages, recompute
+from nnunet_eas.network.blocks import concatenated
 
 
 @pytest.fixture(autouse=True)
@@ -60,15 +63,28 @@ def test_the_step_is_the_same(dim, norm, changes):
 
 @pytest.mark.parametrize("dim", [2, 3])
 def test_under_autocast_it_agrees_as_well_as_the_plain_path(dim):
-    """The bound is the plain path's own distance from single precision."""
+    """With the step in single precision; a sum of several maps' shares is rounded once more."""
     norm = "batch" if dim == 2 else "instance"
     plain, recomputing = networks(dim, norm)
     x = batch(dim, 2)
-    exact = step(copy.deepcopy(plain), x)
-    half, found = step(plain, x, torch.bfloat16), step(recomputing, x, torch.bfloat16)
-    for name, gradient in found["gradients"].items():
-        own = (half["gradients"][name] - exact["gradients"][name]).norm()
-        assert (gradient - half["gradients"][name]).norm() <= own + 1e-6, name
+    exact = step(copy.deepcopy(plain), x)["gradients"]
+    of_plain, of_recomputing = (
+        [(gradient - exact[name]).norm() / exact[name].norm() for name, gradient in found.items()]
+        for found in (step(network, x, torch.bfloat16)["gradients"] for network in (plain, recomputing))
+    )
+    assert statistics.mean(of_recomputing) <= 1.1 * statistics.mean(of_plain)
+    assert max(of_recomputing) <= 1.5 * max(of_plain)
+
+
+@pytest.mark.parametrize("dim", [2, 3])
+def test_a_decoder_s_maps_are_not_concatenated(monkeypatch, dim):
+    """Also with the norms that `accelerate` puts in place, as the trainer does for every device."""
+    network = accelerate(build(dim, "batch" if dim == 2 else "instance"))
+    checkpoint_stages(network)
+    numbers = set()
+    monkeypatch.setattr(recompute, "concatenated", lambda maps: numbers.add(len(maps)) or concatenated(maps))
+    network(batch(dim, 2))
+    assert numbers == {1}
 
 
 @pytest.mark.parametrize("dim", [2, 3])
@@ -91,6 +107,20 @@ def test_a_compiler_gets_one_graph(dim, norm):
     names = {name.removeprefix("_orig_mod."): gradient for name, gradient in found["gradients"].items()}
     torch.testing.assert_close(names, expected["gradients"], rtol=1e-9, atol=1e-9)
     torch.testing.assert_close(dict(recomputing.named_buffers()), expected["buffers"], rtol=1e-9, atol=1e-9)
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize(("dim", "norm"), [(2, "batch"), (3, "instance")])
+def test_less_is_kept_in_a_compiled_step(dim, norm):
+    """By the partitioner that Inductor has, too."""
+    x = batch(dim, 2)
+    held = []
+    for network in networks(dim, norm):
+        torch._dynamo.reset()
+        compiled = torch.compile(network, backend="aot_eager_decomp_partition", fullgraph=True)
+        compiled(x)  # compiles, which allocates on its own account
+        held.append(alive_after_forward(compiled, x)[0])
+    assert held[1] < 0.6 * held[0]
 
 
 def test_prediction_is_not_touched():

@@ -1,0 +1,47 @@
+"""The tables of docs/explanation/memory.md from the JSONs of training_memory.py and kept_bytes.py."""
+
+from __future__ import annotations
+
+import math
+from typing import Any
+
+from benchmarks.markdown import table
+
+
+def voxels_table(content: dict[str, Any]) -> str:
+    """A row for each configuration, a column for each memory target: our plan's voxels a step over the default plan's.
+
+    Args:
+        content: The JSON of training_memory.py.
+    """
+    rows = content["rows"]
+    targets = sorted({row["target_gb"] for row in rows})
+    found = {(row["dataset"], row["configuration"], row["target_gb"]): row for row in rows}
+    cells = [
+        [f"{dataset.partition('_')[2]} {configuration}"]
+        + [_voxels(found.get((dataset, configuration, target))) for target in targets]
+        for dataset, configuration in dict.fromkeys((row["dataset"], row["configuration"]) for row in rows)
+    ]
+    return "\n".join(table(["data, configuration", *(f"{target} GB" for target in targets)], cells)) + "\n"
+
+
+def kept_table(content: dict[str, Any]) -> str:
+    """A row for each mode: bytes a voxel that each network keeps for the backward pass.
+
+    Args:
+        content: The JSON of kept_bytes.py.
+    """
+    networks = ("default", "eas", "eas, recomputed")
+    cells = [
+        [f"{row['configuration']}, {row['precision']} precision, {row['mode']}", *(f"{row[n]:.0f}" for n in networks)]
+        for row in content["rows"]
+    ]
+    return "\n".join(table(["step", "default nnU-Net", "EAS U-Net", "EAS U-Net, recomputed"], cells)) + "\n"
+
+
+def _voxels(row: dict[str, Any] | None) -> str:
+    """The ratio, in brackets where our plan has as many voxels as nnU-Net's rules allow."""
+    if row is None:
+        return ""
+    ratio = f"{math.floor(100 * row['voxels_ratio_to_default']) / 100:.2f}"
+    return f"({ratio})" if row["has_all_voxels"] else ratio
