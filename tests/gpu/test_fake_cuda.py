@@ -23,7 +23,7 @@ class Operations(TorchDispatchMode):
 
     def __torch_dispatch__(self, func, types, args=(), kwargs=None):
         self.names.add(str(func))
-        if func is torch.ops.aten.convolution.default:
+        if func is torch.ops.aten.convolution.default and args[0].ndim > 3:  # not ECA's
             self.convolved.append(args[0])
         return func(*args, **(kwargs or {}))
 
@@ -42,10 +42,10 @@ def forward(dim, norm, *, training, recompute):
         x = mode.from_tensor(x).to(CUDA)
         with torch.set_grad_enabled(training), Operations() as operations:
             outputs = functional_call(network, on_cuda, (x,))
-    return operations, outputs if training else [outputs] if isinstance(outputs, torch.Tensor) else outputs
+    return operations, outputs
 
 
-@pytest.mark.parametrize(("dim", "norm"), [(2, "batch"), (2, "instance"), (3, "batch"), (3, "instance")])
+@pytest.mark.parametrize(("dim", "norm"), [(2, "batch"), (3, "batch"), (3, "instance")])
 @pytest.mark.parametrize(("training", "recompute"), [(False, False), (True, False), (True, True)])
 def test_a_pass_stays_on_the_device_and_in_its_layout(monkeypatch, dim, norm, training, recompute):
     monkeypatch.delenv(VARIABLE, raising=False)

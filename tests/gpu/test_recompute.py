@@ -61,19 +61,20 @@ def test_the_step_is_the_same(dim, norm, changes):
     assert set(counted) == ({1} if norm == "batch" else set())
 
 
+@pytest.mark.parametrize("dtype", [torch.float16, torch.bfloat16], ids=str)
 @pytest.mark.parametrize("dim", [2, 3])
-def test_under_autocast_it_agrees_as_well_as_the_plain_path(dim):
-    """With the step in single precision; a sum of several maps' shares is rounded once more."""
-    norm = "batch" if dim == 2 else "instance"
-    plain, recomputing = networks(dim, norm)
-    x = batch(dim, 2)
-    exact = step(copy.deepcopy(plain), x)["gradients"]
-    of_plain, of_recomputing = (
-        [(gradient - exact[name]).norm() / exact[name].norm() for name, gradient in found.items()]
-        for found in (step(network, x, torch.bfloat16)["gradients"] for network in (plain, recomputing))
-    )
-    assert statistics.mean(of_recomputing) <= 1.1 * statistics.mean(of_plain)
-    assert max(of_recomputing) <= 1.5 * max(of_plain)
+def test_under_autocast_it_agrees_as_well_as_the_plain_path(dim, dtype):
+    """With the step in double precision, on average: one network's rounding errors are luck."""
+    errors = []
+    for seed in range(5):
+        torch.manual_seed(seed)
+        pair = networks(dim, "batch" if dim == 2 else "instance")
+        x = batch(dim, 2)
+        exact = step(copy.deepcopy(pair[0]).double(), x.double())["gradients"]
+        halves = [step(network, x, dtype)["gradients"] for network in pair]
+        errors.append([[float((g - exact[n]).norm() / exact[n].norm()) for n, g in half.items()] for half in halves])
+    of_plain, of_recomputing = (statistics.mean(map(statistics.mean, of_one)) for of_one in zip(*errors, strict=True))
+    assert of_recomputing <= 1.1 * of_plain
 
 
 @pytest.mark.parametrize("dim", [2, 3])

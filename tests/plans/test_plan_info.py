@@ -138,7 +138,8 @@ def test_recomputation_and_what_it_costs(planned, shown, edit_json):
     assert columns["nnUNetPlans"]["recomputation"] == "no"
     summary = summarise(planned.plans(), "2d", json.loads(planned.dataset_file.read_text()))
     assert columns["EASUNetPlans"]["recomputation"] == f"yes: {summary.recomputed_flops / 1e9:.1f} GFLOP more in a step"
-    assert 0.5 * summary.flops < summary.recomputed_flops < summary.flops  # all but the EAS module and the outputs
+    # not the EAS module, the outputs, and the sums of pointwise convolutions in the decoder
+    assert 0.25 * summary.flops < summary.recomputed_flops < summary.flops
 
 
 def test_steps_until_every_voxel_has_been_seen(planned, shown):
