@@ -16,7 +16,7 @@ from benchmarks.commands import ROOT
 
 pytestmark = pytest.mark.slow
 
-STEPS = ("doctor", "memory", "steps 3d_fullres", "commands 2d")
+STEPS = ("memory", "steps 3d_fullres", "commands 2d")
 if "TEST_ALL_STEPS" in os.environ:
     STEPS = tuple(gpu_check.steps(Path(), rehearse=True))
 
