@@ -25,6 +25,21 @@ def voxels_table(content: dict[str, Any]) -> str:
     return "\n".join(table(["data, configuration", *(f"{target} GB" for target in targets)], cells)) + "\n"
 
 
+def fit(content: dict[str, Any]) -> str:
+    """How far the count is off, in a sentence.
+
+    Args:
+        content: The JSON of training_memory.py.
+    """
+    rows, targets = content["rows"], sorted({row["target_gb"] for row in content["rows"]})
+    off = {what: max(abs(row[f"{what}_ratio"] - 1) for row in rows) for what in ("kept", "peak")}
+    return (
+        f"Against real steps on a CPU ({len(rows)} plans of {len({row['dataset'] for row in rows})} datasets for "
+        f"{targets[0]} to {targets[-1]} GB, with patches cut to fit), what is kept for the backward pass was at most "
+        f"{100 * off['kept']:.1f} % off, and the peak at most {100 * off['peak']:.1f} %.\n"
+    )
+
+
 def kept_table(content: dict[str, Any]) -> str:
     """A row for each mode: bytes a voxel that each network keeps for the backward pass.
 
