@@ -45,8 +45,9 @@ class CheckpointedStage(Stage):
         if not (self.training and torch.is_grad_enabled()):
             return super().forward(*maps)
         for part in self._parts():
-            if len(maps) > 1 and _goes_map_by_map(part):
-                maps = (_map_by_map(part[0], maps),)
+            block = part[0]
+            if len(maps) > 1 and isinstance(block, DepthwiseSeparableConv) and _goes_map_by_map(part):
+                maps = (_map_by_map(block, maps),)
             else:
                 maps = (_checkpointed(partial(_run, part), part, maps),)
         return maps[0]
@@ -81,7 +82,8 @@ def _is_by_channel(module: nn.Module) -> bool:
 
 def _map_by_map(block: DepthwiseSeparableConv, maps: Sequence[torch.Tensor]) -> torch.Tensor:
     """The block on the maps' concatenation."""
-    total, start = None, 0
+    total: Any = None
+    start = 0
     for x in maps:
         channels = slice(start, start + x.shape[1])
         share = _checkpointed(partial(_share, block, channels), list(block.depthwise), [x])
@@ -92,8 +94,9 @@ def _map_by_map(block: DepthwiseSeparableConv, maps: Sequence[torch.Tensor]) -> 
 
 def _share(block: DepthwiseSeparableConv, channels: slice, x: torch.Tensor) -> torch.Tensor:
     """What the pointwise convolution makes of some of its input channels; `x` is the block's input in these."""
+    conv: Any
     conv, *after = block.depthwise
-    convolve = F.conv2d if x.ndim == 4 else F.conv3d
+    convolve: Any = F.conv2d if x.ndim == 4 else F.conv3d
     bias = None if conv.bias is None else conv.bias[channels]
     x = convolve(x, conv.weight[channels], bias, conv.stride, conv.padding, conv.dilation, x.shape[1])
     for module in after:
