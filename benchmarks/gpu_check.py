@@ -1,9 +1,9 @@
-"""What a first hour on a GPU must answer, step by step in order of worth.
+"""Checks for the first hour on a GPU, most important first.
 
     python -m benchmarks.gpu_check WORK_FOLDER [--seconds S] [--rehearse] [STEP ...]
 
 Each step stands alone and ends within 8 minutes: one that fails is named, and the next one runs. All of them end within
---seconds. A second call runs what has not passed, and goes on where a step was cut off. Results are WORK_FOLDER/*.json,
+--seconds. A second call runs what has not passed, and resumes interrupted steps. Results are WORK_FOLDER/*.json,
 what a step printed is in logs/, and how each of them ended in steps.json. `--rehearse` runs the same on the CPU with a
 few voxels, in minutes; a folder holds either rehearsals or the results of a GPU.
 """
@@ -48,6 +48,8 @@ def main() -> int:
     unknown = [name for name in args.steps if name not in known]
     if unknown:
         parser.error(f"STEP must be one of {', '.join(known)}, got {', '.join(unknown)}")
+    if not args.rehearse and not torch.cuda.is_available():
+        parser.error("a GPU that PyTorch can use must be there, got none. Give --rehearse.")
     file = work / "steps.json"
     before = json.loads(file.read_text()) if file.is_file() else {"rehearsed": args.rehearse, "steps": {}}
     if before["rehearsed"] != args.rehearse:
@@ -61,7 +63,7 @@ def main() -> int:
             continue
         most = min(MOST_SECONDS, end - time.monotonic())
         if most < LEAST_SECONDS:
-            ended[name] = {"state": "not started", "seconds": 0}
+            ended.setdefault(name, {"state": "not started", "seconds": 0})
             continue
         ended[name] = run(known[name], work, work / "logs" / f"{name.replace(' ', '_')}.txt", most)
         print(f"{name}: {ended[name]['state']} ({ended[name]['seconds']:.0f} s)", flush=True)
@@ -92,7 +94,17 @@ def steps(work: Path, rehearse: bool) -> dict[str, list[Command]]:
     for configuration in CONFIGURATIONS:
         found[f"scans {configuration}"] = [[*gpu, "--only", "scans", "--configurations", configuration]]
     if torch.cuda.device_count() > 1 and not rehearse:
-        train = ["nnUNetv2_train", KNEES, "CONFIGURATION", "0", "-tr", "EASUNetTrainer_5epochs", "-num_gpus", "2"]
+        train = [
+            "nnUNetv2_train",
+            KNEES,
+            "CONFIGURATION",
+            "0",
+            "-tr",
+            "EASUNetTrainer_5epochs",
+            "-num_gpus",
+            "2",
+            "--c",
+        ]
         for configuration in CONFIGURATIONS:
             found[f"two GPUs {configuration}"] = [[word.replace("CONFIGURATION", configuration) for word in train]]
     return found
@@ -133,7 +145,7 @@ def run(commands: list[Command], work: Path, log: Path, most_seconds: float) -> 
             except FileNotFoundError as error:  # not installed
                 state = f"FAILED: {error}"
                 break
-            status = _status(words, {**folders, **os.environ}, output, most_seconds - (time.monotonic() - begin))
+            status = _status(words, {**os.environ, **folders}, output, most_seconds - (time.monotonic() - begin))
             if status:
                 state = "not finished" if status == os.EX_TEMPFAIL else f"FAILED with {status}"
                 break

@@ -71,7 +71,7 @@ def main() -> None:
     for dataset, configuration, target in plans_of(args.datasets, args.targets):
         row, architecture = planned(dataset, configuration, target)
         key = json.dumps([row, architecture, args.limit_gb])
-        if key not in measured:
+        if key not in measured or any(name.endswith("_error") for name in measured[key]):
             if time.monotonic() > end:
                 break
             measure = on_cuda if args.device == "cuda" else on_cpu
@@ -97,6 +97,8 @@ def main() -> None:
     print(summary)
     content = {"device": args.device, "summary": summary, "rows": rows, "environment": environment.describe()}
     write_json(args.out, content)
+    if any(name.endswith("_error") for row in rows for name in row):
+        sys.exit(1)
     if len(rows) < len(plans_of(args.datasets, args.targets)):
         print("some plans are left: start it again")
         sys.exit(os.EX_TEMPFAIL)

@@ -95,21 +95,24 @@ def main() -> None:
     before = json.loads(args.json.read_text()) if args.json.is_file() else {**measured_as, "rows": []}
     if {key: before[key] for key in measured_as} != measured_as:
         parser.error(f"--json must be a file of the same --device and --tiny, got {args.json}")
-    rows = [row for row in before["rows"] if "error" not in row]
+    rows, wanted = before["rows"], cases(args)
+    failed = [row["case"] for row in rows if "error" in row and row["case"] in wanted]
+    done = [row["case"] for row in rows if row["case"] not in failed]
     end = time.monotonic() + args.seconds
-    left = [case for case in cases(args) if case not in [row["case"] for row in rows]]
+    left = [case for case in wanted if case not in [*done, *failed]] + failed
     with tempfile.TemporaryDirectory() as folder:
         set_environment(Path(folder), torch.get_num_threads())
         while left and time.monotonic() < end:
             case = left.pop(0)
             measure = functools.partial(command, Path(folder, case["configuration"])) if "command" in case else measured
-            rows.append(row := measure(args, case))
+            row = measure(args, case)
+            rows = [other for other in rows if other["case"] != case] + [row]
             write_json(args.json, {**measured_as, "rows": rows, "environment": environment.describe()})
             print(" ".join(f"{key}={value}" for key, value in row.items() if key != "case"), row["case"], flush=True)
     if left:
         print(f"{len(left)} cases are left: start it again")
         sys.exit(os.EX_TEMPFAIL)
-    sys.exit(int(any("error" in row for row in rows)))
+    sys.exit(int(any("error" in row for row in rows if row["case"] in wanted)))
 
 
 def cases(args: argparse.Namespace) -> list[dict[str, Any]]:
@@ -138,7 +141,7 @@ class GpuNetwork(SpeedOfNetwork):
             if "card_gb" in case:
                 self._shrink_card(int(case["card_gb"] * 1e9))
         if case["kind"] == "steps":
-            del self.predictor  # its network's bytes are none of a step's
+            del self.predictor  # its network must not count
 
     def _shrink_card(self, size: int) -> None:
         """Lets PyTorch have no more than `size` bytes of the card, and say so."""
@@ -225,11 +228,14 @@ def command(work: Path, args: argparse.Namespace, case: dict[str, Any]) -> dict[
         image.SetSpacing((0.36, 0.36, 0.7))
         sitk.WriteImage(image, str(scans / "knee_0000.nii.gz"))
     saved = work / f"{case['network']}_is_saved"
-    if not saved.exists():
-        of_model = {"kind": "scans", "configuration": configuration, "network": case["network"]}
-        with contextlib.closing(process_of(args, of_model)) as process:
-            process("save")
-        saved.touch()
+    try:
+        if not saved.exists():
+            of_model = {"kind": "scans", "configuration": configuration, "network": case["network"]}
+            with contextlib.closing(process_of(args, of_model)) as process:
+                process("save")
+            saved.touch()
+    except (RuntimeError, EOFError) as error:
+        return {"error": str(error)[:500], "case": case}
     words = [*case["command"], "-d", DATASET, "-c", configuration, "-f", "0", "-device", args.device]
     masks = work / "masks" / case["command"][0] / case["network"]
     words += ["--disable_progress_bar", "-i", str(scans), "-o", str(masks)]

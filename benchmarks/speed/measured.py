@@ -154,7 +154,7 @@ class OwnProcess:
     Args:
         kind: `MeasuredNetwork`, or a class derived from it.
         arguments: Its arguments.
-        patience_s: Seconds to wait for an answer; None for ever.
+        patience_s: Seconds to wait for an answer; None waits without limit.
 
     Raises:
         RuntimeError: The process has failed, or has not answered; it is gone then.

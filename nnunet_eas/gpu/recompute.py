@@ -74,7 +74,7 @@ def _goes_map_by_map(part: Sequence[nn.Module]) -> bool:
 
 
 def _is_by_channel(module: nn.Module) -> bool:
-    """Whether a norm or activation computes some of its channels as it computes all of them."""
+    """Whether a module treats each channel on its own, in the state that it is in."""
     if isinstance(module, _NormBase):
         return isinstance(module, NORMS) and module.training and module.momentum is not None
     return next(module.parameters(), None) is None
@@ -93,7 +93,7 @@ def _map_by_map(block: DepthwiseSeparableConv, maps: Sequence[torch.Tensor]) -> 
 
 
 def _share(block: DepthwiseSeparableConv, channels: slice, x: torch.Tensor) -> torch.Tensor:
-    """What the pointwise convolution makes of some of its input channels; `x` is the block's input in these."""
+    """The contribution of some input channels to the pointwise convolution; `x` is the block's input in these."""
     conv: Any
     conv, *after = block.depthwise
     convolve: Any = F.conv2d if x.ndim == 4 else F.conv3d
@@ -133,7 +133,7 @@ def _checkpointed(
 
 
 def _breaks_the_graph(module: nn.Module) -> bool:
-    """Whether PyTorch's compiler leaves such a norm to Python."""
+    """Whether the module is a norm at which torch.compile breaks the graph."""
     return isinstance(module, SyncBatchNorm) or (isinstance(module, _NormBase) and module.momentum is None)
 
 

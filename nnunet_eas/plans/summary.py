@@ -100,7 +100,7 @@ def summarise(plans: Mapping[str, Any], configuration: str, dataset_json: Mappin
 
 
 def _recomputed_flops(network: nn.Module, patch: torch.Tensor) -> int:
-    """Operations that recomputation adds to a step, convolutions in a backward pass; it stays in the network."""
+    """Operations that recomputation adds to a step, convolutions in a backward pass; the network stays checkpointed."""
     checkpoint_stages(network)
     total = network(patch).sum()
     with FlopCounterMode(display=False) as counter:

@@ -127,7 +127,9 @@ class EASUNetTrainer_paper(EASUNetTrainer):
         prepared = super().prepare_plans(plans, configuration)
         planned = PlansManager(prepared).get_configuration(configuration)
         if len(planned.patch_size) == 2:
-            more_memory = {"recompute": True} if planned.batch_size < 16 else {}  # the planner did not know of it
+            more_memory = (
+                {"recompute": True} if planned.batch_size < 16 else {}
+            )  # the plan was sized for a smaller batch
             prepared["configurations"][configuration].update(batch_size=16, **more_memory)
         return prepared
 

@@ -52,6 +52,7 @@ def test_a_pass_stays_on_the_device_and_in_its_layout(monkeypatch, dim, norm, tr
     operations, outputs = forward(dim, norm, training=training, recompute=recompute)
     assert all(output.device == CUDA for output in outputs)
     assert not [name for name in operations.names if "mkldnn" in name or "onednn" in name]
+    assert operations.convolved
     assert all(x.device == CUDA for x in operations.convolved)
     layout = torch.channels_last if dim == 2 else torch.contiguous_format
     assert [x.shape for x in operations.convolved if not x.is_contiguous(memory_format=layout)] == []
