@@ -12,6 +12,8 @@ from nnunet_eas.cpu import accelerate
 from nnunet_eas.gpu import checkpoint_stages, recompute
 from nnunet_eas.network.blocks import concatenated
 
+pytestmark = pytest.mark.slow
+
 
 @pytest.fixture(autouse=True)
 def _seed():
@@ -97,7 +99,6 @@ def test_less_is_kept(dim):
 
 
 # not 2-D with instance norm, on which this backend fails without recomputation as well
-@pytest.mark.slow
 @pytest.mark.parametrize(("dim", "norm"), [(2, "batch"), (3, "instance")])
 def test_a_compiler_gets_one_graph_that_keeps_less(dim, norm):
     """By the partitioner that Inductor has, too."""

@@ -15,6 +15,8 @@ from nnunet_eas.cli.main import main
 from nnunet_eas.inference import export as exporting
 from nnunet_eas.inference import onnx_graph, openvino_graph
 
+pytestmark = pytest.mark.slow  # graphs are made and compiled
+
 NAME = "EASUNetTrainer__nnUNetPlans__2d"
 
 
@@ -25,7 +27,6 @@ def small_networks(loaded, monkeypatch):
     monkeypatch.setattr(exporting, "load_trained_model", lambda *args: replace(loaded("eas"), networks=networks))
 
 
-@pytest.mark.slow
 def test_average_and_apart(trained, tmp_path, capsys):
     model, out = trained("stock"), tmp_path / "new" / "folder"  # the quickest to export
     assert main(["export", str(model), "--to", "onnx", "--apart", "-o", str(out)]) == 0
@@ -149,7 +150,6 @@ def test_without_the_extra(tmp_path, monkeypatch, capsys, to, missing):
     )
 
 
-@pytest.mark.slow
 def test_other_commands_do_without_the_extra():
     code = """
 import sys

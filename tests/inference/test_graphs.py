@@ -19,6 +19,8 @@ from nnunet_eas.inference.export import FoldAverage
 from nnunet_eas.inference.metadata import describe
 from nnunet_eas.inference.trained_model import load_trained_model
 
+pytestmark = pytest.mark.slow  # graphs are made and compiled
+
 GRAPHS = pytest.mark.parametrize("graph", [onnx_graph, openvino_graph], ids=["onnx", "openvino"])
 
 
@@ -46,13 +48,7 @@ def interface(graph, path):
 
 
 @GRAPHS
-@pytest.mark.parametrize(
-    ("which", "configuration"),
-    [
-        ("eas", "2d"),
-        *(pytest.param(*model, marks=pytest.mark.slow) for model in (("eas", "3d_cascade_fullres"), ("stock", "2d"))),
-    ],
-)
+@pytest.mark.parametrize(("which", "configuration"), [("eas", "2d"), ("eas", "3d_cascade_fullres"), ("stock", "2d")])
 def test_any_batch_gives_the_networks_logits(loaded, graph, which, configuration, tmp_path):
     model = loaded(which, configuration)
     path = write(graph, model, tmp_path)
@@ -125,7 +121,6 @@ def test_metadata_of_a_cascade(loaded):
     assert json.loads(json.dumps(metadata)) == metadata
 
 
-@pytest.mark.slow
 @pytest.mark.usefixtures("converted_every_time")
 @GRAPHS
 def test_same_bytes_twice_and_nothing_of_this_machine(loaded, graph, tmp_path):
@@ -153,7 +148,6 @@ def test_onnx_has_a_limit(loaded, monkeypatch):
         onnx_graph.convert(model.networks[0], model.image_shape)
 
 
-@pytest.mark.slow
 def test_openvino_does_not_report_its_use():
     code = (
         "import sys; from nnunet_eas.inference.openvino_graph import runtime; print(runtime().__name__, "
