@@ -10,6 +10,8 @@ from nnunet_eas.plans.drawing import draw_network, network_figure
 from nnunet_eas.plans.network_description import describe_network
 from nnunet_eas.plans.translation import translate_architecture
 
+pytestmark = pytest.mark.slow  # pictures
+
 
 def eas_unet(patch_size, strides, kernel_sizes=None, /, **changes):
     """The translated architecture of a plan of nnU-Net, with some of its arguments changed."""
