@@ -290,13 +290,15 @@ def killed_in_training(folder: Path) -> None:
 def finished(tmp_path_factory):
     """The folder and the output of a demo that was killed in its training and started again."""
     folder = tmp_path_factory.mktemp("demo") / "a folder's name"
-    killed_in_training(folder)
+    if sys.platform != "win32":  # it has no process groups to kill
+        killed_in_training(folder)
     result = demo(folder)
     assert result.returncode == 0, result.stderr
     return folder, result.stdout
 
 
 @pytest.mark.slow
+@pytest.mark.skipif(sys.platform == "win32", reason="it has no process groups to kill")
 def test_what_was_done_before_the_kill_is_kept(finished):
     _, output = finished
     assert output.count("kept from an earlier run") == 3

@@ -22,7 +22,7 @@ _context = multiprocessing.get_context
 multiprocessing.get_context = lambda method=None: _Threads() if method == "spawn" else _context(method)
 multiprocessing.Pool = _Threads().Pool
 
-gc.set_threshold(50_000, 20, 50)  # a fifth of the seconds that nnU-Net's imports take goes to looking for garbage
+gc.set_threshold(50_000, 20, 50)  # up to a fifth of the time of nnU-Net's imports is a search for garbage
 
 if any("nnUNetv2_train" in word for word in sys.orig_argv):
     os.environ["MATPLOTLIBRC"] = os.path.dirname(__file__)  # a small picture of the progress after every epoch

@@ -48,7 +48,9 @@ def interface(graph, path):
 
 
 @GRAPHS
-@pytest.mark.parametrize(("which", "configuration"), [("eas", "2d"), ("eas", "3d_cascade_fullres"), ("stock", "2d")])
+@pytest.mark.parametrize(
+    ("which", "configuration"), [("eas", "2d"), ("eas", "3d_cascade_fullres"), ("stock", "2d"), ("stock", "3d_fullres")]
+)
 def test_any_batch_gives_the_networks_logits(loaded, graph, which, configuration, tmp_path):
     model = loaded(which, configuration)
     path = write(graph, model, tmp_path)

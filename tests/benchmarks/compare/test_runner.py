@@ -228,16 +228,16 @@ class TestOthers:
             runner.run_one(one, places, parsed())
         assert not one.folder.exists()
 
-    def test_a_network_that_fails_is_named(self, tiny, tmp_path):
-        networks = {"networks": ("deeplabv3plus",), "folds": (0,), "epochs": 1}
+    def test_a_network_that_fails_is_named_and_the_others_finish(self, tiny, tmp_path):
+        networks = {"networks": ("deeplabv3plus", "default"), "folds": (0,), "epochs": 1}
         completed = run(command(tiny, tmp_path, configuration="3d_fullres", **networks))
         assert completed.returncode == 1
         title = "Dataset905_Blobs, 3d_fullres, deeplabv3plus, seed 0, fold 0"
-        assert f"1 of 1: {title}: FAILED: nnUNetv2_train ended with 1 (ValueError: configuration must be 2d" in (
+        assert f"1 of 2: {title}: FAILED: nnUNetv2_train ended with 1 (ValueError: configuration must be 2d" in (
             completed.stdout
         )
         assert completed.stderr.splitlines()[-1] == f"failed: {title}"
-        assert not list(tmp_path.rglob("*.json"))
+        assert [path.name.split("_seed")[0] for path in tmp_path.rglob("*.json")] == ["3d_fullres_default"]
 
 
 @pytest.fixture
