@@ -42,6 +42,7 @@ def test_slices_are_sagittal(make):
     assert len(set(make(0).spacing)) == len(set(make(0).shape)) == 3
 
 
+@pytest.mark.slow
 def test_the_knees_have_the_layout_of_real_ones_and_no_tested_knee_is_learned_from(tmp_path):
     folders = [tmp_path / str(seed) for seed in (0, 1)]
     for seed, folder in enumerate(folders):

@@ -38,6 +38,7 @@ def test_every_structure_exists(seed):
     assert set(np.unique(knee(seed=seed, **SMALL).segmentation)) == set(LABELS.values())
 
 
+@pytest.mark.slow
 def test_both_sides_occur_and_differ_in_size():
     knees = [knee(seed=seed, **SMALL) for seed in range(12)]
     femora = [np.count_nonzero(k.segmentation == LABELS["femur"]) for k in knees]
@@ -108,6 +109,7 @@ def test_lesions_thin_both_cartilages():
         assert 0.002 < lost < 0.3
 
 
+@pytest.mark.slow
 def test_contrast_matches_the_template():
     knees = [knee(seed=seed) for seed in range(6)]
     means = np.array(

@@ -132,6 +132,7 @@ def test_every_defect_has_its_test():
     assert set(FAULTS) | set(ODDITIES) | HARMLESS | SHOWN_AT_FULL_SIZE == set(Defect)
 
 
+@pytest.mark.slow
 def test_all_faults_in_one_error_and_the_good_ones_convertible(tmp_path, convert):
     wrong = list(FAULTS)
     archive = write_archive(
@@ -173,6 +174,7 @@ def test_what_is_odd_is_converted_and_reported_first(tmp_path, convert):
     assert page.count("data:image/png;base64,i") == len(odd) + 1
 
 
+@pytest.mark.slow
 def test_a_shifted_outline_is_seen_and_a_right_one_is_not(tmp_path, convert):
     archive = write_archive(tmp_path / "a", cases=3, defects={1: [Defect.SHIFTED_MASK]})
     assert convert(*archive_options(archive, tmp_path / "raw"))[0] == 0
@@ -236,6 +238,7 @@ def test_killed_at_any_moment_and_run_again_it_ends_as_if_undisturbed(tmp_path):
     assert contents(tmp_path / "killed") == contents(tmp_path / "undisturbed")
 
 
+@pytest.mark.slow
 def test_a_full_disk_ends_in_one_sentence_and_leaves_no_half_file(tmp_path):
     archive = write_archive(tmp_path / "a", cases=1, shape=(60, 70, 30), spacing=(1.8, 1.7, 3.1))
     options = [str(o) for o in archive_options(archive, tmp_path / "raw")]

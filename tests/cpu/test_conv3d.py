@@ -227,6 +227,7 @@ def test_autocast_gets_pytorchs_own(fast):
     assert_near([y, x.grad, conv.weight.grad], expected(conv, x, torch.ones_like(y)), 2e-2)
 
 
+@pytest.mark.slow
 @pytest.mark.filterwarnings("ignore:.*jit.trace:FutureWarning")
 @pytest.mark.parametrize(
     "convert",

@@ -310,6 +310,7 @@ def test_maps_of_one_voxel_of_two_images_have_a_batch_norm(assert_equal_to_plain
     assert_equal_to_plain(Stage(separable(dim)).double(), x)
 
 
+@pytest.mark.slow
 def test_a_compiler_gets_the_plain_stage():
     stage, x = Stage(separable(2)), torch.randn(2, 4, 5, 7)
     torch._dynamo.reset()

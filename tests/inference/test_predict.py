@@ -90,6 +90,7 @@ def test_the_masks_are_those_of_nnunet(trained, scans, tmp_path, which, configur
     assert {p.name for p in (tmp_path / "ours").iterdir()} == {p.name for p in (tmp_path / "stock").iterdir()}
 
 
+@pytest.mark.slow
 def test_probabilities_and_what_ensembling_needs(trained, scans, tmp_path):
     model = trained("eas")
     stock(model, scans, tmp_path / "stock", (0,), save_probabilities=True)
@@ -103,6 +104,7 @@ def test_probabilities_and_what_ensembling_needs(trained, scans, tmp_path):
         assert json.loads((tmp_path / "stock" / name).read_text()) == json.loads((tmp_path / "ours" / name).read_text())
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("options", [["--disable_tta"], ["-step_size", "0.9"]])
 def test_options_of_the_sliding_window_reach_it(trained, scans, tmp_path, options):
     model = trained("eas")
@@ -135,6 +137,7 @@ def test_a_bad_scan_is_named_and_the_others_are_predicted(trained, scans, tmp_pa
     assert not list((tmp_path / "masks").glob(".partial*"))
 
 
+@pytest.mark.slow
 def test_continue_and_parts(trained, scans, tmp_path):
     output = tmp_path / "masks"
     predict(trained("eas"), scans, output, "-num_parts", "2", "-part_id", "1", "--engine", "torch")
@@ -193,6 +196,7 @@ def test_regions_the_ignore_label_and_two_channels(tmp_path):
     np.testing.assert_array_equal(theirs, ours)
 
 
+@pytest.mark.slow
 def test_a_cascade_s_second_stage_takes_the_first_one_s_masks(tmp_path, capsys):
     model = write_model(tmp_path, "3d_cascade_fullres", trainer=EASUNetTrainer, mirroring_axes=None)
     folder, before = tmp_path / "scans", tmp_path / "before"
@@ -487,6 +491,7 @@ def test_images_of_a_scan_are_patches_and_views(loaded, shape, mirrored, images)
     assert images in (None, sum(seen))
 
 
+@pytest.mark.slow
 def test_the_first_sound_scan_says_how_much_there_is_to_predict(trained, scans, tmp_path, monkeypatch):
     asked = []
 

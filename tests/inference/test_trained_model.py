@@ -72,6 +72,7 @@ def test_folds(tmp_path, there, asked, loaded):
     assert len(model.networks) == len(loaded)
 
 
+@pytest.mark.slow
 def test_networks_are_not_compiled(copied, monkeypatch):
     monkeypatch.setenv("nnUNet_compile", "1")
     assert [type(network).__name__ for network in load_trained_model(copied).networks] == ["EASUNet"] * 2

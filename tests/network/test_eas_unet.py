@@ -100,6 +100,7 @@ class TestEveryVariant:
         assert network.get_submodule(network.keys_to_in_proj[0]).weight.shape[1] in (1, kwargs["input_channels"])
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(("kwargs", "shape"), PLANS, ids=["2d", "3d"])
 @pytest.mark.parametrize(
     "switch",

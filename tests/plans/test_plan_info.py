@@ -76,6 +76,7 @@ def by(edges):
     return "x".join(str(edge) for edge in edges)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("configuration", ["2d", "3d_fullres"])
 def test_the_numbers_are_those_of_real_networks(planned, shown, configuration):
     columns = shown()[configuration]
@@ -187,6 +188,7 @@ def test_a_cascades_second_stage_has_the_first_ones_classes_in_its_input(planned
     assert column["channels in, out"] == "4, 3"
 
 
+@pytest.mark.slow
 def test_each_configuration_is_drawn_into_a_file(planned, tmp_path, capsys):
     folder = tmp_path / "new" / "drawings"
     assert cli.main(["plan_info", "-d", "901", "--png", str(folder)]) == 0
@@ -232,6 +234,7 @@ def test_plans_of_a_later_version_are_not_shown(planned, capsys, edit_json):
     )
 
 
+@pytest.mark.slow
 def test_nothing_is_written_without_a_folder_for_drawings(planned):
     before = planned.files()
     assert cli.main(["plan_info", "-d", "901"]) == 0

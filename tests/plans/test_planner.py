@@ -233,6 +233,7 @@ def test_the_norm_goes_by_the_dimension(small):
     assert norms["3d_fullres"].endswith("InstanceNorm3d")
 
 
+@pytest.mark.slow
 def test_an_axis_of_one_voxel_is_not_dilated(folders):
     plan(folders, {"shapes": [[1, 150, 190]], "spacings": [[0.5, 0.5, 2.0]]})  # one sagittal column, sliced across
     planned = by_name(folders)
@@ -291,6 +292,7 @@ def test_slices_are_planned_in_2d_alone(folders):
     check_that_it_trains(*by_name(folders)["2d"])
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("has_regions", [False, True], ids=["classes", "regions"])
 def test_large_images_get_a_cascade_and_its_second_stage_fits_with_its_own_input(folders, has_regions):
     labels = {"labels": REGIONS, "regions_class_order": [1, 2]} if has_regions else {}
@@ -358,6 +360,7 @@ def test_a_users_own_configuration_whose_parent_is_gone_goes_with_a_line(folders
     assert "coarser: left out, it inherits from coarse" in printed
 
 
+@pytest.mark.slow
 def test_a_low_resolution_that_the_target_is_too_small_for_is_left_out_with_a_line(folders, capsys):
     plan(folders, LONG, 0.05)
     configurations = folders.plans()["configurations"]
@@ -599,6 +602,7 @@ def least_target(refusal):
     return float(re.search(r"at least ([0-9.]+) GB", str(refusal.value))[1])
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("geometry", [SMALL, SLICES, FLAT, LONG], ids=["small", "slices", "flat", "long"])
 def test_the_target_that_a_message_names_works(folders, geometry):
     with pytest.raises(ValueError, match="two of its smallest patches do not fit") as refusal:

@@ -132,6 +132,7 @@ def test_activations_are_what_autograd_keeps_in_a_real_step_to_the_byte(architec
     assert counted.activations == real.kept_by_autograd()
 
 
+@pytest.mark.slow
 @EVERY_NETWORK
 @EVERY_TOPOLOGY
 def test_another_patch_and_batch_of_the_topology_are_counted_to_the_byte_too(architecture, topology, network):
@@ -153,6 +154,7 @@ def test_half_precision_keeps_what_autocast_keeps(architecture, topology, networ
     assert counted.activations == pytest.approx(real, rel=0.01 if topology.startswith("2d") else 0.05)
 
 
+@pytest.mark.slow
 @EVERY_NETWORK
 @pytest.mark.parametrize("topology", ["2d, five stages", "2d, two stages", "3d, four stages"])
 def test_the_allocator_holds_what_was_counted(architecture, topology, network):
@@ -171,6 +173,7 @@ def test_with_a_small_patch_the_optimiser_makes_the_peak(architecture):
     assert counted.peak == pytest.approx(peak, rel=0.02)
 
 
+@pytest.mark.slow
 @EVERY_NETWORK
 @pytest.mark.parametrize("topology", ["2d, five stages", "3d, four stages"])
 def test_the_peak_with_many_classes_holds_the_outputs_which_the_trainer_does_not_let_go(

@@ -129,6 +129,7 @@ def test_residual_plans_get_two_blocks_a_stage():
     assert "n_blocks_per_stage" not in residual
 
 
+@pytest.mark.slow
 @given(
     shape=st.lists(st.integers(8, 160), min_size=2, max_size=3),
     spacing=st.lists(st.floats(0.3, 6), min_size=3, max_size=3),

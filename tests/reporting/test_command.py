@@ -103,6 +103,7 @@ def test_it_tells_nothing_of_the_machine(models, run, tmp_path):
     assert "NVIDIA H200" in page
 
 
+@pytest.mark.slow
 def test_the_same_input_gives_the_same_bytes(models, run):
     page = run(*models)[1]
     assert run(*models)[1] == page

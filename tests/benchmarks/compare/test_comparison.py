@@ -254,6 +254,7 @@ class TestLeftOut:
         (line,) = left_out
         assert line.startswith("left out: --results must hold results of default, eas, unet, ")
 
+    @pytest.mark.slow
     def test_a_folder_that_is_not_there(self, tmp_path):
         completed = type_it("--results", tmp_path / "nowhere", "--out", tmp_path / "out")
         assert completed.returncode == 2
