@@ -3,13 +3,13 @@
     python -m benchmarks.planning.training_memory --work DIR --out RESULT.json [--device cuda]
 
 Plans EAS U-Nets for datasets that are known by their geometry alone, at several memory targets, and runs real training
-steps. A second call does only what is missing.
+steps. A second call does only what is missing, also of a call that ran out of --seconds, which ends with 75.
 
 On the CPU a step runs in single precision and without autocast, as nnU-Net does there. PyTorch's profiler records the
 allocated memory: `kept` is alive at the end of the forward pass, `peak` is the most in a step. A step of 80 GB does not
 fit every machine; therefore the batch is two, and the patch is halved along its longest axis until the step's count is
-below --limit-gb or the coarsest map has two voxels left. `measured_patch_size` is the patch that ran.
-`compiled_kept_ratio` is the part of `kept` that a compiled forward pass keeps.
+below --limit-gb or the coarsest map has two voxels left. `measured_patch_size` is the patch that ran. Where the plan
+says `recompute`, the step recomputes as on a GPU. `benchmarks.planning.kept_bytes` compares eager and compiled steps.
 
 On CUDA the plan's own step runs as nnU-Net's trainer does it, with autocast, eager and compiled, and `peak` is
 torch.cuda.max_memory_allocated: it must stay within 10 % of the count, and `reserved_bytes` below the target.
@@ -23,6 +23,8 @@ import io
 import json
 import math
 import os
+import sys
+import time
 from pathlib import Path
 from typing import Any
 
@@ -31,15 +33,19 @@ import torch
 from benchmarks import environment
 from benchmarks.commands import folder_variables
 from benchmarks.planning.fingerprints import write_geometry
+from nnunet_eas.cpu import accelerate
+from nnunet_eas.gpu import checkpoint_stages, lay_out
 from nnunet_eas.support.files import write_json
 
-PLANS = {  # dataset: (configuration, targets in GB)
-    "Dataset510_Knee": (("2d", (8, 16, 24, 40, 80)), ("3d_fullres", (8, 16, 24, 40, 80))),
-    "Dataset511_Brain": (("3d_fullres", (8,)),),
-    "Dataset512_Heart": (("3d_fullres", (8, 24)),),
-    "Dataset513_Abdomen": (("3d_fullres", (8,)), ("2d", (8,))),
-    "Dataset514_Photographs": (("2d", (8, 24)),),
+CONFIGURATIONS = {
+    "Dataset510_Knee": ("2d", "3d_fullres"),
+    "Dataset511_Brain": ("3d_fullres",),
+    "Dataset512_Heart": ("3d_fullres",),
+    "Dataset513_Abdomen": ("2d", "3d_fullres"),
+    "Dataset514_Photographs": ("2d",),
 }
+TARGETS_GB = (8, 16, 24, 40, 80)
+UNLIMITED_GB = 1e5  # nnU-Net's first patch and 5 % of the data in a batch fit
 
 
 def main() -> None:
@@ -48,27 +54,32 @@ def main() -> None:
     parser.add_argument("--work", type=Path, required=True, help="folder for plans and measurements")
     parser.add_argument("--out", type=Path, required=True, help="the JSON to write")
     parser.add_argument("--device", choices=("cpu", "cuda"), default="cpu")
+    parser.add_argument(
+        "--datasets", nargs="+", default=list(CONFIGURATIONS), choices=list(CONFIGURATIONS), help="(default: all)"
+    )
+    parser.add_argument("--targets", nargs="+", type=int, default=TARGETS_GB, help="in GB (default: %(default)s)")
+    parser.add_argument("--seconds", type=float, default=math.inf, help="after these, no further plan begins")
     parser.add_argument("--limit-gb", type=float, default=2.0, help="for the CPU: the largest step to run")
     args = parser.parse_args()
     os.environ.update(folder_variables(args.work))
     measured_file = args.work / f"measured_{args.device}.json"
     measured = json.loads(measured_file.read_text()) if measured_file.is_file() else {}
     rows = []
-    for dataset, configurations in PLANS.items():
+    end = time.monotonic() + args.seconds
+    for dataset in args.datasets:
         write_geometry(args.work / "raw", args.work / "preprocessed", dataset)
-        for configuration, targets in configurations:
-            for target in targets:
-                row, architecture = planned(dataset, configuration, target)
-                key = json.dumps([row, architecture, args.limit_gb])
-                if key not in measured:
-                    measure = on_cuda if args.device == "cuda" else on_cpu
-                    measured[key] = measure(row, architecture, args.limit_gb)
-                    if target == targets[0] and args.device == "cpu":  # the ratio does not depend on the target
-                        measured[key]["compiled_kept_ratio"] = compiled_kept_ratio(row, architecture)
-                    write_json(measured_file, measured)
-                rows.append({**row, **measured[key]})
-                shown = {k: v for k, v in rows[-1].items() if "ratio" in k or k in ("dataset", "configuration")}
-                print(shown, flush=True)
+    for dataset, configuration, target in plans_of(args.datasets, args.targets):
+        row, architecture = planned(dataset, configuration, target)
+        key = json.dumps([row, architecture, args.limit_gb])
+        if key not in measured or any(name.endswith("_error") for name in measured[key]):
+            if time.monotonic() > end:
+                break
+            measure = on_cuda if args.device == "cuda" else on_cpu
+            measured[key] = measure(row, architecture, args.limit_gb)
+            write_json(measured_file, measured)
+        rows.append({**row, **measured[key]})
+        shown = {k: v for k, v in rows[-1].items() if "ratio" in k or k in ("dataset", "configuration")}
+        print(shown, flush=True)
 
     def values(ratio: str) -> list[float]:
         return [row[ratio] for row in rows if ratio in row]
@@ -76,14 +87,26 @@ def main() -> None:
     summary = {
         "plans": len(rows),
         "worst_activations_ratio": max(values("kept_ratio"), key=distance_from_one, default=None),
-        "most_compiled_kept_ratio": max(values("compiled_kept_ratio"), default=None),
         "worst_peak_ratio": max(values("peak_ratio"), key=distance_from_one, default=None),
-        "least_voxels_ratio_to_default": min(values("voxels_ratio_to_default")),
-        "most_voxels_ratio_to_default": max(values("voxels_ratio_to_default")),
+        "least_voxels_ratio_to_default": min(values("voxels_ratio_to_default"), default=None),
+        "least_voxels_ratio_where_memory_decides": min(
+            (row["voxels_ratio_to_default"] for row in rows if not row["has_all_voxels"]), default=None
+        ),
+        "most_voxels_ratio_to_default": max(values("voxels_ratio_to_default"), default=None),
     }
     print(summary)
     content = {"device": args.device, "summary": summary, "rows": rows, "environment": environment.describe()}
     write_json(args.out, content)
+    if any(name.endswith("_error") for row in rows for name in row):
+        sys.exit(1)
+    if len(rows) < len(plans_of(args.datasets, args.targets)):
+        print("some plans are left: start it again")
+        sys.exit(os.EX_TEMPFAIL)
+
+
+def plans_of(datasets: list[str], targets: list[int]) -> list[tuple[str, str, int]]:
+    """Dataset, configuration and memory target of each plan."""
+    return [(name, configuration, t) for name in datasets for configuration in CONFIGURATIONS[name] for t in targets]
 
 
 def distance_from_one(ratio: float) -> float:
@@ -92,18 +115,25 @@ def distance_from_one(ratio: float) -> float:
 
 
 def planned(dataset: str, configuration: str, target: float) -> tuple[dict[str, Any], dict[str, Any]]:
-    """Figures of our plan and of nnU-Net's default plan at the same target, and our plan's architecture."""
+    """Figures of our plan and of nnU-Net's default plan at the same target, and our plan's architecture.
+
+    `most_voxels_per_step` is what nnU-Net's rules allow at any target: its first patch, and 5 % of the data in a batch.
+    """
     from nnunetv2.experiment_planning.experiment_planners.default_experiment_planner import ExperimentPlanner
 
     from nnunet_eas.plans.planner import EASUNetPlanner
     from nnunet_eas.plans.summary import summarise
 
-    row: dict[str, Any] = {"dataset": dataset, "configuration": configuration, "target_gb": target}
-    for name, planner_class in (("default", ExperimentPlanner), ("eas", EASUNetPlanner)):
+    def plan(planner_class: type[ExperimentPlanner], name: str, target: float):
         planner = planner_class(dataset, target, plans_name=f"{name}_{target}")
         with contextlib.redirect_stdout(io.StringIO()):
             plans = planner.plan_experiment()
-        summary = summarise(plans, configuration, planner.dataset_json)
+        return plans, summarise(plans, configuration, planner.dataset_json)
+
+    row: dict[str, Any] = {"dataset": dataset, "configuration": configuration, "target_gb": target}
+    row["most_voxels_per_step"] = plan(EASUNetPlanner, "unlimited", UNLIMITED_GB)[1].voxels_per_step
+    for name, planner_class in (("default", ExperimentPlanner), ("eas", EASUNetPlanner)):
+        plans, summary = plan(planner_class, name, target)
         row[f"{name}_patch_size"] = list(summary.patch_size)
         row[f"{name}_batch_size"] = summary.batch_size
         row[f"{name}_n_stages"] = len(summary.stages)
@@ -114,6 +144,8 @@ def planned(dataset: str, configuration: str, target: float) -> tuple[dict[str, 
     for ratio, figure in (("voxels", "voxels_per_step"), ("bytes_per_voxel", "counted_peak_bytes_per_voxel")):
         row[f"{ratio}_ratio_to_default"] = row[f"eas_{figure}"] / row[f"default_{figure}"]
     row["input_channels"], row["num_outputs"] = summary.input_channels, summary.num_outputs
+    row["recompute"] = summary.recompute
+    row["has_all_voxels"] = summary.voxels_per_step >= row["most_voxels_per_step"]
     return row, json.loads(json.dumps(plans["configurations"][configuration]["architecture"]))
 
 
@@ -124,7 +156,7 @@ def on_cpu(row: dict[str, Any], architecture: dict[str, Any], limit_gb: float) -
     patch = list(row["eas_patch_size"])
     strides = architecture["arch_kwargs"]["strides"]
     divisors = [math.prod(stage[axis] for stage in strides) for axis in range(len(patch))]
-    shape = {"input_channels": row["input_channels"], "num_outputs": row["num_outputs"], "batch_size": 2}
+    shape = {**_shape(row), "batch_size": 2}
 
     def count_step():
         return training_step_memory(architecture, patch_size=patch, precision=torch.float32, **shape)
@@ -144,10 +176,10 @@ def on_cpu(row: dict[str, Any], architecture: dict[str, Any], limit_gb: float) -
     end_of_forward = next(e.start_ns() for e in events if e.name() == "end of forward")
     start = next(e.start_ns() for e in events if e.name() == "step")
     now = peak = kept = 0
-    for time, n in sorted((e.start_ns(), e.nbytes()) for e in events if e.name() == "[memory]"):
-        now += n if time > start else 0
+    for moment, n in sorted((e.start_ns(), e.nbytes()) for e in events if e.name() == "[memory]"):
+        now += n if moment > start else 0
         peak = max(peak, now)
-        kept = now if time < end_of_forward else kept
+        kept = now if moment < end_of_forward else kept
     return {
         "measured_patch_size": patch,
         "measured_batch_size": 2,
@@ -161,36 +193,10 @@ def on_cpu(row: dict[str, Any], architecture: dict[str, Any], limit_gb: float) -
     }
 
 
-def compiled_kept_ratio(row: dict[str, Any], architecture: dict[str, Any]) -> float:
-    """Bytes that a compiled forward pass keeps for each further sample, over those that the eager one keeps.
-
-    PyTorch's partitioner, also Inductor's, decides which maps are kept and which are computed again; no code is
-    generated. The patch has two voxels in the coarsest map, because the ratio does not depend on it.
-    """
-    from nnunet_eas.plans.allocations import kept_bytes
-
-    strides = architecture["arch_kwargs"]["strides"]
-    patch = [math.prod(stage[axis] for stage in strides) for axis in range(len(row["eas_patch_size"]))]
-    patch[-1] *= 2
-    network = build(architecture, row["input_channels"], row["num_outputs"])
-    per_sample = {}
-    for mode in ("eager", "compiled"):
-        torch._dynamo.reset()
-        forward = torch.compile(network, backend="aot_eager_decomp_partition") if mode == "compiled" else network
-        kept = []
-        for batch_size in (2, 4):
-            with kept_bytes(apart_from=[*network.parameters(), *network.buffers()]) as bytes_of:
-                outputs = forward(torch.randn(batch_size, row["input_channels"], *patch))
-            kept.append(sum(bytes_of.values()))
-            del outputs
-        per_sample[mode] = kept[1] - kept[0]
-    return per_sample["compiled"] / per_sample["eager"]
-
-
 def on_cuda(row: dict[str, Any], architecture: dict[str, Any], limit_gb: float) -> dict[str, Any]:
     """Measures the plan's own step, eager and compiled."""
     patch, batch = row["eas_patch_size"], row["eas_batch_size"]
-    shape = {"input_channels": row["input_channels"], "num_outputs": row["num_outputs"], "batch_size": batch}
+    shape = {**_shape(row), "batch_size": batch}
     result: dict[str, Any] = {"measured_patch_size": patch, "measured_batch_size": batch}
     torch.backends.cudnn.benchmark = True  # as nnU-Net does
     for mode in ("compiled", "eager"):
@@ -208,6 +214,10 @@ def on_cuda(row: dict[str, Any], architecture: dict[str, Any], limit_gb: float) 
         result["peak_ratio"] = result["eager_peak_bytes"] / row["eas_counted_peak_bytes"]
         result["below_target"] = result["eager_reserved_bytes"] <= row["target_gb"] * 1e9
     return result
+
+
+def _shape(row: dict[str, Any]) -> dict[str, Any]:
+    return {name: row[name] for name in ("input_channels", "num_outputs", "recompute")}
 
 
 def build(architecture: dict[str, Any], input_channels: int, num_outputs: int) -> torch.nn.Module:
@@ -232,6 +242,7 @@ def train_step(
     input_channels: int,
     num_outputs: int,
     batch_size: int,
+    recompute: bool,
     compiled: bool = False,
 ) -> int:
     """Runs three steps on CUDA, one on the CPU, as nnU-Net's trainer does them.
@@ -242,6 +253,10 @@ def train_step(
     from nnunet_eas.plans.training_memory import segmentation_loss, segmentation_targets
 
     network = build(architecture, input_channels, num_outputs).to(device)
+    if device.type == "cuda":  # as the trainer does; on the CPU the paths would keep less than is counted
+        lay_out(accelerate(network), device)
+    if recompute:
+        checkpoint_stages(network)
     optimizer = torch.optim.SGD(network.parameters(), 0.01, momentum=0.99, nesterov=True, weight_decay=3e-5)
     optimizer.state.update({p: {"momentum_buffer": torch.zeros_like(p)} for p in network.parameters()})
     data = torch.randn(batch_size, input_channels, *patch_size, device=device)

@@ -154,9 +154,14 @@ class OwnProcess:
     Args:
         kind: `MeasuredNetwork`, or a class derived from it.
         arguments: Its arguments.
+        patience_s: Seconds to wait for an answer; None waits without limit.
+
+    Raises:
+        RuntimeError: The process has failed, or has not answered; it is gone then.
     """
 
-    def __init__(self, kind: type[MeasuredNetwork], *arguments: Any) -> None:
+    def __init__(self, kind: type[MeasuredNetwork], *arguments: Any, patience_s: float | None = None) -> None:
+        self._patience_s = patience_s
         context = multiprocessing.get_context("spawn")
         self._pipe, theirs = context.Pipe()
         self._process = context.Process(target=_serve, args=(theirs, kind, arguments), daemon=True)
@@ -175,6 +180,9 @@ class OwnProcess:
         self._process.join()
 
     def _answer(self) -> Any:
+        if not self._pipe.poll(self._patience_s):
+            self._process.kill()
+            raise RuntimeError(f"no answer in {self._patience_s} s")
         done, answer = self._pipe.recv()
         if not done:
             raise RuntimeError(answer)

@@ -1,7 +1,8 @@
 """Show what has been planned, beside nnU-Net's default plan.
 
 Show every configuration of a plan as EASUNetTrainer trains it: stages, rates, size, cost and memory, beside nnU-Net's
-default plan where there is one. Memory is counted, for an eager training step in half precision.
+default plan where there is one. Memory is counted, for an eager training step in half precision. Recomputation saves
+memory on a GPU: the maps within a stage are not kept for the backward pass, and are computed again in it.
 """
 
 from __future__ import annotations
@@ -60,10 +61,12 @@ def _column(plans: str, summary: ConfigurationSummary) -> dict[str, str]:
         column[f"stage {number}"] = text
     if summary.dilations:
         column["atrous rates"] = ", ".join(_by(rates) for rates in summary.dilations)
+    more = f"yes: {summary.recomputed_flops / 1e9:.1f} GFLOP more in a step" if summary.recompute else "no"
     return {
         **column,
         "parameters": f"{summary.parameters / 1e6:.2f} million",
         "forward pass of a patch": f"{summary.flops / 1e9:.1f} GFLOP",
+        "recomputation": more,
         "kept for the backward pass": f"{summary.memory.activations / 1e9:.2f} GB",
         "peak of a training step": f"{summary.memory.peak / 1e9:.2f} GB",
         "steps an epoch": f"{summary.steps_per_epoch}, one pass over the images {summary.steps_per_pass}",

@@ -1,34 +1,40 @@
-"""Observation of a training step on the meta device: what is allocated, and what autograd keeps."""
+"""Observation of a training step on the meta device: what is allocated, and when it is released."""
 
 from __future__ import annotations
 
 import weakref
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from functools import partial
 from typing import Any
 
 import torch
-from torch.autograd.graph import saved_tensors_hooks
 from torch.nn import functional as F
-from torch.overrides import TorchFunctionMode
 from torch.utils._python_dispatch import TorchDispatchMode
 from torch.utils._pytree import tree_leaves, tree_map_only
 
+CONVOLUTIONS = tuple(f"conv{kind}{dim}d" for kind in ("", "_transpose") for dim in (1, 2, 3))
 
-class Autocast(TorchFunctionMode):
-    """Half precision for convolutions, the only products of these networks: torch.autocast knows no meta device."""
 
-    CONVOLUTIONS = frozenset((F.conv1d, F.conv2d, F.conv3d, F.conv_transpose1d, F.conv_transpose2d, F.conv_transpose3d))
+@contextmanager
+def autocast(precision: torch.dtype) -> Iterator[None]:
+    """Half precision for convolutions, the only products of these networks: torch.autocast knows no meta device.
 
-    def __init__(self, precision: torch.dtype) -> None:
-        super().__init__()
-        self.precision = precision
+    It takes the place of PyTorch's functions, because a TorchFunctionMode is put aside in a backward pass, in which
+    checkpointing computes again.
+    """
+    before = {name: getattr(F, name) for name in CONVOLUTIONS}
 
-    def __torch_function__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
-        if func in self.CONVOLUTIONS:
-            args = [a.to(self.precision) if isinstance(a, torch.Tensor) else a for a in args]
-        return func(*args, **(kwargs or {}))
+    def cast(function: Callable[..., torch.Tensor], *args: Any, **kwargs: Any) -> torch.Tensor:
+        return function(*[a.to(precision) if isinstance(a, torch.Tensor) else a for a in args], **kwargs)
+
+    for name, function in before.items():
+        setattr(F, name, partial(cast, function))
+    try:
+        yield
+    finally:
+        for name, function in before.items():
+            setattr(F, name, function)
 
 
 # makers of operations' results, by operation and arguments: much of PyTorch's meta device is slow Python code
@@ -83,19 +89,3 @@ def _hashable(value: Any) -> Any:
     if isinstance(value, dict):
         return tuple((name, _hashable(item)) for name, item in value.items())
     return type(value), value  # 1 == 1.0, but they give results of other types
-
-
-@contextmanager
-def kept_bytes(apart_from: Sequence[torch.Tensor]) -> Iterator[dict[int, int]]:
-    """Bytes of every storage that autograd keeps for the backward pass, by the storage's identity."""
-    known = {tensor.untyped_storage()._cdata for tensor in apart_from}
-    kept: dict[int, int] = {}
-
-    def pack(tensor: torch.Tensor) -> torch.Tensor:
-        storage = tensor.untyped_storage()  # lives as long as the graph that keeps the tensor: its identity is unique
-        if storage._cdata not in known:
-            kept[storage._cdata] = storage.nbytes()
-        return tensor
-
-    with saved_tensors_hooks(pack, lambda tensor: tensor):
-        yield kept

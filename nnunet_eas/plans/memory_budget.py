@@ -25,13 +25,18 @@ class MemoryBudget:
         self._channels = len(dataset_json.get("channel_names", dataset_json.get("modality")))
 
     def samples_that_fit(self, architecture: Mapping[str, Any], patch_size: Sequence[int]) -> int:
-        """The largest batch that fits, 0 where none does."""
-        step = self.step(architecture)
+        """The largest batch that fits with recomputation, 0 where none does."""
+        step = self.step(architecture, recompute=True)
         self.least_bytes = min(self.least_bytes, step.memory(patch_size, 2).peak)
         return step.largest_batch(patch_size, self.usable_bytes)
 
-    def step(self, architecture: Mapping[str, Any]) -> TrainingStep:
+    def needs_recompute(self, architecture: Mapping[str, Any], patch_size: Sequence[int], batch_size: int) -> bool:
+        """Whether a step fits with recomputation only."""
+        return self.step(architecture, recompute=False).largest_batch(patch_size, self.usable_bytes) < batch_size
+
+    def step(self, architecture: Mapping[str, Any], *, recompute: bool) -> TrainingStep:
         """A step of a planned EAS U-Net; in 3-D with a cascade's second stage's input, which inherits the patch."""
         is_3d = len(architecture["arch_kwargs"]["strides"][0]) == 3
         channels = self._channels + (len(self._labels.foreground_labels) if is_3d else 0)
-        return training_step(architecture, channels, self._labels.num_segmentation_heads, self._labels.has_regions)
+        outputs, has_regions = self._labels.num_segmentation_heads, self._labels.has_regions
+        return training_step(architecture, channels, outputs, has_regions, recompute=recompute)

@@ -40,7 +40,8 @@ class EASUNetPlanner(ExperimentPlanner):
     at most 5 % of the data) are kept. Differs in the memory estimate: nnU-Net compares the feature maps of all
     convolutions with reference values; this planner counts the bytes of a training step, eager and in half precision
     (`nnunet_eas.plans.training_memory`), and rounds batch and patch down. A compiled step takes less. In 3-D the input
-    is that of a cascade's second stage, which inherits the patch and batch of 3d_fullres.
+    is that of a cascade's second stage, which inherits the patch and batch of 3d_fullres. The stages' maps are computed
+    again in the backward pass (`recompute` in the plan) where patch and batch would not fit otherwise.
 
     A configuration whose images are too small for two stages is left out, and so is a low resolution that the target is
     too small for; a printed line says so.
@@ -134,6 +135,7 @@ class EASUNetPlanner(ExperimentPlanner):
             return {"patch_size": median_shape, "spacing": spacing, "left_out": str(error)}
         plan["patch_size"] = [int(i) for i in plan["patch_size"]]
         plan["architecture"] = translate_architecture(plan)
+        plan["recompute"] = self.budget.needs_recompute(plan["architecture"], plan["patch_size"], plan["batch_size"])
         return plan
 
     def save_plans(self, plans: dict[str, Any]) -> None:

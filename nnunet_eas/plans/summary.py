@@ -10,8 +10,10 @@ from typing import Any, NamedTuple
 import torch
 from nnunetv2.utilities.label_handling.label_handling import determine_num_input_channels
 from nnunetv2.utilities.plans_handling.plans_handler import PlansManager
+from torch import nn
 from torch.utils.flop_counter import FlopCounterMode
 
+from nnunet_eas.gpu import checkpoint_stages
 from nnunet_eas.plans.training_memory import StepMemory, network_on_meta, training_step
 
 TRAINING_SHARE = 0.8  # of the cases, in nnU-Net's five folds
@@ -40,6 +42,8 @@ class ConfigurationSummary:
     num_outputs: int
     parameters: int
     flops: int  # of the forward pass of one patch; a multiplication with its addition counts as two
+    recompute: bool  # whether the plan has the stages' maps computed again in the backward pass
+    recomputed_flops: int  # of the same patch, which this adds to a training step
     memory: StepMemory  # of a training step, eager, half precision
     steps_per_pass: int  # steps in which a training sees as many voxels as its images have
     steps_per_epoch: int = 250  # nnU-Net's
@@ -67,8 +71,10 @@ def summarise(plans: Mapping[str, Any], configuration: str, dataset_json: Mappin
         shape = tuple(-(-edge // step) for edge, step in zip(shape, stride, strict=True))
         stages.append(Stage(shape, features, tuple(kernel), tuple(stride)))
     network = network_on_meta(architecture, channels, outputs, deep_supervision=False)
+    patch = torch.empty(1, channels, *patch_size, device="meta")
     with torch.no_grad(), FlopCounterMode(display=False) as counter:
-        network(torch.empty(1, channels, *patch_size, device="meta"))
+        network(patch)
+    recompute = planned.configuration.get("recompute", False)
     spacing = manager.original_median_spacing_after_transp[-len(patch_size) :]
     resampling = math.prod(a / b for a, b in zip(spacing, planned.spacing, strict=True))
     median = math.prod(manager.original_median_shape_after_transp)
@@ -84,8 +90,19 @@ def summarise(plans: Mapping[str, Any], configuration: str, dataset_json: Mappin
         num_outputs=outputs,
         parameters=sum(parameter.numel() for parameter in network.parameters()),
         flops=counter.get_total_flops(),
-        memory=training_step(architecture, channels, outputs, labels.has_regions).memory(
+        recompute=recompute,
+        recomputed_flops=_recomputed_flops(network, patch) if recompute else 0,
+        memory=training_step(architecture, channels, outputs, labels.has_regions, recompute=recompute).memory(
             patch_size, planned.batch_size
         ),
         steps_per_pass=math.ceil(voxels / (planned.batch_size * math.prod(patch_size))),
     )
+
+
+def _recomputed_flops(network: nn.Module, patch: torch.Tensor) -> int:
+    """Operations that recomputation adds to a step, convolutions in a backward pass; the network stays checkpointed."""
+    checkpoint_stages(network)
+    total = network(patch).sum()
+    with FlopCounterMode(display=False) as counter:
+        total.backward()
+    return counter.get_flop_counts()["Global"].get(torch.ops.aten.convolution, 0)

@@ -22,7 +22,8 @@ from nnunetv2.training.loss.dice import MemoryEfficientSoftDiceLoss
 from nnunetv2.utilities.get_network_from_plans import get_network_from_plans
 from torch import nn
 
-from nnunet_eas.plans.allocations import Allocations, Autocast, kept_bytes
+from nnunet_eas.gpu import checkpoint_stages
+from nnunet_eas.plans.allocations import Allocations, autocast
 from nnunet_eas.plans.translation import bottleneck_edges
 
 # batch and edges of the coarsest map; no number of channels is a multiple of the batch, or of all edges
@@ -37,7 +38,7 @@ class StepMemory:
     weights: int  # parameters and buffers
     gradients: int  # of all parameters, at the end of the backward pass
     momentum: int  # the optimiser's
-    activations: int  # kept by the forward pass for the backward pass, weights excluded; grow with batch and patch
+    activations: int  # made by the forward pass and the loss, and still held at their end; grow with batch and patch
     peak: int  # the most that is alive at a moment, all of the above as far as it is alive then
 
 
@@ -50,7 +51,8 @@ class TrainingStep:
 
     The workspaces of libraries (cuDNN) and the gaps between an allocator's blocks are not counted. A compiled step
     keeps less than an eager one. `precision` torch.float32 is no autocast, as on the CPU; a training with regions has
-    binary cross entropy and one target map for each region.
+    binary cross entropy and one target map for each region. With `recompute` the stages of an EAS U-Net are
+    checkpointed, as `nnunet_eas.gpu.checkpoint_stages` does.
     """
 
     def __init__(
@@ -60,9 +62,12 @@ class TrainingStep:
         num_outputs: int,
         has_regions: bool,
         precision: torch.dtype,
+        recompute: bool,
     ) -> None:
         self._strides = architecture["arch_kwargs"]["strides"]
         network = network_on_meta(architecture, input_channels, num_outputs, deep_supervision=len(self._strides) > 2)
+        if recompute:
+            checkpoint_stages(network)
         parameters = list(network.parameters())
         optimizer = torch.optim.SGD(parameters, 0.01, momentum=0.99, nesterov=True, weight_decay=3e-5, foreach=True)
         momentum = [torch.empty_like(parameter) for parameter in parameters]
@@ -79,18 +84,20 @@ class TrainingStep:
         state = [*parameters, *network.buffers()]
         for tensor in (*state, *momentum, data, *targets):
             allocations.note(tensor)
+        begin = len(allocations.events)
         with allocations:
-            with kept_bytes(apart_from=state) as kept:
-                with Autocast(precision):
-                    outputs = network(data)
-                outputs = outputs if isinstance(outputs, list) else [outputs]
-                # the trainer holds on to the outputs; autocast's single precision copies go with the loss
-                loss = loss_function([output.float() for output in outputs], targets)
-            loss.backward()
+            with autocast(precision):
+                outputs = network(data)
+            outputs = outputs if isinstance(outputs, list) else [outputs]
+            # the trainer holds on to the outputs; autocast's single precision copies go with the loss
+            loss = loss_function([output.float() for output in outputs], targets)
+            end_of_forward = len(allocations.events)
+            with autocast(precision):  # for what is computed again
+                loss.backward()
             optimizer.step()
         gradients = [p.grad for p in parameters if p.grad is not None]
         self._of_weights = {"weights": _bytes(state), "gradients": _bytes(gradients), "momentum": _bytes(momentum)}
-        self._activations = self._growth(list(kept.values())).sum(1)
+        self._activations = self._growth(allocations.events[begin:end_of_forward]).sum(1)
         self._alive = np.unique(np.cumsum(self._growth(allocations.events), axis=1), axis=1)
 
     def _growth(self, sizes: Sequence[int]) -> np.ndarray:
@@ -122,13 +129,14 @@ def training_step(
     num_outputs: int,
     has_regions: bool = False,
     precision: torch.dtype = torch.float16,
+    recompute: bool = False,
 ) -> TrainingStep:
     """A `TrainingStep`, made once for all architectures that differ in the dilation rates alone."""
     kwargs = dict(architecture["arch_kwargs"])
     if kwargs.get("dilations"):
         kwargs["dilations"] = list(range(1, len(kwargs["dilations"]) + 1))
     key = json.dumps({**architecture, "arch_kwargs": kwargs})
-    return _training_step(key, input_channels, num_outputs, has_regions, precision)
+    return _training_step(key, input_channels, num_outputs, has_regions, precision, recompute)
 
 
 @cache

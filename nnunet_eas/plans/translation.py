@@ -14,7 +14,8 @@ from nnunet_eas.network.eas_unet import ARCH_FORMAT, EASUNet
 
 NETWORK_CLASS_NAME = f"{EASUNet.__module__}.{EASUNet.__name__}"
 
-PLANS_FORMAT = 1  # of EASUNetPlanner's plans files; it grows when an older version would misread a newer file
+# of EASUNetPlanner's plans files; it grows when an older version would misread a newer file. 2: `recompute`
+PLANS_FORMAT = 2
 
 # networks of equal topologies have weights of the same shapes
 TOPOLOGY = ("n_stages", "features_per_stage", "conv_op", "kernel_sizes", "strides")
@@ -120,9 +121,11 @@ def translate_architecture(configuration: Mapping[str, Any]) -> dict[str, Any]:
 def translate_plans(plans: Mapping[str, Any], trained: Mapping[str, Any] | None = None) -> dict[str, Any]:
     """Copies plans and translates every configuration to an EAS U-Net.
 
-    A configuration that already names an EAS U-Net is copied unchanged; only its patch is checked. One with the same
-    patch and topology in `trained`, the plans saved with a trained model, gets the network recorded there: a resumed
-    training and the next fold get the network of the folds before, whatever this version translates to.
+    A configuration that already names an EAS U-Net is copied unchanged; only its patch is checked. A translated one
+    gets `recompute`, where it has none, so that a training holds no more memory than that of the planned network. One
+    with the same patch and topology in `trained`, the plans saved with a trained model, gets the network recorded
+    there: a resumed training and the next fold get the network of the folds before, whatever this version translates
+    to.
     """
     refuse_later_plans(plans)
     planned = _resolved_configurations(plans)
@@ -138,6 +141,9 @@ def translate_plans(plans: Mapping[str, Any], trained: Mapping[str, Any] | None 
             raise ValueError(f"Configuration {name} of {plans['plans_name']}: {e}") from e
         if name in recorded and _same_shape(recorded[name], {**configuration, "architecture": architecture}):
             architecture = deepcopy(recorded[name]["architecture"])
+        # the patch was planned for a network that keeps less; whoever wrote the key into the plans decides
+        if "recompute" not in configuration:
+            translated["configurations"][name]["recompute"] = True
         translated["configurations"][name]["architecture"] = architecture
     return translated
 

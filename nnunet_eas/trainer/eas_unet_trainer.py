@@ -15,7 +15,7 @@ from nnunetv2.utilities.plans_handling.plans_handler import ConfigurationManager
 from torch import nn
 
 from nnunet_eas.cpu import accelerate, keep_freed_memory
-from nnunet_eas.gpu import lay_out
+from nnunet_eas.gpu import checkpoint_stages, lay_out
 from nnunet_eas.plans.translation import architecture_differences, check_structures, translate_plans
 from nnunet_eas.support.datasets import check_folders
 from nnunet_eas.support.parallel import THREADS_VARIABLE
@@ -101,9 +101,15 @@ class EASUNetTrainer(ProgressBar, Interruptible, FiniteStatistics):
         return accelerate(network)
 
     def initialize(self) -> None:
-        """Initialises as nnU-Net does, and lays the network out for the device."""
+        """Initialises as nnU-Net does; lays the network out for the device, and saves memory where the plan says so.
+
+        Both reach into the wrappers of torch.compile and DDP, which look at the network at their first step only. On a
+        CPU `accelerate` has put recomputation in place already.
+        """
         super().initialize()
         lay_out(self.network, self.device)
+        if self.device.type != "cpu" and self.configuration_manager.configuration.get("recompute", False):
+            checkpoint_stages(self.network)
 
     def save_checkpoint(self, filename: str) -> None:
         """Saves as nnU-Net does; a run killed while it writes leaves the previous checkpoint whole."""

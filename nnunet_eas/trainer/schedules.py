@@ -125,8 +125,12 @@ class EASUNetTrainer_paper(EASUNetTrainer):
     def prepare_plans(cls, plans: dict[str, Any], configuration: str) -> dict[str, Any]:
         """Plans as EASUNetTrainer prepares them, with the paper's batch size in 2d."""
         prepared = super().prepare_plans(plans, configuration)
-        if len(PlansManager(prepared).get_configuration(configuration).patch_size) == 2:
-            prepared["configurations"][configuration]["batch_size"] = 16
+        planned = PlansManager(prepared).get_configuration(configuration)
+        if len(planned.patch_size) == 2:
+            more_memory = (
+                {"recompute": True} if planned.batch_size < 16 else {}
+            )  # the plan was sized for a smaller batch
+            prepared["configurations"][configuration].update(batch_size=16, **more_memory)
         return prepared
 
     def configure_optimizers(self) -> tuple[torch.optim.Optimizer, PolyLRScheduler]:

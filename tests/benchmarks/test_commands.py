@@ -8,6 +8,7 @@ import sys
 
 import pytest
 
+from benchmarks import gpu_check
 from benchmarks.commands import ROOT
 
 FOLDER = ROOT / "benchmarks"
@@ -40,30 +41,35 @@ def test_help(module, monkeypatch, capsys):
     assert f"python -m {module}" in text  # the example in the docstring
 
 
-@pytest.mark.parametrize("script", ["evidence.sh", "gpu_check.sh"])
-def test_options_of_a_shell_script(script, tmp_path, monkeypatch, capsys):
-    for program in ("python", "pytest", "nnunet-eas", "nnUNetv2_train"):
-        (tmp_path / program).write_text(RECORDER)
-        (tmp_path / program).chmod(0o755)
+def assert_known(module, options, monkeypatch, capsys):
+    print_help(module, monkeypatch)
+    text = capsys.readouterr().out
+    assert {option for option in options if option.startswith("--")} <= set(text.replace(",", " ").split())
+
+
+def test_options_of_evidence(tmp_path, monkeypatch, capsys):
+    (tmp_path / "python").write_text(RECORDER)
+    (tmp_path / "python").chmod(0o755)
     dataset, record = tmp_path / "Dataset004_Hippocampus", tmp_path / "record"
     dataset.mkdir()
     environment = {**os.environ, "PATH": f"{tmp_path}{os.pathsep}{os.environ['PATH']}", "RECORD": str(record)}
-    arguments = [str(FOLDER / script), str(dataset), str(tmp_path / "work")]
+    arguments = [str(FOLDER / "evidence.sh"), str(dataset), str(tmp_path / "work")]
     done = subprocess.run(["bash", *arguments], env=environment, cwd=tmp_path, capture_output=True, text=True)
     assert done.returncode == 0, done.stderr
     calls = [json.loads(line) for line in record.read_text().splitlines()]
     calls = [arguments[1:] for arguments in calls if arguments[:1] == ["-m"] and arguments[1].startswith("benchmarks")]
     assert len(calls) > 8
     for module, *options in calls:
-        print_help(module, monkeypatch)
-        text = capsys.readouterr().out
-        assert {option for option in options if option.startswith("--")} <= set(text.replace(",", " ").split())
+        assert_known(module, options, monkeypatch, capsys)
 
 
-def test_a_missing_dataset_is_told():
-    done = subprocess.run(["bash", str(FOLDER / "gpu_check.sh")], capture_output=True, text=True)
-    assert done.returncode == 1
-    assert "usage: gpu_check.sh DATASET_FOLDER WORK_FOLDER" in done.stderr
+@pytest.mark.parametrize("rehearse", [True, False])
+def test_options_of_the_gpu_check(rehearse, tmp_path, monkeypatch, capsys):
+    commands = [command for step in gpu_check.steps(tmp_path, rehearse).values() for command in step]
+    benchmarks = [command for command in commands if command[2:3] and command[2].startswith("benchmarks.")]
+    for module, options in {command[2]: command[3:] for command in benchmarks}.items():
+        assert_known(module, options, monkeypatch, capsys)
+    assert len(benchmarks) > 8
 
 
 def test_the_look_up_has_one_file():

@@ -14,6 +14,7 @@ BLOCKS = {
     "docs/benchmarks/comparison.md": ["comparison", "rivals", "ablation", "synthetic_knees"],
     "docs/benchmarks/speed.md": ["speed", "gpu"],
     "docs/explanation/cpu.md": ["paths", "busy"],
+    "docs/explanation/memory.md": ["fit", "voxels"],
 }
 
 

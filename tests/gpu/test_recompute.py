@@ -1,13 +1,16 @@
 """Activation checkpointing: the same step, with less kept for the backward pass."""
 
 import copy
+import statistics
 
 import pytest
 import torch
 from tiny_networks import batch, build
 from torch import nn
 
-from nnunet_eas.gpu import checkpoint_stages
+from nnunet_eas.cpu import accelerate
+from nnunet_eas.gpu import checkpoint_stages, recompute
+from nnunet_eas.network.blocks import concatenated
 
 pytestmark = pytest.mark.slow
 
@@ -60,17 +63,31 @@ def test_the_step_is_the_same(dim, norm, changes):
     assert set(counted) == ({1} if norm == "batch" else set())
 
 
+@pytest.mark.parametrize("dtype", [torch.float16, torch.bfloat16], ids=str)
 @pytest.mark.parametrize("dim", [2, 3])
-def test_under_autocast_it_agrees_as_well_as_the_plain_path(dim):
-    """The bound is the plain path's own distance from single precision."""
-    norm = "batch" if dim == 2 else "instance"
-    plain, recomputing = networks(dim, norm)
-    x = batch(dim, 2)
-    exact = step(copy.deepcopy(plain), x)
-    half, found = step(plain, x, torch.bfloat16), step(recomputing, x, torch.bfloat16)
-    for name, gradient in found["gradients"].items():
-        own = (half["gradients"][name] - exact["gradients"][name]).norm()
-        assert (gradient - half["gradients"][name]).norm() <= own + 1e-6, name
+def test_under_autocast_it_agrees_as_well_as_the_plain_path(dim, dtype):
+    """With the step in double precision, on average: one network's rounding errors are luck."""
+    errors = []
+    for seed in range(5):
+        torch.manual_seed(seed)
+        pair = networks(dim, "batch" if dim == 2 else "instance")
+        x = batch(dim, 2)
+        exact = step(copy.deepcopy(pair[0]).double(), x.double())["gradients"]
+        halves = [step(network, x, dtype)["gradients"] for network in pair]
+        errors.append([[float((g - exact[n]).norm() / exact[n].norm()) for n, g in half.items()] for half in halves])
+    of_plain, of_recomputing = (statistics.mean(map(statistics.mean, of_one)) for of_one in zip(*errors, strict=True))
+    assert of_recomputing <= 1.1 * of_plain
+
+
+@pytest.mark.parametrize("dim", [2, 3])
+def test_a_decoder_s_maps_are_not_concatenated(monkeypatch, dim):
+    """Also with the norms that `accelerate` puts in place, as the trainer does for every device."""
+    network = accelerate(build(dim, "batch" if dim == 2 else "instance"))
+    checkpoint_stages(network)
+    numbers = set()
+    monkeypatch.setattr(recompute, "concatenated", lambda maps: numbers.add(len(maps)) or concatenated(maps))
+    network(batch(dim, 2))
+    assert numbers == {1}
 
 
 @pytest.mark.parametrize("dim", [2, 3])
@@ -82,13 +99,16 @@ def test_less_is_kept(dim):
 
 
 # not 2-D with instance norm, on which this backend fails without recomputation as well
-@pytest.mark.parametrize(("dim", "norm"), [(2, "batch"), (3, "batch"), (3, "instance")])
-def test_a_compiler_gets_one_graph(dim, norm):
+@pytest.mark.parametrize(("dim", "norm"), [(2, "batch"), (3, "instance")])
+def test_a_compiler_gets_one_graph_that_keeps_less(dim, norm):
+    """By the partitioner that Inductor has, too."""
     plain, recomputing = networks(dim, norm)
     torch._dynamo.reset()
-    compiled = torch.compile(recomputing.double(), backend="aot_eager", fullgraph=True)
+    compiled = torch.compile(recomputing.double(), backend="aot_eager_decomp_partition", fullgraph=True)
     x = batch(dim, 2, torch.float64)
     expected, found = step(plain.double(), x), step(compiled, x)
+    held, held_by_plain = (alive_after_forward(network, x)[0] for network in (compiled, plain))
+    assert held < 0.5 * held_by_plain
     names = {name.removeprefix("_orig_mod."): gradient for name, gradient in found["gradients"].items()}
     torch.testing.assert_close(names, expected["gradients"], rtol=1e-9, atol=1e-9)
     torch.testing.assert_close(dict(recomputing.named_buffers()), expected["buffers"], rtol=1e-9, atol=1e-9)

@@ -24,7 +24,7 @@ def contents(folder):
 def planned(blobs):
     """The plans at a target so small that even these scans get a low resolution and a cascade."""
     before = {name: contents(blobs.preprocessed / f"nnUNetPlans_{name}") for name in ("2d", "3d_fullres")}
-    options = ("-gpu_memory_target", 0.008, "-overwrite_plans_name", PLANS, "-np", 1, "-npfp", 1)
+    options = ("-gpu_memory_target", 0.0048, "-overwrite_plans_name", PLANS, "-np", 1, "-npfp", 1)
     command = ("nnunet-eas", "plan_and_preprocess", "-d", blobs.id, "-c", *CONFIGURATIONS, *options)
     done = blobs.host.run(*command, "--verify_dataset_integrity", nnUNet_n_proc_DA=1)
     after = {name: contents(blobs.preprocessed / f"nnUNetPlans_{name}") for name in before}

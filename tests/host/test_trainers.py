@@ -10,7 +10,10 @@ import torch
 from nnunetv2.training.nnUNetTrainer.nnUNetTrainer import nnUNetTrainer
 
 import nnunet_eas.trainer
+from nnunet_eas.cpu.recompute import RecomputingStage
+from nnunet_eas.gpu.recompute import CheckpointedStage
 from nnunet_eas.network.eas_unet import ARCH_FORMAT
+from nnunet_eas.plans.translation import translate_plans
 from nnunet_eas.trainer import EASUNetTrainer, EASUNetTrainer_bf16, EASUNetTrainer_noMirrorLR, EASUNetTrainer_paper
 
 pytestmark = pytest.mark.slow  # a command plans the dataset
@@ -87,6 +90,23 @@ def test_paper_recipe(new_trainer, plans, configuration, batch_size):
     patch = trainer.configuration_manager.patch_size
     samples = sum(s[0] if configuration == "2d" else np.prod(s) / np.prod(patch) for s in shapes)
     assert trainer.num_iterations_per_epoch == math.ceil(samples / batch_size) > 1
+
+
+@pytest.mark.parametrize("compiled", ["0", "1"])
+@pytest.mark.parametrize(("device", "kind"), [("cpu", RecomputingStage), ("meta", CheckpointedStage)])
+def test_recomputation_by_the_plan(new_trainer, plans, monkeypatch, device, kind, compiled):
+    """A translated plan has it; meta stands for a GPU."""
+    monkeypatch.setenv("nnUNet_compile", compiled)
+    trainer = new_trainer(device=device)
+    trainer.initialize()
+    assert kind in map(type, trainer.network.modules())
+    own = new_trainer(plans=translate_plans(plans)).plans_manager.plans
+    for recompute in (True, False):
+        own["configurations"]["2d"]["recompute"] = recompute
+        trainer = new_trainer(plans=own, device=device)
+        trainer.initialize()
+        checkpointed = CheckpointedStage in map(type, trainer.network.modules())
+        assert checkpointed == (recompute and device == "meta")
 
 
 def test_failed_write_leaves_the_previous_checkpoint(new_trainer, tmp_path, monkeypatch):

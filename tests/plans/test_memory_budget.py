@@ -29,7 +29,7 @@ def architecture(plain_unet):
 
 def exact_peak(architecture, patch_size, batch_size, *, input_channels=1, num_outputs=4, **more):
     given = {"patch_size": patch_size, "batch_size": batch_size, "input_channels": input_channels}
-    return training_step_memory(architecture, num_outputs=num_outputs, **given, **more).peak
+    return training_step_memory(architecture, num_outputs=num_outputs, recompute=True, **given, **more).peak
 
 
 @pytest.mark.parametrize("target_gb", [1, 3, 7.5, 24])
@@ -103,7 +103,7 @@ def test_a_topology_is_run_once_for_all_patches_batches_and_rates(architecture, 
     budget = MemoryBudget(4, dataset())
     for patch in ((1024, 768), (320, 192), SLICES[0]):
         budget.samples_that_fit(architecture((patch, SLICES[1])), patch)
-        budget.step(architecture((patch, SLICES[1]))).memory(patch, 7)
+        budget.step(architecture((patch, SLICES[1])), recompute=True).memory(patch, 7)
     assert len(runs) == 1
     budget.samples_that_fit(architecture(TINY), TINY[0])
     assert len(runs) == 2
@@ -128,9 +128,21 @@ def test_a_count_is_of_the_datasets_channels_and_outputs(architecture, topology,
     budget = MemoryBudget(8, dataset(**more))
     if len(patch) == 3:  # a cascade's second stage gets one channel for each of the first one's three structures
         expected = {**expected, "input_channels": expected["input_channels"] + 3}
-    assert budget.step(built).memory(patch, 2) == training_step_memory(
-        built, patch_size=patch, batch_size=2, **expected
-    )
+    for recompute in (False, True):
+        assert budget.step(built, recompute=recompute).memory(patch, 2) == training_step_memory(
+            built, patch_size=patch, batch_size=2, recompute=recompute, **expected
+        )
+
+
+@EVERY_TOPOLOGY
+def test_recomputation_is_needed_where_the_batch_fits_with_it_alone(architecture, topology):
+    built, patch = architecture(topology), topology[0]
+    budget = MemoryBudget(4, dataset())
+    with_it = budget.samples_that_fit(built, patch)
+    without = budget.step(built, recompute=False).largest_batch(patch, budget.usable_bytes)
+    assert without < with_it
+    assert not budget.needs_recompute(built, patch, without)
+    assert budget.needs_recompute(built, patch, without + 1)
 
 
 def test_more_classes_and_channels_leave_fewer_samples(architecture):
@@ -144,5 +156,5 @@ def test_more_classes_and_channels_leave_fewer_samples(architecture):
 def test_old_names_for_channels_are_known(architecture):
     old = {"labels": CLASSES, "modality": {"0": "MR", "1": "MR"}}
     built, patch = architecture(TINY), TINY[0]
-    steps = [MemoryBudget(1, json).step(built) for json in (old, dataset(channels=2))]
+    steps = [MemoryBudget(1, json).step(built, recompute=False) for json in (old, dataset(channels=2))]
     assert steps[0].memory(patch, 2) == steps[1].memory(patch, 2)

@@ -1,3 +1,4 @@
+import json
 import math
 import re
 import shutil
@@ -12,8 +13,9 @@ from torch import nn
 
 from nnunet_eas.cli import main as cli
 from nnunet_eas.plans.preprocessing import plan_experiment
+from nnunet_eas.plans.summary import summarise
 from nnunet_eas.plans.training_memory import training_step_memory
-from nnunet_eas.plans.translation import translate_plans
+from nnunet_eas.plans.translation import PLANS_FORMAT, translate_plans
 
 VOLUMES = {"shapes": [[14, 40, 56]], "spacings": [[3.0, 1.0, 0.8]], "cases": 100, "channels": 2}
 
@@ -125,9 +127,20 @@ def test_memory_is_that_of_the_planned_batch(planned, shown, configuration):
             num_outputs=3,
             patch_size=manager.patch_size,
             batch_size=manager.batch_size,
+            recompute=manager.configuration.get("recompute", False),
         )
         assert column["kept for the backward pass"] == f"{step.activations / 1e9:.2f} GB"
         assert column["peak of a training step"] == f"{step.peak / 1e9:.2f} GB"
+
+
+def test_recomputation_and_what_it_costs(planned, shown, edit_json):
+    edit_json(planned.plans_file(), lambda plans: plans["configurations"]["2d"].update(recompute=True))
+    columns = shown("-c", "2d")["2d"]
+    assert columns["nnUNetPlans"]["recomputation"] == "no"
+    summary = summarise(planned.plans(), "2d", json.loads(planned.dataset_file.read_text()))
+    assert columns["EASUNetPlans"]["recomputation"] == f"yes: {summary.recomputed_flops / 1e9:.1f} GFLOP more in a step"
+    # not the EAS module, the outputs, and the sums of pointwise convolutions in the decoder
+    assert 0.25 * summary.flops < summary.recomputed_flops < summary.flops
 
 
 def test_steps_until_every_voxel_has_been_seen(planned, shown):
@@ -225,12 +238,12 @@ def test_what_is_not_there_is_named_in_one_line(planned, capsys, arguments, mess
 
 
 def test_plans_of_a_later_version_are_not_shown(planned, capsys, edit_json):
-    edit_json(planned.plans_file(), lambda plans: plans["nnunet_eas"].update(plans_format=2))
+    edit_json(planned.plans_file(), lambda plans: plans["nnunet_eas"].update(plans_format=PLANS_FORMAT + 1))
     assert cli.main(["plan_info", "-d", "901"]) == 1
     captured = capsys.readouterr()
     assert captured.out == ""
     assert re.fullmatch(
-        r"error: EASUNetPlans must have a plans_format of at most 1 .*--upgrade nnunet-eas\.\n", captured.err
+        r"error: EASUNetPlans must have a plans_format of at most 2 .*--upgrade nnunet-eas\.\n", captured.err
     )
 
 

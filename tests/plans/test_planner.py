@@ -95,6 +95,7 @@ def check_that_it_fits(configuration, channels, outputs, target_gb, has_regions=
         patch_size=list(configuration.patch_size),
         batch_size=configuration.batch_size,
         has_regions=has_regions,
+        recompute=configuration.configuration["recompute"],
     )
     assert step.peak <= target_gb * 1e9 * (1 - RESERVED)
 
@@ -262,6 +263,7 @@ def test_topology_and_spacing_are_the_default_planners(folders):
     plan_experiment(901, gpu_memory_target_in_gb=100)  # both take the whole image, whatever it costs
     ours, default = folders.plans(), folders.plans("nnUNetPlans")
     decided_by_the_network = {"architecture", "batch_size", "data_identifier"}
+    assert not any(configuration["recompute"] for configuration in ours["configurations"].values())
     for name, configuration in default["configurations"].items():
         for key in set(configuration) - decided_by_the_network:
             assert ours["configurations"][name][key] == configuration[key], key
@@ -271,6 +273,16 @@ def test_topology_and_spacing_are_the_default_planners(folders):
             )
             assert ours_has == default_has
     assert set(ours) - set(default) == {"nnunet_eas"}
+
+
+def test_recomputation_is_planned_where_memory_is_short(folders):
+    wanted = {}
+    for target_gb in (1, 100):
+        plan(folders, LARGE, target_gb)
+        wanted[target_gb] = folders.plans()["configurations"]["3d_fullres"]
+    assert wanted[1]["recompute"]
+    assert not wanted[100]["recompute"]
+    assert math.prod(wanted[1]["patch_size"]) < math.prod(wanted[100]["patch_size"])
 
 
 @pytest.mark.slow
@@ -385,7 +397,7 @@ def test_the_trainer_takes_the_plan_as_it_is(small):
 def test_plans_of_a_later_format_are_not_translated(small):
     plans = small.plans()
     plans["nnunet_eas"]["plans_format"] = PLANS_FORMAT + 1
-    with pytest.raises(ValueError, match=r"EASUNetPlans must have a plans_format of at most 1 .* got 2\..*--upgrade"):
+    with pytest.raises(ValueError, match=r"EASUNetPlans must have a plans_format of at most 2 .* got 3\..*--upgrade"):
         translate_plans(plans)
 
 
@@ -541,7 +553,7 @@ BAD_INPUT = {
     "plans of a later format": (
         later_format,
         {},
-        (ValueError, r"must have a plans_format of at most 1 .*, got 2\. .*pip install --upgrade nnunet-eas"),
+        (ValueError, r"must have a plans_format of at most 2 .*, got 3\. .*pip install --upgrade nnunet-eas"),
     ),
     "damaged plans": (
         lambda folders: cut(folders.plans_file()),

@@ -9,6 +9,7 @@ from torch.profiler import ProfilerActivity, profile, record_function
 from torch.utils._python_dispatch import TorchDispatchMode
 from torch.utils._pytree import tree_leaves
 
+from nnunet_eas.gpu import checkpoint_stages
 from nnunet_eas.plans.training_memory import training_step_memory
 from nnunet_eas.plans.translation import translate_architecture
 
@@ -29,7 +30,9 @@ EVERY_TOPOLOGY = pytest.mark.parametrize("topology", TOPOLOGIES)
 class CPUStep:
     """A training step with real tensors, in single precision, as nnU-Net's trainer does it on the CPU."""
 
-    def __init__(self, architecture, *, input_channels, num_outputs, patch_size, batch_size, has_regions=False):
+    def __init__(
+        self, architecture, *, input_channels, num_outputs, patch_size, batch_size, has_regions=False, recompute=False
+    ):
         kwargs = architecture["arch_kwargs"]
         torch.manual_seed(0)
         self.network = get_network_from_plans(
@@ -40,6 +43,8 @@ class CPUStep:
             num_outputs,
             deep_supervision=kwargs["n_stages"] > 2,
         )
+        if recompute:
+            checkpoint_stages(self.network)
         self.optimizer = torch.optim.SGD(
             self.network.parameters(), 0.01, momentum=0.99, nesterov=True, weight_decay=3e-5, foreach=True
         )
@@ -62,9 +67,10 @@ class CPUStep:
         outputs = self.network(self.data)
         return outputs if isinstance(outputs, list) else [outputs]
 
-    def kept_by_autograd(self):
-        """Bytes of the storages that the forward pass keeps, weights apart."""
-        known = {tensor.data_ptr() for tensor in (*self.network.parameters(), *self.network.buffers())}
+    def held(self):
+        """Bytes of what the forward pass makes and keeps for the backward pass, of the outputs and of the loss."""
+        there = (*self.network.parameters(), *self.network.buffers(), self.data, *self.targets)
+        known = {tensor.data_ptr() for tensor in there}
         kept = {}
 
         def pack(tensor):
@@ -74,7 +80,10 @@ class CPUStep:
             return tensor
 
         with saved_tensors_hooks(pack, lambda tensor: tensor):
-            self.loss(self.forward(), self.targets)
+            outputs = self.forward()
+            loss = self.loss(outputs, self.targets)
+        for tensor in (*outputs, loss):
+            pack(tensor)
         return sum(storage.nbytes() for storage in kept.values())
 
     def allocated(self):
@@ -125,11 +134,11 @@ def count(architecture, topology, **more):
 @pytest.mark.parametrize("has_regions", [False, True], ids=["classes", "regions"])
 @EVERY_NETWORK
 @EVERY_TOPOLOGY
-def test_activations_are_what_autograd_keeps_in_a_real_step_to_the_byte(architecture, topology, network, has_regions):
+def test_activations_are_what_a_real_step_holds_to_the_byte(architecture, topology, network, has_regions):
     built = architecture(network, topology)
     counted = count(built, topology, has_regions=has_regions, precision=torch.float32)
     real = CPUStep(built, **case(topology, has_regions=has_regions))
-    assert counted.activations == real.kept_by_autograd()
+    assert counted.activations == real.held()
 
 
 @pytest.mark.slow
@@ -139,17 +148,17 @@ def test_another_patch_and_batch_of_the_topology_are_counted_to_the_byte_too(arc
     built = architecture(network, topology)
     other = {"patch_size": [edge * (2 + axis) for axis, edge in enumerate(TOPOLOGIES[topology][0])], "batch_size": 3}
     counted = count(built, topology, precision=torch.float32, **other)
-    assert counted.activations == CPUStep(built, **case(topology, **other)).kept_by_autograd()
+    assert counted.activations == CPUStep(built, **case(topology, **other)).held()
 
 
 @pytest.mark.slow
 @EVERY_NETWORK
 @EVERY_TOPOLOGY
-def test_half_precision_keeps_what_autocast_keeps(architecture, topology, network):
+def test_half_precision_holds_what_autocast_holds(architecture, topology, network):
     built = architecture(network, topology, features=WIDE)
     counted = count(built, topology, precision=torch.bfloat16)
     with torch.autocast("cpu", torch.bfloat16):
-        real = CPUStep(built, **case(topology)).kept_by_autograd()
+        real = CPUStep(built, **case(topology)).held()
     # the CPU's autocast resizes volumes in single precision, CUDA's and ours in half
     assert counted.activations == pytest.approx(real, rel=0.01 if topology.startswith("2d") else 0.05)
 
@@ -163,6 +172,18 @@ def test_the_allocator_holds_what_was_counted(architecture, topology, network):
     at_the_end_of_forward, peak = CPUStep(built, **case(topology)).allocated()
     assert at_the_end_of_forward == pytest.approx(counted.activations, rel=0.02)
     assert 0.95 < peak / counted.peak < 1.15  # on some CPUs a convolution converts its maps to another layout
+
+
+@pytest.mark.parametrize("topology", ["2d, five stages", "2d, two stages", "3d, four stages"])
+def test_the_allocator_holds_what_was_counted_with_recomputation(architecture, topology):
+    built = architecture("EASUNet", topology, features=WIDE)
+    counted = count(built, topology, precision=torch.float32, recompute=True)
+    at_the_end_of_forward, peak = CPUStep(built, **case(topology, recompute=True)).allocated()
+    assert at_the_end_of_forward == pytest.approx(counted.activations, rel=0.02)
+    assert 0.9 < peak / counted.peak < 1.15
+    everything = count(built, topology, precision=torch.float32)
+    assert counted.activations < 0.5 * everything.activations
+    assert counted.peak < 0.8 * everything.peak
 
 
 def test_with_a_small_patch_the_optimiser_makes_the_peak(architecture):

@@ -166,7 +166,19 @@ def test_every_configuration_is_translated_inherited_ones_by_their_own_patch():
     assert rates["2d"] == rates["2d_more"] == dilation_rates((7, 5))
     assert rates["2d_wide"] == dilation_rates((14, 10))
     assert rates["3d_fullres"] == dilation_rates((5, 6, 5))
-    assert {k: v for k, v in translated["configurations"]["2d_more"].items() if k != "architecture"} == more
+    of_more = translated["configurations"]["2d_more"]
+    assert {k: v for k, v in of_more.items() if k not in ("architecture", "recompute")} == more
+
+
+def test_whoever_wrote_recompute_into_the_plans_decides():
+    configurations = {"2d": SMALL, "3d_fullres": {**KNEE_3D, "recompute": False}}
+    configurations["3d_cascade_fullres"] = {"inherits_from": "3d_fullres", "previous_stage": "3d_lowres"}
+    translated = translate_plans(plans(**configurations))["configurations"]
+    assert {name: plan.get("recompute") for name, plan in translated.items()} == {
+        "2d": True,
+        "3d_fullres": False,
+        "3d_cascade_fullres": None,  # its parent's
+    }
 
 
 def test_a_plan_that_names_the_network_stands_as_it_is():

@@ -1,0 +1,48 @@
+"""The tables of docs/explanation/memory.md from the JSON of training_memory.py."""
+
+from __future__ import annotations
+
+import math
+from typing import Any
+
+from benchmarks.markdown import table
+
+
+def voxels_table(content: dict[str, Any]) -> str:
+    """A row for each configuration, a column for each memory target: our plan's voxels a step over the default plan's.
+
+    Args:
+        content: The JSON of training_memory.py.
+    """
+    rows = content["rows"]
+    targets = sorted({row["target_gb"] for row in rows})
+    found = {(row["dataset"], row["configuration"], row["target_gb"]): row for row in rows}
+    cells = [
+        [f"{dataset.partition('_')[2]} {configuration}"]
+        + [_voxels(found.get((dataset, configuration, target))) for target in targets]
+        for dataset, configuration in dict.fromkeys((row["dataset"], row["configuration"]) for row in rows)
+    ]
+    return "\n".join(table(["data, configuration", *(f"{target} GB" for target in targets)], cells)) + "\n"
+
+
+def fit(content: dict[str, Any]) -> str:
+    """How far the count is off, in a sentence.
+
+    Args:
+        content: The JSON of training_memory.py.
+    """
+    rows, targets = content["rows"], sorted({row["target_gb"] for row in content["rows"]})
+    off = {what: max(abs(row[f"{what}_ratio"] - 1) for row in rows) for what in ("kept", "peak")}
+    return (
+        f"Against real steps on a CPU ({len(rows)} plans of {len({row['dataset'] for row in rows})} datasets for "
+        f"{targets[0]} to {targets[-1]} GB, with patches cut to fit), what is kept for the backward pass was at most "
+        f"{100 * off['kept']:.1f} % off, and the peak at most {100 * off['peak']:.1f} %.\n"
+    )
+
+
+def _voxels(row: dict[str, Any] | None) -> str:
+    """The ratio, in brackets where our plan has as many voxels as nnU-Net's rules allow."""
+    if row is None:
+        return ""
+    ratio = f"{math.floor(100 * row['voxels_ratio_to_default']) / 100:.2f}"
+    return f"({ratio})" if row["has_all_voxels"] else ratio
