@@ -7,8 +7,8 @@ in both memory layouts, with recomputation and without, in bfloat16, compiled an
 `torch.cuda.max_memory_allocated`. One process at a time holds the GPU.
 
 A case that fails, or answers nothing for 200 seconds, is a row with its error. A second call measures what is missing
-or failed, also of a call that ran out of --seconds, which ends with 75. `--device cpu --tiny` rehearses all of it with
-a few voxels.
+or failed, also of a call that ran out of --seconds, which ends with 75; it must run on the same GPU. `--device cpu
+--tiny` rehearses all of it with a few voxels.
 """
 
 from __future__ import annotations
@@ -23,6 +23,7 @@ import subprocess
 import sys
 import tempfile
 import time
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
 
@@ -90,11 +91,20 @@ def main() -> None:
     parser.add_argument("--first", type=int, help="how many cases of each kind (default: all)")
     parser.add_argument("--seconds", type=float, default=float("inf"), help="after these, no further case begins")
     parser.add_argument("--steps", type=int, default=10, help="timed steps of a case (default: %(default)s)")
+    parser.add_argument(
+        "--compile-first",
+        type=int,
+        default=0,
+        metavar="N",
+        help="before anything is measured, fill torch.compile's cache with the networks of N cases at a time; rows "
+        "have no warm_up_seconds then (default: %(default)s, each case compiles its own)",
+    )
     args = parser.parse_args()
-    measured_as = {"device": args.device, "tiny": args.tiny}
+    gpu = torch.cuda.get_device_name() if args.device == "cuda" else None
+    measured_as = {"device": args.device, "tiny": args.tiny, "gpu": gpu}
     before = json.loads(args.json.read_text()) if args.json.is_file() else {**measured_as, "rows": []}
-    if {key: before[key] for key in measured_as} != measured_as:
-        parser.error(f"--json must be a file of the same --device and --tiny, got {args.json}")
+    if {key: before.get(key) for key in measured_as} != measured_as:
+        parser.error(f"--json must be a file of the same --device, --tiny and GPU, got {args.json}")
     rows, wanted = before["rows"], cases(args)
     failed = [row["case"] for row in rows if "error" in row and row["case"] in wanted]
     done = [row["case"] for row in rows if row["case"] not in failed]
@@ -102,6 +112,9 @@ def main() -> None:
     left = [case for case in wanted if case not in [*done, *failed]] + failed
     with tempfile.TemporaryDirectory() as folder:
         set_environment(Path(folder), torch.get_num_threads())
+        if args.compile_first:
+            with ThreadPoolExecutor(args.compile_first) as pool:
+                list(pool.map(functools.partial(compile_network, args), left))
         while left and time.monotonic() < end:
             case = left.pop(0)
             measure = functools.partial(command, Path(folder, case["configuration"])) if "command" in case else measured
@@ -204,13 +217,22 @@ def process_of(args: argparse.Namespace, case: dict[str, Any]) -> OwnProcess:
     return OwnProcess(GpuNetwork, *arguments, patience_s=PATIENCE_S)
 
 
+def compile_network(args: argparse.Namespace, case: dict[str, Any]) -> None:
+    """Fills torch.compile's cache with the case's network; what fails, fails again where it is measured."""
+    if case["kind"] == "steps" and case.get("compiled", True):
+        with contextlib.suppress(RuntimeError, EOFError), contextlib.closing(process_of(args, case)) as process:
+            process("warm_up", 1)
+
+
 def measured(args: argparse.Namespace, case: dict[str, Any]) -> dict[str, Any]:
     """The row of a training step or a scan."""
     row: dict[str, Any] = {}
     try:
         with contextlib.closing(process_of(args, case)) as process:
             if case["kind"] == "steps":
-                row["warm_up_seconds"] = process("warm_up", 3)
+                warm_up_seconds = process("warm_up", 3)
+                if not args.compile_first:
+                    row["warm_up_seconds"] = warm_up_seconds
             row |= process(case["kind"], args.steps if case["kind"] == "steps" else case["predictor"])
     except (RuntimeError, EOFError) as error:
         row["error"] = str(error)[:500]
