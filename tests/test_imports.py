@@ -23,6 +23,8 @@ ROOMS = (
     ("support", 0, {"numpy", "SimpleITK", "filelock", "tqdm", "isal"}),
     ("network", 1, NETWORK),
     ("cpu", 2, {"torch"}),
+    ("gpu/depthwise_kernels.py", 2, {"triton"}),
+    ("gpu/depthwise_operators.py", 2, {"torch", "triton"}),
     ("gpu", 2, {"torch"}),
     ("plans/translation.py", 3, None),
     ("phantom", 4, ARRAYS),

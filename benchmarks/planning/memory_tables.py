@@ -1,4 +1,4 @@
-"""The tables of docs/explanation/memory.md from the JSON of training_memory.py."""
+"""The tables of docs/explanation/memory.md from the JSONs of training_memory.py and kept_bytes.py."""
 
 from __future__ import annotations
 
@@ -38,6 +38,20 @@ def fit(content: dict[str, Any]) -> str:
         f"{targets[0]} to {targets[-1]} GB, with patches cut to fit), what is kept for the backward pass was at most "
         f"{100 * off['kept']:.1f} % off, and the peak at most {100 * off['peak']:.1f} %.\n"
     )
+
+
+def kept_table(content: dict[str, Any]) -> str:
+    """A row for each mode: bytes a voxel that each network keeps for the backward pass.
+
+    Args:
+        content: The JSON of kept_bytes.py.
+    """
+    networks = ("default", "eas", "eas, recomputed")
+    cells = [
+        [f"{row['configuration']}, {row['precision']} precision, {row['mode']}", *(f"{row[n]:.0f}" for n in networks)]
+        for row in content["rows"]
+    ]
+    return "\n".join(table(["step", "default nnU-Net", "EAS U-Net", "EAS U-Net, recomputed"], cells)) + "\n"
 
 
 def _voxels(row: dict[str, Any] | None) -> str:

@@ -37,7 +37,7 @@ from benchmarks.compare.networks import NETWORKS
 from benchmarks.speed.knee_plan import DATASET, DATASET_JSON, plans_of, set_environment
 from benchmarks.speed.measured import OwnProcess, seconds
 from benchmarks.speed.speed import SpeedOfNetwork
-from nnunet_eas.gpu.layout import VARIABLE
+from nnunet_eas.gpu import depthwise, layout
 from nnunet_eas.support.files import write_json
 from nnunet_eas.support.nnunet_commands import command_line
 
@@ -59,6 +59,8 @@ STEPS: list[dict[str, Any]] = [  # in order of worth
     {"network": "eas", **OWN, "recompute": True, "trainer": "EASUNetTrainer_bf16"},
     {"network": "default", "compiled": False},
     {"network": "eas", **OWN, "recompute": True, "compiled": False},
+    {"network": "eas", **OWN, "recompute": False, "compiled": False},
+    {"network": "eas", **OWN, "recompute": True, "depthwise": "pytorch"},
     {"network": "eas", **OTHER, "recompute": True},
     {"network": "eas", **OTHER, "recompute": True, "trainer": "EASUNetTrainer_bf16"},
     {"network": "eas", **OTHER, "recompute": False},
@@ -135,8 +137,10 @@ def cases(args: argparse.Namespace) -> list[dict[str, Any]]:
     for configuration in args.configurations:
         for kind in args.only or kinds:
             for case in kinds[kind][: args.first]:
-                layout = {"layout": LAYOUTS[configuration][case["layout"]]} if "layout" in case else {}
-                found.append({"kind": kind, "configuration": configuration, **case, **layout})
+                if "depthwise" in case and configuration == "2d":
+                    continue  # the kernels are 3-D ones
+                named = {"layout": LAYOUTS[configuration][case["layout"]]} if "layout" in case else {}
+                found.append({"kind": kind, "configuration": configuration, **case, **named})
     return found
 
 
@@ -145,7 +149,8 @@ class GpuNetwork(SpeedOfNetwork):
 
     def __init__(self, case: dict[str, Any], *arguments: Any) -> None:
         os.environ["nnUNet_compile"] = "1" if case.get("compiled", True) and case["kind"] == "steps" else "0"
-        os.environ[VARIABLE] = case.get("layout", "channels-last")
+        os.environ[layout.VARIABLE] = case.get("layout", "channels-last")
+        os.environ[depthwise.VARIABLE] = case.get("depthwise", "triton")
         super().__init__(*arguments)
         if self.device.type == "cuda":
             target = self.batch["target"]

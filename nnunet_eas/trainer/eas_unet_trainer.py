@@ -15,7 +15,7 @@ from nnunetv2.utilities.plans_handling.plans_handler import ConfigurationManager
 from torch import nn
 
 from nnunet_eas.cpu import accelerate, keep_freed_memory
-from nnunet_eas.gpu import checkpoint_stages, lay_out
+from nnunet_eas.gpu import checkpoint_stages, lay_out, use_depthwise_kernels
 from nnunet_eas.plans.translation import architecture_differences, check_structures, translate_plans
 from nnunet_eas.support.datasets import check_folders
 from nnunet_eas.support.parallel import THREADS_VARIABLE
@@ -98,7 +98,10 @@ class EASUNetTrainer(ProgressBar, Interruptible, FiniteStatistics):
             plans_manager, configuration_manager, num_input_channels, num_output_channels, enable_deep_supervision
         )
         lay_out(network, torch.device("cuda" if torch.cuda.is_available() else "cpu"))
-        return accelerate(network)
+        accelerate(network)
+        if torch.cuda.is_available():
+            use_depthwise_kernels(network)
+        return network
 
     def initialize(self) -> None:
         """Initialises as nnU-Net does; lays the network out for the device, and saves memory where the plan says so.

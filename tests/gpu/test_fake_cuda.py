@@ -1,5 +1,7 @@
 """CUDA tensors without data: devices, layouts and operations of a pass, seen without a GPU."""
 
+import importlib.util
+
 import pytest
 import torch
 from tiny_networks import batch, build
@@ -8,7 +10,7 @@ from torch.func import functional_call
 from torch.utils._python_dispatch import TorchDispatchMode
 
 from nnunet_eas.cpu import accelerate
-from nnunet_eas.gpu import checkpoint_stages, lay_out
+from nnunet_eas.gpu import checkpoint_stages, lay_out, use_depthwise_kernels
 from nnunet_eas.gpu.layout import VARIABLE
 
 CUDA = torch.device("cuda", 0)
@@ -32,6 +34,7 @@ def forward(dim, norm, *, training, recompute):
     """Operations and outputs of a forward pass of the network as the trainer builds it for CUDA."""
     network = accelerate(build(dim, norm)).train(training)
     lay_out(network, CUDA)
+    use_depthwise_kernels(network)
     if recompute:
         checkpoint_stages(network)
     tensors = {name: tensor.detach() for name, tensor in network.state_dict(keep_vars=True).items()}
@@ -53,6 +56,8 @@ def test_a_pass_stays_on_the_device_and_in_its_layout(monkeypatch, dim, norm, tr
     assert all(output.device == CUDA for output in outputs)
     assert not [name for name in operations.names if "mkldnn" in name or "onednn" in name]
     assert operations.convolved
+    kernels = "nnunet_eas.depthwise_conv3d.default" in operations.names
+    assert kernels == (dim == 3 and importlib.util.find_spec("triton") is not None)
     assert all(x.device == CUDA for x in operations.convolved)
     layout = torch.channels_last if dim == 2 else torch.contiguous_format
     assert [x.shape for x in operations.convolved if not x.is_contiguous(memory_format=layout)] == []
