@@ -19,7 +19,7 @@ from benchmarks.compare.results_table import results_table
 from benchmarks.markdown import put_between_marks
 from benchmarks.planning.memory_tables import fit, kept_table, voxels_table
 from benchmarks.speed.cpu_tables import busy_table, paths_table
-from benchmarks.speed.gpu_table import gpu_table
+from benchmarks.speed.gpu_table import depthwise_table, gpu_table
 from benchmarks.speed.speed_table import speed_table
 from nnunet_eas.support.files import read_json
 
@@ -57,7 +57,10 @@ def write_pages(root: Path) -> None:
     others = {"bfloat16, `--quick`": "speed_cpu_quick.json", "AVX2, `--quick`": "speed_cpu_avx2.json"}
     table = speed_table(_result("speed_cpu.json"), {head: _result(name) for head, name in others.items()})
     put_between_marks(docs / "speed.md", "speed", table)
-    put_between_marks(docs / "speed.md", "gpu", gpu_table(_result("gpu.json")))
+    put_between_marks(docs / "speed.md", "gpu", gpu_table([_result("gpu.json")]))
+    before = [_result("gpu_before_kernels.json"), _result("gpu_layouts.json")]
+    put_between_marks(docs / "speed.md", "gpu-before", gpu_table(before))
+    put_between_marks(docs / "speed.md", "depthwise", depthwise_table(_result("depthwise_gpu.json")))
     cpu = root / "docs" / "explanation" / "cpu.md"
     put_between_marks(cpu, "paths", paths_table(_result("cpu_paths.json")))
     put_between_marks(cpu, "busy", busy_table(_result("busy_machine.json")))

@@ -19,7 +19,7 @@ def lay_out(network: nn.Module, device: torch.device) -> None:
     """Gives an `EASUNet` the layout that is fast on a device, in place, also inside a wrapper; others stay as they are.
 
     That is channels-last, but contiguous for 3-D on CUDA: there PyTorch's own depthwise kernels need the contiguous
-    layout, and its instance norm returns it (`benchmarks/results/gpu.json`: a training step of a knee's plan on an H200
+    layout, and its instance norm returns it (`benchmarks/results/gpu_layouts.json`: a training step of a knee's plan on an H200
     takes 135 ms in place of 234, and 9.2 GB in place of 13.6).
 
     Raises:

@@ -12,9 +12,9 @@ from benchmarks.markdown import put_between_marks
 BLOCKS = {
     "README.md": ["results"],
     "docs/benchmarks/comparison.md": ["comparison", "rivals", "ablation", "synthetic_knees"],
-    "docs/benchmarks/speed.md": ["speed", "gpu"],
+    "docs/benchmarks/speed.md": ["speed", "gpu", "gpu-before", "depthwise"],
     "docs/explanation/cpu.md": ["paths", "busy"],
-    "docs/explanation/memory.md": ["fit", "voxels"],
+    "docs/explanation/memory.md": ["fit", "voxels", "kept"],
 }
 
 
