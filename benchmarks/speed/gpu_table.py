@@ -46,7 +46,8 @@ def depthwise_table(content: dict[str, Any]) -> str:
         [*of_map, *(f"{pytorchs[of_map][what]:.2f} -> {measured[of_map][what]:.2f}" for what in KERNELS)]
         for of_map in measured
     ]
-    head = f"{content['device']}, PyTorch {content['torch'].partition('+')[0]}, 3 x 3 x 3: milliseconds in PyTorch -> ours."
+    version = content["torch"].partition("+")[0]
+    head = f"{content['device']}, PyTorch {version}, 3 x 3 x 3: milliseconds in PyTorch -> ours."
     return "\n".join([head, "", *rows_of(heads, rows)]) + "\n"
 
 
