@@ -84,7 +84,7 @@ def steps(work: Path, rehearse: bool) -> dict[str, list[Command]]:
         memory += ["--datasets", "Dataset514_Photographs", "--targets", "8", "--limit-gb", "0.01"]
     else:
         memory += ["--datasets", "Dataset510_Knee", "--targets", "8", "24", "--seconds", "300"]
-    tests = [sys.executable, "-m", "pytest", "-m", "gpu", "tests/host/test_cuda.py"]
+    tests = [sys.executable, "-m", "pytest", "-m", "gpu", "tests/gpu/test_depthwise.py", "tests/host/test_cuda.py"]
     found: dict[str, list[Command]] = {}
     for kind in ("steps", "commands"):
         for configuration in CONFIGURATIONS:

@@ -6,6 +6,9 @@ import math
 from typing import Any
 
 from benchmarks.markdown import table
+from benchmarks.speed.gpu import CASES
+from benchmarks.speed.gpu_table import mode
+from benchmarks.speed.knee_plan import DATASET_JSON, architectures
 
 
 def voxels_table(content: dict[str, Any]) -> str:
@@ -38,6 +41,34 @@ def fit(content: dict[str, Any]) -> str:
         f"{targets[0]} to {targets[-1]} GB, with patches cut to fit), what is kept for the backward pass was at most "
         f"{100 * off['kept']:.1f} % off, and the peak at most {100 * off['peak']:.1f} %.\n"
     )
+
+
+def gpu_fit(contents: list[dict[str, Any]]) -> str:
+    """A row for each training step in 3-D whose plan was counted: the counted and the measured peak.
+
+    Args:
+        contents: JSONs of gpu.py.
+    """
+    from nnunet_eas.plans.training_memory import training_step_memory
+
+    patch, batch = CASES["3d_fullres"]
+    planned = architectures("3d_fullres", patch)
+    cells = []
+    for row in (row for content in contents for row in content["rows"]):
+        case = row["case"]
+        if "recompute" not in case and case["network"] != "default":
+            continue
+        counted = training_step_memory(
+            planned[case["network"]],
+            patch_size=patch,
+            batch_size=batch,
+            input_channels=1,
+            num_outputs=len(DATASET_JSON["labels"]),
+            recompute=case.get("recompute", False),
+        ).peak
+        off = 100 * (row["peak_bytes"] / counted - 1)
+        cells.append([*mode(case), f"{counted / 1e9:.2f} GB", f"{row['peak_bytes'] / 1e9:.2f} GB", f"{off:+.0f} %"])
+    return "\n".join(table(["network", "mode", "counted peak", "measured peak", "difference"], cells)) + "\n"
 
 
 def kept_table(content: dict[str, Any]) -> str:

@@ -51,8 +51,8 @@ def depthwise_table(content: dict[str, Any]) -> str:
     return "\n".join([head, "", *rows_of(heads, rows)]) + "\n"
 
 
-def _cells(row: dict[str, Any]) -> list[str]:
-    case = row["case"]
+def mode(case: dict[str, Any]) -> list[str]:
+    """The network of a case, and how it was run."""
     modes = ["compiled" if case.get("compiled", True) else "eager"]
     modes += ["bfloat16"] if case.get("trainer", "").endswith("bf16") else []
     modes += [f"layout {case['layout']}"] if "layout" in case else []
@@ -60,6 +60,10 @@ def _cells(row: dict[str, Any]) -> list[str]:
     modes += ["recomputed"] if case.get("recompute") else []
     modes += ["each block recomputed"] if case.get("checkpointed") else []
     network = {"default": "default nnU-Net", "resenc_m": "ResEnc-M", "eas": "EAS U-Net"}[case["network"]]
+    return [network, ", ".join(modes)]
+
+
+def _cells(row: dict[str, Any]) -> list[str]:
     if "error" in row:
-        return [network, ", ".join(modes), f"fails: {row['error'].partition(':')[0]}", ""]
-    return [network, ", ".join(modes), f"{row['milliseconds']:.0f}", f"{row['peak_bytes'] / 1e9:.1f} GB"]
+        return [*mode(row["case"]), f"fails: {row['error'].partition(':')[0]}", ""]
+    return [*mode(row["case"]), f"{row['milliseconds']:.0f}", f"{row['peak_bytes'] / 1e9:.1f} GB"]

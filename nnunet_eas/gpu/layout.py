@@ -18,9 +18,9 @@ LAYOUTS = ("channels-last", "contiguous")
 def lay_out(network: nn.Module, device: torch.device) -> None:
     """Gives an `EASUNet` the layout that is fast on a device, in place, also inside a wrapper; others stay as they are.
 
-    That is channels-last, but contiguous for 3-D on CUDA: there PyTorch's own depthwise kernels need the contiguous
-    layout, and its instance norm returns it (`benchmarks/results/gpu_layouts.json`: a training step of a knee's plan on an H200
-    takes 135 ms in place of 234, and 9.2 GB in place of 13.6).
+    That is channels-last, but contiguous for 3-D on CUDA: depthwise kernels, PyTorch's and ours, need the contiguous
+    layout, and instance norms return it. With PyTorch's kernels, a training step of a knee's plan on an H200 took 135
+    ms in place of 234, and 9.2 GB in place of 13.6 (`benchmarks/results/gpu_layouts.json`).
 
     Raises:
         ValueError: NNUNET_EAS_LAYOUT is not one of `LAYOUTS`.

@@ -7,14 +7,16 @@ one of the trainings, which has tests of its own.
 import json
 import os
 import subprocess
+import sys
+import time
 from pathlib import Path
 
 import pytest
+import torch
 
 from benchmarks import gpu_check
 from benchmarks.commands import ROOT
-
-pytestmark = pytest.mark.slow
+from benchmarks.speed.measured import MeasuredNetwork, OwnProcess
 
 STEPS = ("memory", "steps 3d_fullres", "commands 2d")
 if "TEST_ALL_STEPS" in os.environ:
@@ -26,6 +28,7 @@ def rehearse(work):
     return subprocess.run(["bash", *map(str, command)], capture_output=True, text=True, stdin=subprocess.DEVNULL)
 
 
+@pytest.mark.slow
 def test_a_step_that_fails_is_named_and_the_others_run(tmp_path):
     obstacle = tmp_path / "memory"
     obstacle.write_text("no folder can be made here")
@@ -49,3 +52,44 @@ def test_a_step_that_fails_is_named_and_the_others_run(tmp_path):
     assert second.returncode == 0, (tmp_path / "logs" / "memory.txt").read_text()
     assert second.stdout.count("passed before") == len(STEPS) - 1
     assert json.loads((tmp_path / "memory.json").read_text())["rows"]
+
+
+def test_a_step_past_its_time_is_stopped_with_all_that_it_started(tmp_path):
+    alive = tmp_path / "alive"
+    child = f"import time\nwhile True: open({str(alive)!r}, 'a').write('.'); time.sleep(0.05)"
+    script = f"import subprocess, sys; subprocess.run([sys.executable, '-c', {child!r}])"
+    ended = gpu_check.run([[sys.executable, "-c", script]], tmp_path, tmp_path / "logs" / "log.txt", 3)
+    assert ended["state"] == "not finished"
+    size = alive.stat().st_size
+    assert size
+    time.sleep(0.5)
+    assert alive.stat().st_size == size
+
+
+def test_a_command_that_is_not_installed_is_named(tmp_path):
+    ended = gpu_check.run([["no-such-command"]], tmp_path, tmp_path / "logs" / "log.txt", 3)
+    assert ended["state"].startswith("FAILED: nnU-Net must be installed with its commands, got none named no-such")
+
+
+@pytest.mark.parametrize(
+    ("options", "message"),
+    [
+        (["--rehearse"], "WORK_FOLDER must hold either rehearsals or results of a GPU, got "),
+        (["--rehearse", "steps 4d"], "STEP must be one of steps 3d_fullres, "),
+        ([], "a GPU that PyTorch can use must be there, got none. Give --rehearse."),
+    ],
+)
+def test_bad_input_is_refused_before_anything_runs(tmp_path, monkeypatch, capsys, options, message):
+    (tmp_path / "steps.json").write_text('{"rehearsed": false, "steps": {}}')
+    monkeypatch.setattr(torch.cuda, "is_available", lambda: False)
+    monkeypatch.setattr(sys, "argv", ["gpu_check", str(tmp_path), *options])
+    with pytest.raises(SystemExit):
+        gpu_check.main()
+    assert message in capsys.readouterr().err
+    assert [path.name for path in tmp_path.iterdir()] == ["steps.json"]
+
+
+def test_a_network_that_does_not_answer_is_an_error(monkeypatch):
+    monkeypatch.setenv("BENCHMARK_THREADS", "1")
+    with pytest.raises(RuntimeError, match=r"no answer in 0.01 s"):
+        OwnProcess(MeasuredNetwork, patience_s=0.01)

@@ -14,7 +14,7 @@ BLOCKS = {
     "docs/benchmarks/comparison.md": ["comparison", "rivals", "ablation", "synthetic_knees"],
     "docs/benchmarks/speed.md": ["speed", "gpu", "gpu-before", "depthwise"],
     "docs/explanation/cpu.md": ["paths", "busy"],
-    "docs/explanation/memory.md": ["fit", "voxels", "kept"],
+    "docs/explanation/memory.md": ["fit", "gpu-fit", "voxels", "kept"],
 }
 
 
@@ -31,11 +31,13 @@ def written(tmp_path_factory):
     return root
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("page", BLOCKS)
 def test_page(written, page):
     assert (written / page).read_text(encoding="utf-8") == (ROOT / page).read_text(encoding="utf-8")
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", [name for _, _, name in pages.COMPARISONS.values()])
 def test_comparison_files(written, name):
     files = [root / "benchmarks" / "results" / name for root in (written, ROOT)]

@@ -114,3 +114,24 @@ def test_what_the_kernels_cannot_take_is_refused():
     with pytest.raises(ValueError, match=r"grad must have x's shape and number format"):
         weight_gradient(x[:, :1], x, (3, 3, 3), once)
     assert convolve(x[:0], weight, once).shape == (0, 2, 3, 4, 6)
+
+
+@pytest.mark.gpu
+@pytest.mark.slow
+@pytest.mark.skipif(not torch.cuda.is_available(), reason="needs a CUDA device")
+@pytest.mark.parametrize("dilation", [(1, 1, 1), (1, 2, 3)])
+@pytest.mark.parametrize("shape", [(2, 5, 20, 48, 40), (1, 3, 9, 31, 45), (1, 2, 24, 128, 96)])
+@pytest.mark.parametrize("dtype", [torch.float32, torch.float16, torch.bfloat16])
+def test_on_a_gpu_they_compute_what_pytorch_does(shape, dilation, dtype):
+    from nnunet_eas.gpu.depthwise_operators import depthwise_conv3d
+
+    torch.manual_seed(0)
+    x, grad = torch.randn(2, *shape, dtype=dtype, device="cuda")
+    weight = torch.randn(shape[1], 1, 3, 3, 3, dtype=dtype, device="cuda")
+    exact = [tensor.double().requires_grad_() for tensor in (x, weight)]
+    expected = nn.functional.conv3d(*exact, None, 1, dilation, dilation, shape[1])
+    gradients = torch.autograd.grad(expected, exact, grad.double())
+    y = depthwise_conv3d(x.requires_grad_(), weight.requires_grad_(), dilation)
+    for ours, theirs in zip([y, *torch.autograd.grad(y, (x, weight), grad)], [expected, *gradients], strict=True):
+        most = {torch.float32: 1e-5, torch.float16: 1e-3, torch.bfloat16: 1e-2}[dtype]
+        assert (ours.double() - theirs).abs().max() <= most * theirs.abs().max()
