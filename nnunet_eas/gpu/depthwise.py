@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import importlib.util
 import os
+import warnings
+from functools import cache
 from typing import Any
 
 import torch
@@ -22,7 +24,8 @@ def use_depthwise_kernels(network: nn.Module) -> None:
     """Gives a network's 3-D depthwise convolutions the kernels of `depthwise_operators`, in place.
 
     Weights, their names and the results stay the same. The kernels take contiguous maps on CUDA; others are computed as
-    before. Without Triton, which PyTorch brings on Linux, nothing changes.
+    before. Without Triton, which PyTorch brings on Linux, nothing changes, nor, with a warning, where it cannot start a
+    kernel.
 
     Raises:
         ValueError: NNUNET_EAS_DEPTHWISE is not one of `WHO`.
@@ -30,11 +33,35 @@ def use_depthwise_kernels(network: nn.Module) -> None:
     who = os.environ.get(VARIABLE) or WHO[0]
     if who not in WHO:
         raise ValueError(f"{VARIABLE} must be one of {', '.join(WHO)}, got {who}. Unset it.")
-    if who == "pytorch" or importlib.util.find_spec("triton") is None:
+    found = [m for m in network.modules() if type(m) in (nn.Conv3d, DepthwiseConv3d) and is_depthwise(m)]
+    if who == "pytorch" or not found or importlib.util.find_spec("triton") is None:
         return
-    for module in network.modules():
-        if type(module) in (nn.Conv3d, DepthwiseConv3d) and is_depthwise(module):
-            module.__class__ = CudaDepthwiseConv3d
+    if fault := fault_of_kernels():
+        message = f"PyTorch computes 3-D depthwise convolutions, more slowly, as Triton starts no kernels here: {fault}"
+        warnings.warn(message, stacklevel=2)
+        return
+    for module in found:
+        module.__class__ = CudaDepthwiseConv3d
+
+
+@cache
+def fault_of_kernels() -> str | None:
+    """Why the kernels don't run on this machine's GPU: no C compiler, no place for Triton's files, an old GPU."""
+    if not torch.cuda.is_available():
+        return None
+    try:
+        _try_a_kernel()
+    except Exception as error:  # Triton's, the compiler's and the driver's are of many types
+        return f"{type(error).__name__}: {str(error).strip().partition(chr(10))[0]}"
+    return None
+
+
+def _try_a_kernel() -> None:
+    from nnunet_eas.gpu.depthwise_operators import convolve
+
+    voxel = torch.zeros(1, 1, 1, 1, 1, device="cuda")
+    convolve(voxel, voxel, (1, 1, 1))
+    torch.cuda.synchronize()
 
 
 class CudaDepthwiseConv3d(DepthwiseConv3d):
@@ -46,7 +73,7 @@ class CudaDepthwiseConv3d(DepthwiseConv3d):
         return _by_kernels(self, input, weight, bias)
 
 
-def convolve(conv: Any, x: torch.Tensor, weight: torch.Tensor, bias: torch.Tensor | None) -> torch.Tensor:
+def convolve_channels(conv: Any, x: torch.Tensor, weight: torch.Tensor, bias: torch.Tensor | None) -> torch.Tensor:
     """The depthwise convolution `conv` of some of its channels, to which x, weight and bias belong."""
     if isinstance(conv, CudaDepthwiseConv3d) and has_kernels(x):
         return _by_kernels(conv, x, weight, bias)

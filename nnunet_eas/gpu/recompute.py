@@ -16,7 +16,7 @@ from torch.nn.modules.instancenorm import _InstanceNorm
 from torch.nn.modules.pooling import _MaxPoolNd
 from torch.utils.checkpoint import checkpoint
 
-from nnunet_eas.gpu.depthwise import convolve
+from nnunet_eas.gpu.depthwise import convolve_channels
 from nnunet_eas.network.blocks import DepthwiseSeparableConv, Stage, concatenated
 
 NORMS = (nn.BatchNorm2d, nn.BatchNorm3d, nn.InstanceNorm2d, nn.InstanceNorm3d)
@@ -97,7 +97,7 @@ def _share(block: DepthwiseSeparableConv, channels: slice, x: torch.Tensor) -> t
     """The contribution of some input channels to the pointwise convolution; `x` is the block's input in these."""
     conv: Any
     conv, *after = block.depthwise
-    x = convolve(conv, x, conv.weight[channels], None if conv.bias is None else conv.bias[channels])
+    x = convolve_channels(conv, x, conv.weight[channels], None if conv.bias is None else conv.bias[channels])
     for module in after:
         x = _norm(module, channels, x) if isinstance(module, NORMS) else module(x)
     pointwise = block.pointwise.conv

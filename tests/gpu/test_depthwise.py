@@ -13,7 +13,7 @@ from tiny_networks import batch, build
 from torch import nn
 
 from nnunet_eas.cpu import accelerate
-from nnunet_eas.gpu import use_depthwise_kernels
+from nnunet_eas.gpu import depthwise, use_depthwise_kernels
 from nnunet_eas.gpu.depthwise import VARIABLE, CudaDepthwiseConv3d
 
 needs_triton = pytest.mark.skipif(importlib.util.find_spec("triton") is None, reason="PyTorch brings Triton on Linux")
@@ -64,6 +64,22 @@ def test_without_triton_nothing_changes(monkeypatch):
     network = build(3)
     use_depthwise_kernels(network)
     assert not convolutions(network)
+
+
+@needs_triton
+def test_where_triton_starts_no_kernel_there_is_a_warning_and_pytorch(monkeypatch):
+    def fail():
+        raise RuntimeError("Failed to find C compiler.\nSet CC.")
+
+    monkeypatch.delenv(VARIABLE, raising=False)
+    monkeypatch.setattr(torch.cuda, "is_available", lambda: True)
+    monkeypatch.setattr(depthwise, "_try_a_kernel", fail)
+    depthwise.fault_of_kernels.cache_clear()
+    network = build(3)
+    with pytest.warns(UserWarning, match=r"starts no kernels here: RuntimeError: Failed to find C compiler\.$"):
+        use_depthwise_kernels(network)
+    assert not convolutions(network)
+    depthwise.fault_of_kernels.cache_clear()
 
 
 @needs_triton
