@@ -58,8 +58,8 @@ def write_pages(root: Path) -> None:
     table = speed_table(_result("speed_cpu.json"), {head: _result(name) for head, name in others.items()})
     put_between_marks(docs / "speed.md", "speed", table)
     put_between_marks(docs / "speed.md", "gpu", gpu_table([_result("gpu.json")]))
-    before = [_result("gpu_before_kernels.json"), _result("gpu_layouts.json")]
-    put_between_marks(docs / "speed.md", "gpu-before", gpu_table(before))
+    put_between_marks(docs / "speed.md", "gpu-before", gpu_table([_result("gpu_before_kernels.json")]))
+    put_between_marks(docs / "speed.md", "gpu-layouts", gpu_table([_result("gpu_layouts.json")]))
     put_between_marks(docs / "speed.md", "depthwise", depthwise_table(_result("depthwise_gpu.json")))
     cpu = root / "docs" / "explanation" / "cpu.md"
     put_between_marks(cpu, "paths", paths_table(_result("cpu_paths.json")))

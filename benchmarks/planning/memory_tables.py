@@ -7,7 +7,7 @@ from typing import Any
 
 from benchmarks.markdown import table
 from benchmarks.speed.gpu import CASES
-from benchmarks.speed.gpu_table import mode
+from benchmarks.speed.gpu_table import is_step_in_3d, mode
 from benchmarks.speed.knee_plan import DATASET_JSON, architectures
 
 
@@ -44,7 +44,7 @@ def fit(content: dict[str, Any]) -> str:
 
 
 def gpu_fit(contents: list[dict[str, Any]]) -> str:
-    """A row for each training step in 3-D whose plan was counted: the counted and the measured peak.
+    """A row for each training step of default nnU-Net and EAS U-Net in 3-D: the counted and the measured peak.
 
     Args:
         contents: JSONs of gpu.py.
@@ -56,7 +56,7 @@ def gpu_fit(contents: list[dict[str, Any]]) -> str:
     cells = []
     for row in (row for content in contents for row in content["rows"]):
         case = row["case"]
-        if "recompute" not in case and case["network"] != "default":
+        if not is_step_in_3d(row) or "error" in row or case["network"] not in planned:
             continue
         counted = training_step_memory(
             planned[case["network"]],

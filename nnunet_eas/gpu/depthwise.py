@@ -4,8 +4,6 @@ from __future__ import annotations
 
 import importlib.util
 import os
-import warnings
-from functools import cache
 from typing import Any
 
 import torch
@@ -15,53 +13,28 @@ from torch.nn import functional as F
 from nnunet_eas.cpu.conv3d import DepthwiseConv3d, is_depthwise
 
 VARIABLE = "NNUNET_EAS_DEPTHWISE"
-"""Environment variable that names who computes 3-D depthwise convolutions on CUDA, one of `WHO`; without it triton."""
+"""Environment variable: what computes 3-D depthwise convolutions on CUDA, one of `CHOICES`; triton if it is not set."""
 
-WHO = ("triton", "pytorch")
+CHOICES = ("triton", "pytorch")
 
 
 def use_depthwise_kernels(network: nn.Module) -> None:
     """Gives a network's 3-D depthwise convolutions the kernels of `depthwise_operators`, in place.
 
     Weights, their names and the results stay the same. The kernels take contiguous maps on CUDA; others are computed as
-    before. Without Triton, which PyTorch brings on Linux, nothing changes, nor, with a warning, where it cannot start a
-    kernel.
+    before. Without Triton, which PyTorch brings on Linux, and before PyTorch 2.4 nothing changes.
 
     Raises:
-        ValueError: NNUNET_EAS_DEPTHWISE is not one of `WHO`.
+        ValueError: NNUNET_EAS_DEPTHWISE is not one of `CHOICES`.
     """
-    who = os.environ.get(VARIABLE) or WHO[0]
-    if who not in WHO:
-        raise ValueError(f"{VARIABLE} must be one of {', '.join(WHO)}, got {who}. Unset it.")
-    found = [m for m in network.modules() if type(m) in (nn.Conv3d, DepthwiseConv3d) and is_depthwise(m)]
-    if who == "pytorch" or not found or importlib.util.find_spec("triton") is None:
+    choice = os.environ.get(VARIABLE) or CHOICES[0]
+    if choice not in CHOICES:
+        raise ValueError(f"{VARIABLE} must be one of {', '.join(CHOICES)}, got {choice}. Unset it.")
+    if choice == "pytorch" or importlib.util.find_spec("triton") is None or not hasattr(torch.library, "custom_op"):
         return
-    if fault := fault_of_kernels():
-        message = f"PyTorch computes 3-D depthwise convolutions, more slowly, as Triton starts no kernels here: {fault}"
-        warnings.warn(message, stacklevel=2)
-        return
-    for module in found:
-        module.__class__ = CudaDepthwiseConv3d
-
-
-@cache
-def fault_of_kernels() -> str | None:
-    """Why the kernels don't run on this machine's GPU: no C compiler, no place for Triton's files, an old GPU."""
-    if not torch.cuda.is_available():
-        return None
-    try:
-        _try_a_kernel()
-    except Exception as error:  # Triton's, the compiler's and the driver's are of many types
-        return f"{type(error).__name__}: {str(error).strip().partition(chr(10))[0]}"
-    return None
-
-
-def _try_a_kernel() -> None:
-    from nnunet_eas.gpu.depthwise_operators import convolve
-
-    voxel = torch.zeros(1, 1, 1, 1, 1, device="cuda")
-    convolve(voxel, voxel, (1, 1, 1))
-    torch.cuda.synchronize()
+    for module in network.modules():
+        if type(module) in (nn.Conv3d, DepthwiseConv3d) and is_depthwise(module):
+            module.__class__ = CudaDepthwiseConv3d
 
 
 class CudaDepthwiseConv3d(DepthwiseConv3d):
@@ -84,7 +57,8 @@ def convolve_channels(conv: Any, x: torch.Tensor, weight: torch.Tensor, bias: to
 
 def has_kernels(x: torch.Tensor) -> bool:
     """Whether the kernels take this map."""
-    return x.is_cuda and x.dtype in (torch.float16, torch.bfloat16, torch.float32) and x.is_contiguous()
+    formats = (torch.float16, torch.bfloat16, torch.float32)
+    return x.is_cuda and x.ndim == 5 and x.dtype in formats and x.is_contiguous()
 
 
 def _by_kernels(conv: Any, x: torch.Tensor, weight: torch.Tensor, bias: torch.Tensor | None) -> torch.Tensor:

@@ -1,17 +1,21 @@
 """Depthwise 3-D convolution by Triton kernels, as operators that autograd and torch.compile know.
 
-PyTorch's own kernels reach a twentieth of a GPU's memory bandwidth (`benchmarks/results/depthwise.json`). With
-TRITON_INTERPRET=1, Triton's interpreter runs these on a CPU, for tests.
+PyTorch's own kernels reach between a ninth and an eightieth of the bandwidth of a copy, on large maps
+(`benchmarks/results/depthwise_gpu.json`). With TRITON_INTERPRET=1, Triton's interpreter runs ours on a CPU, for tests.
 """
 
 from __future__ import annotations
 
 import contextlib
-from collections.abc import Sequence
+import warnings
+from collections.abc import Callable, Sequence
+from functools import partial
 from typing import Any, NamedTuple
 
 import torch
 import triton
+from torch.nn import functional as F
+from torch.nn.grad import conv3d_input, conv3d_weight
 
 from nnunet_eas.gpu.depthwise_kernels import convolve_kernel, weight_gradient_kernel
 
@@ -36,27 +40,27 @@ class Tiling(NamedTuple):
     chunks: int = 1
 
 
-SMALL_PLANE = 8192  # values; smaller planes have too few tiles for the widest vector
-BLOCK = 128
-PROGRAMS, PROGRAMS_OF_WEIGHT = 2048, 4096  # aimed at: enough to fill a large GPU's multiprocessors
+SMALL_PLANE = 4096  # values; smaller planes have too few tiles for the widest vector
+PROGRAMS, PROGRAMS_OF_WEIGHT = 1024, 4096  # aimed at: enough to fill a large GPU's multiprocessors
 FEWEST_STEPS = 4  # shorter walks read too many planes twice
 
 
 def tiling_of(shape: Sequence[int], itemsize: int, dilation: Sequence[int], for_weight: bool = False) -> Tiling:
-    """The tiling for an input, among the best of a sweep on an H200 (`benchmarks.speed.depthwise`).
+    """The tiling for an input: for a knee's maps those of `benchmarks/results/depthwise_gpu.json` that were fast.
 
     Args:
-        shape: Of the input, (B, C, D, H, W), no axis empty.
+        shape: Shape of the input, (B, C, D, H, W), no axis empty.
         itemsize: Bytes of a value.
         dilation: For each axis.
         for_weight: Whether it is for the weight's gradient.
     """
     batch, channels, depth, height, width = shape
-    vector = min(4 if height * width <= SMALL_PLANE else 8, 16 // itemsize)  # 16 bytes are the widest load
+    vector, block = (4, 64) if height * width <= SMALL_PLANE else (8, 128)
+    vector = min(vector, 16 // itemsize)  # 16 bytes are the widest load
     while width % vector:
         vector //= 2
     groups = height * (width // vector)
-    block = min(BLOCK, max(triton.next_power_of_2(groups), 32))
+    block = min(block, max(triton.next_power_of_2(groups), 32))
     walks = batch * channels * triton.cdiv(groups, block) * min(dilation[0], depth)  # along all of D
     planes = triton.cdiv(depth, dilation[0])
     pieces = max(1, min(PROGRAMS // walks, triton.cdiv(planes, FEWEST_STEPS)))
@@ -89,8 +93,9 @@ def convolve(
     _check(x, weight.shape[2:], dilation)
     if weight.ndim != 5 or weight.shape[:2] != (x.shape[1], 1):
         raise ValueError(f"weight must have the shape ({x.shape[1]}, 1, kd, kh, kw), got {tuple(weight.shape)}.")
-    if weight.dtype != x.dtype:
-        raise TypeError(f"weight must have the number format of x, {x.dtype}, got {weight.dtype}.")
+    if weight.dtype != x.dtype or weight.device != x.device:
+        found = f"{weight.dtype} on {weight.device}"
+        raise TypeError(f"weight must have the number format and device of x, {x.dtype} on {x.device}, got {found}.")
     x, weight = x.contiguous(), weight.contiguous()
     y = torch.empty_like(x)
     if not y.numel():
@@ -202,19 +207,50 @@ def _operator(name: str, schema: str) -> Any:
 
 @_operator("", "(Tensor x, Tensor weight, int[] dilation) -> Tensor")
 def _forward(x: torch.Tensor, weight: torch.Tensor, dilation: Sequence[int]) -> torch.Tensor:
-    return convolve(x, weight, dilation)
+    geometry = _of_pytorch(weight.shape, dilation)
+    return _or_pytorch(partial(convolve, x, weight, dilation), partial(F.conv3d, x, weight, None, *geometry))
 
 
 @_operator("_of_input", "(Tensor grad, Tensor weight, int[] dilation) -> Tensor")
 def _input_gradient(grad: torch.Tensor, weight: torch.Tensor, dilation: Sequence[int]) -> torch.Tensor:
-    return convolve(grad, weight, dilation, mirrored=True)
+    geometry = _of_pytorch(weight.shape, dilation)
+    ours = partial(convolve, grad, weight, dilation, mirrored=True)
+    return _or_pytorch(ours, partial(conv3d_input, grad.shape, weight, grad, *geometry))
 
 
 @_operator("_of_weight", "(Tensor grad, Tensor x, int[] kernel_size, int[] dilation) -> Tensor")
 def _weight_gradient(
     grad: torch.Tensor, x: torch.Tensor, kernel_size: Sequence[int], dilation: Sequence[int]
 ) -> torch.Tensor:
-    return weight_gradient(grad, x, kernel_size, dilation)
+    shape = (x.shape[1], 1, *kernel_size)
+    ours = partial(weight_gradient, grad, x, kernel_size, dilation)
+    return _or_pytorch(ours, partial(conv3d_weight, x, shape, grad, *_of_pytorch(shape, dilation)))
+
+
+def _of_pytorch(shape: Sequence[int], dilation: Sequence[int]) -> tuple[int, list[int], Sequence[int], int]:
+    """Stride, padding, dilation and groups, for a weight of this shape."""
+    return 1, [rate * (edge // 2) for rate, edge in zip(dilation, shape[2:], strict=True)], dilation, shape[0]
+
+
+faults: list[str] = []
+"""Why no kernel runs in this process any more: no C compiler, no place for Triton's files, a GPU it does not know."""
+
+
+def _or_pytorch(ours: Callable[[], torch.Tensor], theirs: Callable[[], torch.Tensor]) -> torch.Tensor:
+    """Our result, or PyTorch's once Triton could not start a kernel."""
+    if not faults:
+        try:
+            return ours()
+        except torch.cuda.OutOfMemoryError:
+            raise
+        except Exception as error:  # Triton's, the compiler's and the driver's are of many types
+            faults.append(f"{type(error).__name__}: {str(error).strip().partition(chr(10))[0]}")
+            warnings.warn(
+                "PyTorch computes 3-D depthwise convolutions, more slowly, as Triton cannot start a kernel: "
+                f"{faults[0]}. Install a C compiler, or set NNUNET_EAS_DEPTHWISE=pytorch.",
+                stacklevel=2,
+            )
+    return theirs()
 
 
 @_forward.register_fake

@@ -66,6 +66,7 @@ def forwards_of(
 def _on_device(network: nn.Module, device: torch.device) -> nn.Module:
     """The network, ready to predict; on a GPU a copy without batch norms."""
     if device.type == "cpu":
+        lay_out(network, device)  # it was built for the GPU where there is one
         return network.eval()
     network = copy.deepcopy(network).eval()
     fold_batch_norms(network)

@@ -127,10 +127,10 @@ class EASUNetTrainer_paper(EASUNetTrainer):
         prepared = super().prepare_plans(plans, configuration)
         planned = PlansManager(prepared).get_configuration(configuration)
         if len(planned.patch_size) == 2:
-            more_memory = (
-                {"recompute": True} if planned.batch_size < 16 else {}
-            )  # the plan was sized for a smaller batch
-            prepared["configurations"][configuration].update(batch_size=16, **more_memory)
+            own = prepared["configurations"][configuration]
+            if planned.batch_size < 16:  # memory was counted for fewer images
+                own["recompute"] = True
+            own["batch_size"] = 16
         return prepared
 
     def configure_optimizers(self) -> tuple[torch.optim.Optimizer, PolyLRScheduler]:

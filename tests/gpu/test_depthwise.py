@@ -12,8 +12,8 @@ import torch
 from tiny_networks import batch, build
 from torch import nn
 
-from nnunet_eas.cpu import accelerate
-from nnunet_eas.gpu import depthwise, use_depthwise_kernels
+from nnunet_eas.cpu import accelerate, restore
+from nnunet_eas.gpu import use_depthwise_kernels
 from nnunet_eas.gpu.depthwise import VARIABLE, CudaDepthwiseConv3d
 
 needs_triton = pytest.mark.skipif(importlib.util.find_spec("triton") is None, reason="PyTorch brings Triton on Linux")
@@ -41,10 +41,12 @@ def test_every_depthwise_convolution_in_3d_and_nothing_else(monkeypatch, with_cp
 
 @needs_triton
 @pytest.mark.parametrize("dtype", [torch.float32, torch.float64])
-def test_on_a_cpu_the_network_computes_what_it_did(dtype):
+def test_on_a_cpu_the_network_computes_what_it_did(monkeypatch, dtype):
+    monkeypatch.delenv(VARIABLE, raising=False)
     network, x = build(3).to(dtype).eval(), batch(3, 2, dtype)
     expected = network(x)[0]
     use_depthwise_kernels(network)
+    assert convolutions(network)
     torch.testing.assert_close(network(x)[0], expected)
 
 
@@ -67,19 +69,30 @@ def test_without_triton_nothing_changes(monkeypatch):
 
 
 @needs_triton
-def test_where_triton_starts_no_kernel_there_is_a_warning_and_pytorch(monkeypatch):
-    def fail():
+def test_where_triton_starts_no_kernel_there_is_one_warning_and_pytorchs_result(monkeypatch):
+    from nnunet_eas.gpu import depthwise_operators
+
+    def fail(*arguments, **keywords):
         raise RuntimeError("Failed to find C compiler.\nSet CC.")
 
+    monkeypatch.setattr(depthwise_operators, "faults", [])
+    monkeypatch.setattr(depthwise_operators, "convolve", fail)
+    x, weight = torch.randn(2, 3, 4, 5, 6, requires_grad=True), torch.randn(3, 1, 3, 1, 3, requires_grad=True)
+    expected = nn.functional.conv3d(x, weight, None, 1, (2, 0, 1), (2, 1, 1), 3)
+    with pytest.warns(UserWarning, match=r"cannot start a kernel: RuntimeError: Failed to find C compiler\."):
+        found = depthwise_operators.depthwise_conv3d(x, weight, (2, 1, 1))
+    gradients = torch.autograd.grad(found.square().sum(), (x, weight))  # without a second warning, which is an error
+    torch.testing.assert_close(found, expected)
+    for ours, theirs in zip(gradients, torch.autograd.grad(expected.square().sum(), (x, weight)), strict=True):
+        torch.testing.assert_close(ours, theirs)
+
+
+@needs_triton
+def test_restored_it_is_pytorchs(monkeypatch):
     monkeypatch.delenv(VARIABLE, raising=False)
-    monkeypatch.setattr(torch.cuda, "is_available", lambda: True)
-    monkeypatch.setattr(depthwise, "_try_a_kernel", fail)
-    depthwise.fault_of_kernels.cache_clear()
-    network = build(3)
-    with pytest.warns(UserWarning, match=r"starts no kernels here: RuntimeError: Failed to find C compiler\.$"):
-        use_depthwise_kernels(network)
-    assert not convolutions(network)
-    depthwise.fault_of_kernels.cache_clear()
+    network = accelerate(build(3))
+    use_depthwise_kernels(network)
+    assert {type(m) for m in restore(network).modules() if isinstance(m, nn.Conv3d)} == {nn.Conv3d}
 
 
 @needs_triton
@@ -117,7 +130,7 @@ def test_what_the_kernels_cannot_take_is_refused():
         convolve(x, weight[:1], once)
     with pytest.raises(ValueError, match=r"weight must have three odd edges, got \(3, 3, 2\)"):
         convolve(x, weight[..., :2], once)
-    with pytest.raises(TypeError, match=r"weight must have the number format of x, torch.float32, got torch.float16"):
+    with pytest.raises(TypeError, match=r"of x, torch.float32 on cpu, got torch.float16 on cpu"):
         convolve(x, weight.half(), once)
     with pytest.raises(TypeError, match=r"x must be float16, bfloat16 or float32, got torch.float64"):
         convolve(x.double(), weight.double(), once)
@@ -135,7 +148,7 @@ def test_what_the_kernels_cannot_take_is_refused():
 @pytest.mark.gpu
 @pytest.mark.slow
 @pytest.mark.skipif(not torch.cuda.is_available(), reason="needs a CUDA device")
-@pytest.mark.parametrize("dilation", [(1, 1, 1), (1, 2, 3)])
+@pytest.mark.parametrize("dilation", [(1, 1, 1), (3, 2, 1), (12, 2, 2)])
 @pytest.mark.parametrize("shape", [(2, 5, 20, 48, 40), (1, 3, 9, 31, 45), (1, 2, 24, 128, 96)])
 @pytest.mark.parametrize("dtype", [torch.float32, torch.float16, torch.bfloat16])
 def test_on_a_gpu_they_compute_what_pytorch_does(shape, dilation, dtype):

@@ -229,7 +229,7 @@ class TestOthers:
         assert not one.folder.exists()
 
     def test_a_network_that_fails_is_named_and_the_others_finish(self, tiny, tmp_path):
-        networks = {"networks": ("deeplabv3plus", "default"), "folds": (0,), "epochs": 1}
+        networks = {"networks": ("deeplabv3plus", "eas"), "folds": (0,), "epochs": 1}
         completed = run(command(tiny, tmp_path, configuration="3d_fullres", **networks))
         assert completed.returncode == 1
         title = "Dataset905_Blobs, 3d_fullres, deeplabv3plus, seed 0, fold 0"
@@ -237,7 +237,7 @@ class TestOthers:
             completed.stdout
         )
         assert completed.stderr.splitlines()[-1] == f"failed: {title}"
-        assert [path.name.split("_seed")[0] for path in tmp_path.rglob("*.json")] == ["3d_fullres_default"]
+        assert [path.name.split("_seed")[0] for path in tmp_path.rglob("*.json")] == ["3d_fullres_eas"]
 
 
 @pytest.fixture
