@@ -1,6 +1,7 @@
 """Activation checkpointing: the same step, with less kept for the backward pass."""
 
 import copy
+import os
 import statistics
 
 import pytest
@@ -99,7 +100,13 @@ def test_less_is_kept(dim):
 
 
 # not 2-D with instance norm, on which this backend fails without recomputation as well
-@pytest.mark.parametrize(("dim", "norm"), [(2, "batch"), (3, "instance")])
+@pytest.mark.parametrize(
+    ("dim", "norm"),
+    [
+        (3, "instance"),
+        pytest.param(2, "batch", marks=pytest.mark.skipif("TEST_ALL_KERNELS" not in os.environ, reason="takes long")),
+    ],
+)
 def test_a_compiler_gets_one_graph_that_keeps_less(dim, norm):
     """By the partitioner that Inductor has, too."""
     plain, recomputing = networks(dim, norm)
