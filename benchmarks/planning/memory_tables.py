@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from functools import cache
 from typing import Any
 
 from benchmarks.markdown import table
@@ -53,19 +54,18 @@ def gpu_fit(contents: list[dict[str, Any]]) -> str:
 
     patch, batch = CASES["3d_fullres"]
     planned = architectures("3d_fullres", patch)
+    step = {"patch_size": patch, "batch_size": batch, "input_channels": 1, "num_outputs": len(DATASET_JSON["labels"])}
+
+    @cache
+    def counted_peak(network: str, recompute: bool) -> int:
+        return training_step_memory(planned[network], **step, recompute=recompute).peak
+
     cells = []
     for row in (row for content in contents for row in content["rows"]):
         case = row["case"]
         if not is_step_in_3d(row) or "error" in row or case["network"] not in planned:
             continue
-        counted = training_step_memory(
-            planned[case["network"]],
-            patch_size=patch,
-            batch_size=batch,
-            input_channels=1,
-            num_outputs=len(DATASET_JSON["labels"]),
-            recompute=case.get("recompute", False),
-        ).peak
+        counted = counted_peak(case["network"], case.get("recompute", False))
         off = 100 * (row["peak_bytes"] / counted - 1)
         cells.append([*mode(case), f"{counted / 1e9:.2f} GB", f"{row['peak_bytes'] / 1e9:.2f} GB", f"{off:+.0f} %"])
     return "\n".join(table(["network", "mode", "counted peak", "measured peak", "difference"], cells)) + "\n"

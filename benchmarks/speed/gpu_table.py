@@ -8,7 +8,7 @@ from typing import Any
 from benchmarks.markdown import table as rows_of
 
 KERNELS = {"forward": "F.conv3d", "wgrad": "aten"}
-"""What was measured of a depthwise convolution, and how PyTorch's own is called."""
+"""The passes of a depthwise convolution in the table, and the variant that is PyTorch's own."""
 
 BYTES = {"float16": 2, "bfloat16": 2, "float32": 4}
 

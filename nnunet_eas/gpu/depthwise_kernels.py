@@ -68,7 +68,7 @@ def _load_plane(
     DW: tl.constexpr,
     VECTOR: tl.constexpr,
 ):
-    """What `_neighbours` needs from one plane: KH * KW tensors, zero outside the plane."""
+    """The KH * KW tensors of one plane that `_neighbours` needs, zero outside the plane."""
     W = GROUPS * VECTOR
     row = group // GROUPS
     column = group % GROUPS

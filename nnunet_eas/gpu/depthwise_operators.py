@@ -151,12 +151,12 @@ def weight_gradient(
         return x.new_zeros((x.shape[1], 1, *kernel_size))
     tiling = tiling or tiling_of(x.shape, x.element_size(), dilation, for_weight=True)
     groups, tiles, walks = _geometry(x, dilation, tiling)
-    partial = x.new_empty((tiling.chunks, x.shape[1], 1, *kernel_size), dtype=torch.float32)
+    sums = x.new_empty((tiling.chunks, x.shape[1], 1, *kernel_size), dtype=torch.float32)
     with _current(x):
         weight_gradient_kernel[(x.shape[1] * tiling.chunks,)](
             x,
             grad,
-            partial,
+            sums,
             *x.shape[:4],
             groups,
             tiles,
@@ -169,7 +169,7 @@ def weight_gradient(
             VECTOR=tiling.vector,
             num_warps=tiling.num_warps,
         )
-    return partial.sum(0).to(x.dtype)
+    return sums.sum(0).to(x.dtype)
 
 
 def _current(x: torch.Tensor) -> contextlib.AbstractContextManager[None]:
@@ -241,7 +241,7 @@ def _or_pytorch(ours: Callable[[], torch.Tensor], theirs: Callable[[], torch.Ten
     if not faults:
         try:
             return ours()
-        except torch.cuda.OutOfMemoryError:
+        except (torch.cuda.OutOfMemoryError, TypeError, ValueError):  # not the kernels' fault
             raise
         except Exception as error:  # Triton's, the compiler's and the driver's are of many types
             faults.append(f"{type(error).__name__}: {str(error).strip().partition(chr(10))[0]}")
@@ -301,5 +301,5 @@ def depthwise_conv3d(x: torch.Tensor, weight: torch.Tensor, dilation: Sequence[i
     if torch.is_autocast_enabled(x.device.type):
         dtype = torch.get_autocast_dtype(x.device.type)
         x, weight = x.to(dtype), weight.to(dtype)
-    result: torch.Tensor = _forward(x.contiguous(), weight.contiguous(), list(dilation))
+    result: torch.Tensor = _forward(x, weight, list(dilation))
     return result

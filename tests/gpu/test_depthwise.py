@@ -122,7 +122,7 @@ def test_the_kernels_compute_what_pytorch_does(what):
 
 @needs_triton
 def test_what_the_kernels_cannot_take_is_refused():
-    from nnunet_eas.gpu.depthwise_operators import Tiling, convolve, weight_gradient
+    from nnunet_eas.gpu.depthwise_operators import Tiling, convolve, depthwise_conv3d, faults, weight_gradient
 
     x, weight = torch.zeros(1, 2, 3, 4, 6), torch.zeros(2, 1, 3, 3, 3)
     once = (1, 1, 1)
@@ -142,6 +142,9 @@ def test_what_the_kernels_cannot_take_is_refused():
         convolve(x, weight, once, tiling=Tiling(32, 4, 3, 1))
     with pytest.raises(ValueError, match=r"grad must have x's shape and number format"):
         weight_gradient(x[:, :1], x, (3, 3, 3), once)
+    with pytest.raises(TypeError, match=r"weight must have the number format"):
+        depthwise_conv3d(x, weight.half(), once)
+    assert faults == []  # other maps still go to the kernels
     assert convolve(x[:0], weight, once).shape == (0, 2, 3, 4, 6)
 
 

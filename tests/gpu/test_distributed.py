@@ -22,7 +22,7 @@ CASES = {
 
 
 class SyncNormOfCpu(_BatchNorm):
-    """What SyncBatchNorm computes, which PyTorch has for GPUs alone."""
+    """A stand-in for SyncBatchNorm, which PyTorch has for GPUs alone."""
 
     def forward(self, x):
         axes = [0, *range(2, x.ndim)]
