@@ -34,7 +34,7 @@ from benchmarks import environment
 from benchmarks.commands import folder_variables
 from benchmarks.planning.fingerprints import write_geometry
 from nnunet_eas.cpu import accelerate
-from nnunet_eas.gpu import checkpoint_stages, lay_out, use_depthwise_kernels
+from nnunet_eas.gpu import checkpoint_stages, fuse_norms_into_their_readers, lay_out, use_depthwise_kernels
 from nnunet_eas.support.files import write_json
 
 CONFIGURATIONS = {
@@ -256,6 +256,7 @@ def train_step(
     if device.type == "cuda":  # as the trainer does; on the CPU the paths would keep less than is counted
         lay_out(accelerate(network), device)
         use_depthwise_kernels(network)
+        fuse_norms_into_their_readers()
     if recompute:
         checkpoint_stages(network)
     optimizer = torch.optim.SGD(network.parameters(), 0.01, momentum=0.99, nesterov=True, weight_decay=3e-5)

@@ -37,7 +37,7 @@ from benchmarks.compare.networks import NETWORKS
 from benchmarks.speed.knee_plan import DATASET, DATASET_JSON, plans_of, set_environment
 from benchmarks.speed.measured import OwnProcess, seconds
 from benchmarks.speed.speed import SpeedOfNetwork
-from nnunet_eas.gpu import depthwise, layout
+from nnunet_eas.gpu import compiling, depthwise, layout
 from nnunet_eas.support.files import write_json
 from nnunet_eas.support.nnunet_commands import command_line
 
@@ -61,6 +61,7 @@ STEPS: list[dict[str, Any]] = [  # in order of worth
     {"network": "eas", **OWN, "recompute": True, "compiled": False},
     {"network": "eas", **OWN, "recompute": False, "compiled": False},
     {"network": "eas", **OWN, "recompute": True, "depthwise": "pytorch"},
+    {"network": "eas", **OWN, "recompute": True, "inductor": "as it comes"},
     {"network": "eas", **OTHER, "recompute": True},
     {"network": "eas", **OTHER, "recompute": True, "trainer": "EASUNetTrainer_bf16"},
     {"network": "eas", **OTHER, "recompute": False},
@@ -151,6 +152,8 @@ class GpuNetwork(SpeedOfNetwork):
         os.environ["nnUNet_compile"] = "1" if case.get("compiled", True) and case["kind"] == "steps" else "0"
         os.environ[layout.VARIABLE] = case.get("layout", "channels-last")
         os.environ[depthwise.VARIABLE] = case.get("depthwise", "triton")
+        if "inductor" in case:
+            compiling.SETTINGS.clear()
         super().__init__(*arguments)
         if self.device.type == "cuda":
             target = self.batch["target"]

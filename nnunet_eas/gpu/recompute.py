@@ -83,14 +83,22 @@ def _is_by_channel(module: nn.Module) -> bool:
 
 def _map_by_map(block: DepthwiseSeparableConv, maps: Sequence[torch.Tensor]) -> torch.Tensor:
     """The block on the maps' concatenation."""
+    shares = partial(_sum_of_shares, block)
+    # a compiler keeps what goes from one checkpoint to the next: the sum, and not the shares
+    total = _checkpointed(shares, list(block.depthwise), maps) if torch.compiler.is_compiling() else shares(*maps)
+    after = list(block.pointwise)[1:]
+    return _checkpointed(partial(_run, after), after, [total])
+
+
+def _sum_of_shares(block: DepthwiseSeparableConv, *maps: torch.Tensor) -> torch.Tensor:
     total: Any = None
     start = 0
     for x in maps:
         channels = slice(start, start + x.shape[1])
         share = _checkpointed(partial(_share, block, channels), list(block.depthwise), [x])
         total, start = share if total is None else total + share, channels.stop
-    after = list(block.pointwise)[1:]
-    return _checkpointed(partial(_run, after), after, [total])
+    result: torch.Tensor = total
+    return result
 
 
 def _share(block: DepthwiseSeparableConv, channels: slice, x: torch.Tensor) -> torch.Tensor:

@@ -15,7 +15,7 @@ from nnunetv2.utilities.plans_handling.plans_handler import ConfigurationManager
 from torch import nn
 
 from nnunet_eas.cpu import accelerate, keep_freed_memory
-from nnunet_eas.gpu import checkpoint_stages, lay_out, use_depthwise_kernels
+from nnunet_eas.gpu import checkpoint_stages, fuse_norms_into_their_readers, lay_out, use_depthwise_kernels
 from nnunet_eas.plans.translation import architecture_differences, check_structures, translate_plans
 from nnunet_eas.support.datasets import check_folders
 from nnunet_eas.support.parallel import THREADS_VARIABLE
@@ -111,8 +111,10 @@ class EASUNetTrainer(ProgressBar, Interruptible, FiniteStatistics):
         """
         super().initialize()
         lay_out(self.network, self.device)
-        if self.device.type != "cpu" and self.configuration_manager.configuration.get("recompute", False):
-            checkpoint_stages(self.network)
+        if self.device.type != "cpu":
+            fuse_norms_into_their_readers()
+            if self.configuration_manager.configuration.get("recompute", False):
+                checkpoint_stages(self.network)
 
     def save_checkpoint(self, filename: str) -> None:
         """Saves as nnU-Net does; a run killed while it writes leaves the previous checkpoint whole."""

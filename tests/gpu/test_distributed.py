@@ -1,5 +1,7 @@
 """Two processes under DDP, compiled and recomputing, against one process with the whole batch."""
 
+import os
+
 import pytest
 import torch
 import torch.distributed as dist
@@ -19,6 +21,8 @@ CASES = {
     "2-D compiled": (2, "batch", True),
     "3-D eager": (3, "instance", False),
 }
+if "TEST_ALL_KERNELS" in os.environ:
+    CASES["3-D compiled"] = (3, "instance", True)
 
 
 class SyncNormOfCpu(_BatchNorm):

@@ -92,6 +92,14 @@ def test_paper_recipe(new_trainer, plans, configuration, batch_size):
     assert trainer.num_iterations_per_epoch == math.ceil(samples / batch_size) > 1
 
 
+@pytest.mark.parametrize(("planned", "recompute"), [(15, True), (16, False)])
+def test_the_paper_s_batch_needs_no_more_memory_than_the_planned_one(new_trainer, plans, planned, recompute):
+    own = translate_plans(plans)
+    own["configurations"]["2d"].update(batch_size=planned, recompute=False)
+    trainer = new_trainer(EASUNetTrainer_paper, plans=own)
+    assert trainer.configuration_manager.configuration["recompute"] == recompute
+
+
 @pytest.mark.parametrize("compiled", ["0", "1"])
 @pytest.mark.parametrize(("device", "kind"), [("cpu", RecomputingStage), ("meta", CheckpointedStage)])
 def test_recomputation_by_the_plan(new_trainer, plans, monkeypatch, device, kind, compiled):
