@@ -34,7 +34,7 @@ from nnunet_eas.gpu import checkpoint_stages, compiling
 from nnunet_eas.plans.training_memory import training_step_memory
 from nnunet_eas.support.files import write_json
 
-SETTINGS = {"inductor": {}, "trainer": compiling.SETTINGS}
+SETTINGS = {"inductor": {"realize_opcount_threshold": 30}, "trainer": compiling.SETTINGS}  # 30: PyTorch's on CUDA
 ENLARGED = 16  # times: the patch of kept_bytes has so few voxels that the gradients of weights decide
 
 

@@ -19,4 +19,4 @@ def fuse_norms_into_their_readers() -> None:
     settings: Any = config
     for name, value in SETTINGS.items():
         if hasattr(settings, name):  # PyTorch may rename what is not public
-            setattr(settings, name, max(value, getattr(settings, name)))
+            setattr(settings, name, max(value, getattr(settings, name) or 0))  # None: by the device
