@@ -17,7 +17,7 @@ from benchmarks.compare.comparison_markdown import summary
 from benchmarks.compare.presets import PRESETS
 from benchmarks.compare.results_table import results_table
 from benchmarks.markdown import put_between_marks
-from benchmarks.planning.memory_tables import fit, gpu_fit, kept_table, voxels_table
+from benchmarks.planning.memory_tables import compiled_table, fit, gpu_fit, kept_table, voxels_table
 from benchmarks.speed.cpu_tables import busy_table, paths_table
 from benchmarks.speed.gpu_table import depthwise_table, gpu_table
 from benchmarks.speed.speed_table import speed_table
@@ -70,6 +70,7 @@ def write_pages(root: Path) -> None:
     put_between_marks(memory, "gpu-fit", gpu_fit(on_gpu))
     put_between_marks(memory, "voxels", voxels_table(_result("training_memory.json")))
     put_between_marks(memory, "kept", kept_table(_result("kept_bytes.json")))
+    put_between_marks(memory, "compiled", compiled_table(_result("compiled_peak.json")))
 
 
 def _result(name: str) -> Any:

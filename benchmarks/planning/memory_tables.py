@@ -1,4 +1,4 @@
-"""The tables of docs/explanation/memory.md from the JSONs of training_memory.py and kept_bytes.py."""
+"""The tables of docs/explanation/memory.md from the JSONs of training_memory.py, kept_bytes.py and compiled_peak.py."""
 
 from __future__ import annotations
 
@@ -83,6 +83,24 @@ def kept_table(content: dict[str, Any]) -> str:
         for row in content["rows"]
     ]
     return "\n".join(table(["step", "default nnU-Net", "EAS U-Net", "EAS U-Net, recomputed"], cells)) + "\n"
+
+
+def compiled_table(content: dict[str, Any]) -> str:
+    """A row for each network: peak bytes a voxel of an eager step and of compiled ones.
+
+    Args:
+        content: The JSON of compiled_peak.py.
+    """
+    titles = {"default": "default nnU-Net", "eas": "EAS U-Net", "eas, recomputed": "EAS U-Net, recomputed"}
+    found = {(row["configuration"], row["network"], row["settings"]): row for row in content["rows"]}
+    cells = []
+    for configuration, network in dict.fromkeys((row["configuration"], row["network"]) for row in content["rows"]):
+        rows = [found.get((configuration, network, settings)) for settings in ("inductor", "trainer")]
+        counted = next(row["counted_eager"] for row in rows if row is not None)
+        estimates = ["" if row is None else f"{row['estimated_compiled']:.0f}" for row in rows]
+        cells.append([f"{configuration}, {titles[network]}", f"{counted:.0f}", *estimates])
+    columns = ["step", "eager, counted", "compiled, PyTorch's settings", "compiled, the trainer's settings"]
+    return "\n".join(table(columns, cells)) + "\n"
 
 
 def _voxels(row: dict[str, Any] | None) -> str:
