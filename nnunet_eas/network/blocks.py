@@ -161,6 +161,26 @@ class DepthwiseSeparableConv(nn.Sequential):
         )
 
 
+class ResidualSeparableConv(DepthwiseSeparableConv):
+    """`DepthwiseSeparableConv` with its input added before the last activation.
+
+    Source: the shortcut of ResNet (He et al. 2016). The arguments are those of `DepthwiseSeparableConv`, with as many
+    channels out as in and a stride of 1; `nonlin` comes last also with `nonlin_first`.
+
+    Shape:
+        (B, channels, *spatial) -> the same
+    """
+
+    def __init__(
+        self, *args: Any, nonlin: type[nn.Module] | None = None, nonlin_kwargs: dict[str, Any] | None = None, **kwargs: Any
+    ) -> None:
+        super().__init__(*args, **kwargs)
+        self.nonlin = nn.Identity() if nonlin is None else nonlin(**(nonlin_kwargs or {}))
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        return self.nonlin(x + self.pointwise(self.depthwise(x)))
+
+
 class Stage(nn.Sequential):
     """The blocks of one resolution, with max pooling before them in the encoder.
 

@@ -14,12 +14,12 @@ from torch import nn
 from torch.nn.modules.conv import _ConvTransposeNd
 from torch.nn.modules.dropout import _DropoutNd
 
-from nnunet_eas.network.blocks import ConvNormNonlin, DepthwiseSeparableConv
+from nnunet_eas.network.blocks import ConvNormNonlin, DepthwiseSeparableConv, ResidualSeparableConv
 from nnunet_eas.network.decoder import EASDecoder
 from nnunet_eas.network.eas_module import EASModule
 from nnunet_eas.network.encoder import EASEncoder
 
-ARCH_FORMAT = 1
+ARCH_FORMAT = 2
 """Version of the constructor's arguments. It grows when a recorded argument would build another network than before."""
 
 INITIAL_SCALE = 0.5
@@ -116,6 +116,9 @@ class EASUNet(AbstractDynamicNetworkArchitectures):
         dilated_block: Literal["separable", "full"] = "separable",
         dilations: Sequence[int | Sequence[int]] | None = None,
         output_fusion: bool = True,
+        shortcut: bool = False,
+        eas_first_scale: float | None = None,
+        initial_scale: float = INITIAL_SCALE,
         arch_format: int = ARCH_FORMAT,
         **unknown: Any,
     ) -> None:
@@ -139,7 +142,7 @@ class EASUNet(AbstractDynamicNetworkArchitectures):
         ):
             if value not in allowed:
                 raise ValueError(f"{name} must be one of {allowed}, got {value!r}. Change the plan's {name}.")
-        for name, switch in (("eas_module", eas_module), ("output_fusion", output_fusion)):
+        for name, switch in (("eas_module", eas_module), ("output_fusion", output_fusion), ("shortcut", shortcut)):
             if not isinstance(switch, bool):
                 raise ValueError(f"{name} must be true or false, got {switch!r}. Change the plan's {name}.")
         super().__init__()
@@ -183,7 +186,12 @@ class EASUNet(AbstractDynamicNetworkArchitectures):
                 dilated_block=build[dilated_block],
                 nonlin=pointwise_nonlin,
                 nonlin_kwargs=pointwise_nonlin_kwargs,
+                first_scale=eas_first_scale,
             )
+        if shortcut:
+            residual = partial(ResidualSeparableConv, *build["separable"].args, **build["separable"].keywords)
+            build["separable"] = partial(_with_shortcut, build["separable"], residual)
+        self.initial_scale = initial_scale
         self.encoder = EASEncoder(
             conv_op=conv_op,
             input_channels=input_channels,
@@ -259,19 +267,30 @@ class EASUNet(AbstractDynamicNetworkArchitectures):
                 handle.remove()
         return total
 
-    @staticmethod
-    def initialize(module: nn.Module) -> None:
-        """Draws weights uniformly from +-`INITIAL_SCALE` / sqrt(fan in).
+    def initialize(self, module: nn.Module) -> None:
+        """Draws a module's first weights with `draw_weights`; nnU-Net applies this method to every module."""
+        draw_weights(module, self.initial_scale)
 
-        A scale of 1 is PyTorch's own initialisation; nnU-Net's He initialisation is about as wide as a scale of 2.4.
-        nnU-Net applies this method to every module. A norm follows nearly every convolution, so the scale does not
-        change what the network computes, but how far a step changes it: a smaller scale acts like a larger first
-        learning rate.
-        """
-        if isinstance(module, (nn.Conv1d, nn.Conv2d, nn.Conv3d, _ConvTransposeNd)):
-            module.reset_parameters()
-            with torch.no_grad():
-                module.weight *= INITIAL_SCALE
+
+def draw_weights(module: nn.Module, scale: float = INITIAL_SCALE) -> None:
+    """Draws a convolution's weights uniformly from +-`scale` / sqrt(fan in), in place; leaves other modules alone.
+
+    A scale of 1 is PyTorch's own initialisation; nnU-Net's He initialisation is about as wide as a scale of 2.4. A norm
+    follows nearly every convolution, so the scale does not change what the network computes, but how far a step changes
+    it: a smaller scale acts like a larger first learning rate.
+    """
+    if isinstance(module, (nn.Conv1d, nn.Conv2d, nn.Conv3d, _ConvTransposeNd)):
+        module.reset_parameters()
+        with torch.no_grad():
+            module.weight *= scale
+
+
+def _with_shortcut(
+    plain: Callable[..., nn.Module], residual: Callable[..., nn.Module], channels: int, features: int, kernel: Any, **kw: Any
+) -> nn.Module:
+    stride = kw.get("stride", 1)
+    same = channels == features and (stride == 1 if isinstance(stride, int) else set(stride) == {1})
+    return (residual if same else plain)(channels, features, kernel, **kw)
 
 
 def _per_stage(name: str, value: Any, n: int) -> list[Any]:
