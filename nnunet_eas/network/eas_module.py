@@ -92,6 +92,9 @@ class EASModule(nn.Module):
             return self._pyramid(x)
         return x + self.scale.reshape(-1, *[1] * (x.ndim - 2)) * self._pyramid(x)
 
+    def extra_repr(self) -> str:
+        return "" if self.scale is None else "added to its input, scaled"
+
     def _pyramid(self, x: torch.Tensor) -> torch.Tensor:
         pooled = x.mean(dim=list(range(2, x.ndim)), keepdim=True)
         pooled = self.project_pooled(self.pooled(pooled))
