@@ -135,7 +135,9 @@ VARIANTS = {
     "v_shortcut_batch": _variant("shortcuts, batch norm", shortcut=True, **BATCH_IN_3D),
     "v_shortcut_gate": _variant("shortcuts, gated EAS module", shortcut=True, eas_first_scale=0.1),
     "v_shortcut_nomodule": _variant("shortcuts, no EAS module", shortcut=True, eas_module=False),
-    "v_shortcut_batch_gate": _variant("shortcuts, batch norm, gated", shortcut=True, eas_first_scale=0.1, **BATCH_IN_3D),
+    "v_shortcut_batch_gate": _variant(
+        "shortcuts, batch norm, gated", shortcut=True, eas_first_scale=0.1, **BATCH_IN_3D
+    ),
     "v_shortcut_deep": _variant("shortcuts, deeper low stages", shortcut=True, **LOW),
     "v_shortcut_batch_gate_deep": _variant(
         "shortcuts, batch norm, gated, deeper", shortcut=True, eas_first_scale=0.1, **BATCH_IN_3D, **LOW

@@ -172,7 +172,11 @@ class ResidualSeparableConv(DepthwiseSeparableConv):
     """
 
     def __init__(
-        self, *args: Any, nonlin: type[nn.Module] | None = None, nonlin_kwargs: dict[str, Any] | None = None, **kwargs: Any
+        self,
+        *args: Any,
+        nonlin: type[nn.Module] | None = None,
+        nonlin_kwargs: dict[str, Any] | None = None,
+        **kwargs: Any,
     ) -> None:
         super().__init__(*args, **kwargs)
         self.nonlin = nn.Identity() if nonlin is None else nonlin(**(nonlin_kwargs or {}))

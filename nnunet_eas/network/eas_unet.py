@@ -41,6 +41,9 @@ class EASUNet(AbstractDynamicNetworkArchitectures):
         dilations: The plan records them, in proportion to the map (`nnunet_eas.plans.translation.dilation_rates`).
             That rule gives DeepLab's (6, 12, 18) for the paper's 24x24 map. Without the argument: 1, 2, 3.
         norm_op: The paper's batch norm in 2-D; 3-D plans record instance norm, because nnU-Net's 3-D batches are small.
+        shortcut: Blocks that keep the number of channels have a shortcut, as in ResNet. The paper's blocks have none.
+        eas_first_scale: The EAS module is added to its input, scaled, so that it cannot hurt on a small map. The paper's
+            stands alone.
         block, pool: A full block, and a strided convolution instead of max pooling, are for the ablation. A full block
             ends with `pointwise_nonlin`, like the separable block that it replaces.
 
@@ -75,6 +78,9 @@ class EASUNet(AbstractDynamicNetworkArchitectures):
         dilated_block: "separable" or "full".
         dilations: The EAS module's rates: per branch one int or one int per axis. None: 1, 2, 3.
         output_fusion: Whether the prediction is fused from all heads.
+        shortcut: Whether separable blocks with as many channels out as in are `ResidualSeparableConv`.
+        eas_first_scale: `EASModule`'s `first_scale`; None: the module is not added to its input.
+        initial_scale: Scale of the first weights, see `draw_weights`.
         arch_format: The `ARCH_FORMAT` of the version that recorded these arguments.
         **unknown: Must be empty; it catches the arguments of a later format, so that the error can name the reason.
 
@@ -286,7 +292,12 @@ def draw_weights(module: nn.Module, scale: float = INITIAL_SCALE) -> None:
 
 
 def _with_shortcut(
-    plain: Callable[..., nn.Module], residual: Callable[..., nn.Module], channels: int, features: int, kernel: Any, **kw: Any
+    plain: Callable[..., nn.Module],
+    residual: Callable[..., nn.Module],
+    channels: int,
+    features: int,
+    kernel: Any,
+    **kw: Any,
 ) -> nn.Module:
     stride = kw.get("stride", 1)
     same = channels == features and (stride == 1 if isinstance(stride, int) else set(stride) == {1})
