@@ -238,3 +238,11 @@ def test_status_and_summary(monkeypatch, capsys):
     monkeypatch.setattr(doctor, "check_workers", lambda: [bad])
     assert doctor.run(None) == 1
     assert capsys.readouterr().out.endswith("problem  bad\n         -> do that\n1 problem(s), 4 warning(s)\n")
+
+
+@pytest.mark.parametrize("variable", ["NNUNET_EAS_LAYOUT", "NNUNET_EAS_DEPTHWISE"])
+def test_a_choice_that_does_not_exist(monkeypatch, variable):
+    monkeypatch.setenv(variable, "fastest")
+    (text,) = [text for level, text in problems(doctor.check_device) if level == "problem"]
+    assert text.startswith(f"{variable} must be one of ")
+    assert text.endswith("got fastest")

@@ -36,6 +36,7 @@ from nnunet_eas.support.files import write_json
 
 SETTINGS = {"inductor": {"realize_opcount_threshold": 30}, "trainer": compiling.SETTINGS}  # 30: PyTorch's on CUDA
 ENLARGED = 16  # times: the patch of kept_bytes has so few voxels that the gradients of weights decide
+LARGE_BATCHES = (1000, 1001)  # counted: the same, at no cost
 
 
 def main() -> None:
@@ -52,27 +53,24 @@ def main() -> None:
         for network, settings in itertools.product(NETWORKS, SETTINGS):
             if (configuration, network, settings) in done or (network, settings) == ("default", "trainer"):
                 continue
-
-            def per_voxel(of_batch: Callable[[int], int], voxels: int = math.prod(patch)) -> float:
-                return (of_batch(BATCHES[1]) - of_batch(BATCHES[0])) / (BATCHES[1] - BATCHES[0]) / voxels
-
-            def estimated(batch: int, name: str = network, settings: str = settings) -> int:
-                data = torch.randn(batch, 1, *patch)
-                return estimated_peak(_network(architectures[name], name), data, SETTINGS[settings])
-
-            counted = partial(counted_peak, architectures[network], network, patch)
             row = {"configuration": configuration, "network": network, "settings": settings}
-            row |= {"estimated_compiled": per_voxel(estimated), "counted_eager": per_voxel(counted)}
+            row |= peaks(architectures[network], network, patch, SETTINGS[settings])
             rows.append(row)
             print(row, flush=True)
             write_json(args.out, {"rows": rows, "environment": environment.describe()})
 
 
-def counted_peak(architecture: dict[str, Any], name: str, patch: list[int], batch: int) -> int:
-    """Bytes of an eager step, the planner's count, without what weights need."""
-    step = {"input_channels": 1, "num_outputs": 3, "recompute": name == "eas, recomputed"}
-    memory = [training_step_memory(architecture, patch_size=patch, batch_size=n, **step).peak for n in (1000, 1001)]
-    return batch * (memory[1] - memory[0])
+def peaks(architecture: dict[str, Any], name: str, patch: list[int], settings: dict[str, int]) -> dict[str, float]:
+    """Bytes a voxel: the estimate of a compiled step, and the planner's count of an eager one."""
+    estimates = [
+        estimated_peak(_network(architecture, name), torch.randn(batch, 1, *patch), settings) for batch in BATCHES
+    ]
+    step = {"patch_size": patch, "input_channels": 1, "num_outputs": 3, "recompute": name == "eas, recomputed"}
+    counts = [training_step_memory(architecture, batch_size=n, **step).peak for n in LARGE_BATCHES]
+    return {
+        "estimated_compiled": (estimates[1] - estimates[0]) / (BATCHES[1] - BATCHES[0]) / math.prod(patch),
+        "counted_eager": (counts[1] - counts[0]) / (LARGE_BATCHES[1] - LARGE_BATCHES[0]) / math.prod(patch),
+    }
 
 
 def _network(architecture: dict[str, Any], name: str) -> torch.nn.Module:
@@ -101,7 +99,7 @@ def estimated_peak(network: torch.nn.Module, data: torch.Tensor, settings: dict[
     return max(peaks)
 
 
-class _Estimated(Exception):  # noqa: N818  no error
+class _Estimated(Exception):
     """Ends a compilation whose memory is known."""
 
 

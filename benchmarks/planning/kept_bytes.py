@@ -36,6 +36,7 @@ NETWORKS = ("default", "eas", "eas, recomputed")
 PRECISIONS = {"single": None, "half": torch.bfloat16}
 MODES = ("eager", "compiled")
 BATCHES = (2, 4)
+ORDER = [*PRECISIONS, *MODES]
 
 
 def main() -> None:
@@ -56,6 +57,7 @@ def main() -> None:
                 held = [held_bytes(architectures[name], name, patch, n, PRECISIONS[precision], mode) for n in BATCHES]
                 row[name] = (held[1] - held[0]) / (BATCHES[1] - BATCHES[0]) / math.prod(patch)
             rows.append(row)
+            rows.sort(key=lambda row: (row["configuration"], *map(ORDER.index, (row["precision"], row["mode"]))))
             print({key: round(value) if isinstance(value, float) else value for key, value in row.items()}, flush=True)
             most = max(row["eas, recomputed"] / row["default"] for row in rows)
             content = {"rows": rows, "most_ratio_to_default": most, "environment": environment.describe()}

@@ -175,6 +175,8 @@ def check_device() -> Iterator[Finding]:
     import torch
     from nnunetv2.training.nnUNetTrainer.nnUNetTrainer import nnUNetTrainer
 
+    from nnunet_eas.gpu import depthwise, layout
+
     remedy = "add -device {} to nnU-Net's commands: {}"
     if torch.cuda.is_available():
         device = torch.device("cuda")
@@ -197,6 +199,10 @@ def check_device() -> Iterator[Finding]:
         yield Finding("warning", f"{text}, but Triton or a C compiler is missing", "export nnUNet_compile=0")
     else:
         yield Finding("ok", text)
+    for variable, choices in ((layout.VARIABLE, layout.LAYOUTS), (depthwise.VARIABLE, depthwise.CHOICES)):
+        if os.environ.get(variable, choices[0]) not in (*choices, ""):
+            text = f"{variable} must be one of {', '.join(choices)}, got {os.environ[variable]}"
+            yield Finding("problem", text, f"unset {variable}")
 
 
 def check_workers() -> Iterator[Finding]:

@@ -72,8 +72,8 @@ def test_the_step_is_the_same(dim, norm, changes):
     assert set(counted) == ({1} if norm == "batch" else set())
 
 
-# not bfloat16 in 3-D: oneDNN's gradient of a depthwise convolution's weight reads memory that nobody has written, on the
-# plain path too (MALLOC_PERTURB_=129 shows it)
+# not bfloat16 in 3-D: oneDNN's gradient of a depthwise convolution's weight reads unwritten memory, on the plain path
+# too (MALLOC_PERTURB_=129 shows it)
 @pytest.mark.parametrize(("dim", "dtype"), [(2, torch.float16), (2, torch.bfloat16), (3, torch.float16)], ids=str)
 def test_under_autocast_it_agrees_as_well_as_the_plain_path(dim, dtype):
     """With the step in double precision, on average: one network's rounding errors are luck."""
