@@ -65,7 +65,7 @@ class RecomputingStage(Stage):
         for module in self:
             last = None
             if (after := _after_shortcut(module)) is not None:
-                x = _depthwise_separable(module, due, after, *maps)
+                x = _depthwise_separable(cast(ResidualSeparableConv, module), due, after, *maps)
             elif (last := _last_norm_nonlin(module)) is not None:
                 x = _before_last_norm(module, due, *maps)
             else:
@@ -85,7 +85,7 @@ def _last_norm_nonlin(block: Any) -> NormNonlin | None:
 
 
 def _after_shortcut(block: Any) -> NormNonlin | None:
-    """Norm before and activation after the sum of a block with a shortcut, or None where it is computed as it stands."""
+    """Norm before and activation after a shortcut's sum, or None where the block is computed as it stands."""
     if not isinstance(block, ResidualSeparableConv) or _last_norm_nonlin(block.depthwise) is None:
         return None
     pointwise: Any = block.pointwise

@@ -185,6 +185,20 @@ class ResidualSeparableConv(DepthwiseSeparableConv):
         return self.nonlin(x + self.pointwise(self.depthwise(x)))
 
 
+def separable_block(
+    conv_op: type[nn.Conv2d] | type[nn.Conv3d],
+    input_channels: int,
+    output_channels: int,
+    kernel_size: int | Sequence[int],
+    stride: int | Sequence[int] = 1,
+    **kwargs: Any,
+) -> DepthwiseSeparableConv:
+    """A `ResidualSeparableConv` where the map keeps shape and channels, and a `DepthwiseSeparableConv` elsewhere."""
+    keeps_shape = all(i == 1 for i in ([stride] if isinstance(stride, int) else stride))
+    block = ResidualSeparableConv if keeps_shape and input_channels == output_channels else DepthwiseSeparableConv
+    return block(conv_op, input_channels, output_channels, kernel_size, stride=stride, **kwargs)
+
+
 class Stage(nn.Sequential):
     """The blocks of one resolution, with max pooling before them in the encoder.
 

@@ -14,7 +14,7 @@ from torch import nn
 from torch.nn.modules.conv import _ConvTransposeNd
 from torch.nn.modules.dropout import _DropoutNd
 
-from nnunet_eas.network.blocks import ConvNormNonlin, DepthwiseSeparableConv, ResidualSeparableConv
+from nnunet_eas.network.blocks import ConvNormNonlin, DepthwiseSeparableConv, separable_block
 from nnunet_eas.network.decoder import EASDecoder
 from nnunet_eas.network.eas_module import EASModule
 from nnunet_eas.network.encoder import EASEncoder
@@ -42,8 +42,8 @@ class EASUNet(AbstractDynamicNetworkArchitectures):
             That rule gives DeepLab's (6, 12, 18) for the paper's 24x24 map. Without the argument: 1, 2, 3.
         norm_op: The paper's batch norm in 2-D; 3-D plans record instance norm, because nnU-Net's 3-D batches are small.
         shortcut: Blocks that keep the number of channels have a shortcut, as in ResNet. The paper's blocks have none.
-        eas_first_scale: The EAS module is added to its input, scaled, so that it cannot hurt on a small map. The paper's
-            stands alone.
+        eas_first_scale: The EAS module is added to its input, scaled, so that it cannot hurt on a small map. In the paper
+            it stands alone.
         block, pool: A full block, and a strided convolution instead of max pooling, are for the ablation. A full block
             ends with `pointwise_nonlin`, like the separable block that it replaces.
 
@@ -170,16 +170,10 @@ class EASUNet(AbstractDynamicNetworkArchitectures):
             "nonlin": pointwise_nonlin,
             "nonlin_kwargs": pointwise_nonlin_kwargs,
         }
+        separable = {**shared, **regular, "depthwise_nonlin": nonlin, "depthwise_nonlin_kwargs": nonlin_kwargs}
         build: dict[str, Callable[..., nn.Module]] = {
             "full": partial(ConvNormNonlin, conv_op, **shared, **regular),
-            "separable": partial(
-                DepthwiseSeparableConv,
-                conv_op,
-                **shared,
-                **regular,
-                depthwise_nonlin=nonlin,
-                depthwise_nonlin_kwargs=nonlin_kwargs,
-            ),
+            "separable": partial(DepthwiseSeparableConv, conv_op, **separable),
         }
         bottleneck: nn.Module = nn.Identity()
         if eas_module:
@@ -194,9 +188,9 @@ class EASUNet(AbstractDynamicNetworkArchitectures):
                 nonlin_kwargs=pointwise_nonlin_kwargs,
                 first_scale=eas_first_scale,
             )
-        if shortcut:
-            residual = partial(ResidualSeparableConv, *build["separable"].args, **build["separable"].keywords)
-            build["separable"] = partial(_with_shortcut, build["separable"], residual)
+        build_block = build[block]
+        if shortcut and block == "separable":
+            build_block = partial(separable_block, conv_op, **separable)
         self.initial_scale = initial_scale
         self.encoder = EASEncoder(
             conv_op=conv_op,
@@ -206,7 +200,7 @@ class EASUNet(AbstractDynamicNetworkArchitectures):
             strides=self.strides,
             n_conv_per_stage=_per_stage("n_conv_per_stage", n_conv_per_stage, n_stages),
             stem=build[stem if block == "separable" else "full"],
-            block=build[block],
+            block=build_block,
             max_pool=pool == "max",
             bottleneck=bottleneck,
         )
@@ -217,7 +211,7 @@ class EASUNet(AbstractDynamicNetworkArchitectures):
             kernel_sizes=kernels,
             strides=self.strides,
             n_conv_per_stage=_per_stage("n_conv_per_stage_decoder", n_conv_per_stage_decoder, n_stages - 1),
-            block=build[block],
+            block=build_block,
             conv_bias=conv_bias,
             output_fusion=output_fusion,
             deep_supervision=deep_supervision,
@@ -289,19 +283,6 @@ def draw_weights(module: nn.Module, scale: float = INITIAL_SCALE) -> None:
         module.reset_parameters()
         with torch.no_grad():
             module.weight *= scale
-
-
-def _with_shortcut(
-    plain: Callable[..., nn.Module],
-    residual: Callable[..., nn.Module],
-    channels: int,
-    features: int,
-    kernel: Any,
-    **kw: Any,
-) -> nn.Module:
-    stride = kw.get("stride", 1)
-    same = channels == features and (stride == 1 if isinstance(stride, int) else set(stride) == {1})
-    return (residual if same else plain)(channels, features, kernel, **kw)
 
 
 def _per_stage(name: str, value: Any, n: int) -> list[Any]:

@@ -302,4 +302,4 @@ def test_shortcuts_go_around_blocks_that_keep_their_channels():
 def test_the_first_weights_have_the_scale_that_is_asked_for(scale):
     network = build(KWARGS_2D, initial_scale=scale)
     conv = network.encoder.stages[0][0].conv
-    assert conv.weight.abs().max().item() == pytest.approx(scale / (conv.weight[0].numel() ** 0.5), rel=0.05)
+    assert conv.weight.abs().max().item() == pytest.approx(scale / (conv.weight[0].numel() ** 0.5), rel=0.2)
