@@ -26,8 +26,8 @@ class Short:
     BENCHMARK_EPOCHS, BENCHMARK_ITERATIONS and BENCHMARK_VAL_ITERATIONS (both per epoch) set the length.
     BENCHMARK_SECONDS sets a time instead of iterations: every epoch then has as many iterations as fit its share of the
     remaining time, so that the learning rate falls over the whole time. BENCHMARK_SEED seeds weights and sampling,
-    BENCHMARK_THREADS sets PyTorch's threads. BENCHMARK_NO_MIRRORING validates without mirrored copies, which is eight times
-    as fast in 3-D.
+    BENCHMARK_THREADS sets PyTorch's threads. BENCHMARK_NO_MIRRORING validates without mirrored copies: eight times as
+    fast in 3-D.
 
     With nnUNet_n_proc_DA=0 all networks see the same samples, except where the network itself draws random numbers
     (DeepLabV3+ for its dropout, on a CPU). With several loading processes the samples are almost the same, because
