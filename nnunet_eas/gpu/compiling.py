@@ -14,7 +14,7 @@ def fuse_norms_into_their_readers() -> None:
     With its own settings Inductor writes the norm's result in single precision as soon as a few operations depend on
     it. These maps decide the peak of a step that recomputes (`benchmarks.planning.compiled_peak`).
     """
-    from torch._inductor import config  # takes a second, and only a compiled training needs it
+    from torch._inductor import config  # not at the top: only a training on a GPU needs it
 
     settings: Any = config
     for name, value in SETTINGS.items():
