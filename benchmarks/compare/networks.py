@@ -128,4 +128,24 @@ LENGTHS = {
 }
 """EAS U-Net with other ends of the training."""
 
-NETWORKS = {**COMPARED, **CONTROLS, **ABLATION, **FIRST_WEIGHTS, **LENGTHS}
+BATCH_IN_3D = {"norm_op": {2: NORM_OF_EAS[2], 3: OTHER_NORM[3]}}
+LOW = {"n_conv_per_stage": [2, 2, 3, 4], "n_conv_per_stage_decoder": [3, 2, 2]}
+VARIANTS = {
+    "v_shortcut": _variant("shortcuts", shortcut=True),
+    "v_shortcut_batch": _variant("shortcuts, batch norm", shortcut=True, **BATCH_IN_3D),
+    "v_shortcut_gate": _variant("shortcuts, gated EAS module", shortcut=True, eas_first_scale=0.1),
+    "v_shortcut_nomodule": _variant("shortcuts, no EAS module", shortcut=True, eas_module=False),
+    "v_shortcut_batch_gate": _variant(
+        "shortcuts, batch norm, gated", shortcut=True, eas_first_scale=0.1, **BATCH_IN_3D
+    ),
+    "v_shortcut_deep": _variant("shortcuts, deeper low stages", shortcut=True, **LOW),
+    "v_shortcut_batch_gate_deep": _variant(
+        "shortcuts, batch norm, gated, deeper", shortcut=True, eas_first_scale=0.1, **BATCH_IN_3D, **LOW
+    ),
+    "v_shortcut_scale_quarter": _variant("shortcuts, first weights 0.25", shortcut=True, initial_scale=0.25),
+    "v_shortcut_scale_one": _variant("shortcuts, first weights 1.0", shortcut=True, initial_scale=1.0),
+    "v_batch": _variant("batch norm", **BATCH_IN_3D),
+}
+"""Tried for the network of format 2."""
+
+NETWORKS = {**VARIANTS, **COMPARED, **CONTROLS, **ABLATION, **FIRST_WEIGHTS, **LENGTHS}

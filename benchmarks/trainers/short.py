@@ -14,7 +14,7 @@ from benchmarks.trainers.rivals import (
     UNetTrainer,
 )
 from benchmarks.trainers.schedule import Short
-from nnunet_eas.network.eas_unet import EASUNet
+from nnunet_eas.network.eas_unet import draw_weights
 from nnunet_eas.trainer import EASUNetTrainer
 from nnunet_eas.trainer.schedules import EASUNetTrainer_earlystop as _EarlyStop
 
@@ -59,7 +59,7 @@ EASUNetTrainer_short = _shortened(EASUNetTrainer)
 EASUNetTrainer_earlystop_short = _shortened(EASUNetTrainer_earlystop)
 EASUNetTrainer_he_short = _shortened(_initialised(EASUNetTrainer, "EASUNetTrainer_he", InitWeights_He(1e-2)))
 EASUNetTrainer_pytorch_short = _shortened(_initialised(EASUNetTrainer, "EASUNetTrainer_pytorch", _pytorch_s))
-nnUNetTrainer_eas_start_short = _shortened(_initialised(nnUNetTrainer, "nnUNetTrainer_eas_start", EASUNet.initialize))
+nnUNetTrainer_eas_start_short = _shortened(_initialised(nnUNetTrainer, "nnUNetTrainer_eas_start", draw_weights))
 UNetTrainer_short = _shortened(UNetTrainer)
 UNetPlusPlusTrainer_short = _shortened(UNetPlusPlusTrainer)
 AttentionUNetTrainer_short = _shortened(AttentionUNetTrainer)

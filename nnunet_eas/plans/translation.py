@@ -10,12 +10,18 @@ from typing import Any
 
 from nnunetv2.utilities.plans_handling.plans_handler import PlansManager
 
-from nnunet_eas.network.eas_unet import ARCH_FORMAT, EASUNet
+from nnunet_eas.network.eas_unet import ARCH_FORMAT, INITIAL_SCALE, EASUNet
 
 NETWORK_CLASS_NAME = f"{EASUNet.__module__}.{EASUNet.__name__}"
 
 # of EASUNetPlanner's plans files; it grows when an older version would misread a newer file. 2: `recompute`
 PLANS_FORMAT = 2
+
+BETTER_THAN_THE_PAPER: dict[str, Any] = {"shortcut": True, "eas_first_scale": 0.1}
+"""Switches of a translated network that differ from the paper's."""
+
+PAPER: dict[str, Any] = {"shortcut": False, "eas_first_scale": None}
+"""The paper's values of these switches, and those of networks that do not record them."""
 
 # networks of equal topologies have weights of the same shapes
 TOPOLOGY = ("n_stages", "features_per_stage", "conv_op", "kernel_sizes", "strides")
@@ -112,6 +118,8 @@ def translate_architecture(configuration: Mapping[str, Any]) -> dict[str, Any]:
             "dilated_block": "separable",
             "dilations": dilation_rates(edges),
             "output_fusion": True,
+            **BETTER_THAN_THE_PAPER,
+            "initial_scale": INITIAL_SCALE,
             "arch_format": ARCH_FORMAT,
         },
         "_kw_requires_import": ["conv_op", "norm_op", "dropout_op", "nonlin", "pointwise_nonlin"],

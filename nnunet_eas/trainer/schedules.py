@@ -11,6 +11,7 @@ from nnunetv2.training.lr_scheduler.polylr import PolyLRScheduler
 from nnunetv2.utilities.plans_handling.plans_handler import PlansManager
 
 from nnunet_eas.demo.settings import FULL_SCHEDULE, QUICK_SCHEDULE, Schedule
+from nnunet_eas.plans.translation import PAPER
 from nnunet_eas.trainer.eas_unet_trainer import EASUNetTrainer
 
 
@@ -111,7 +112,7 @@ def epochs_without_gain(values: Sequence[float], least_gain: float) -> int:
 
 
 class EASUNetTrainer_paper(EASUNetTrainer):
-    """EASUNetTrainer with the optimiser and schedule of Bi et al. (2023).
+    """EASUNetTrainer with the network, optimiser and schedule of Bi et al. (2023).
 
     SGD with learning rate 0.01 throughout, momentum 0.9 and weight decay 1e-4, for 50 epochs, in batches of 16 slices.
     The paper has no 3-D configuration: there the plan's batch size stays. One epoch is one pass over the training
@@ -123,8 +124,11 @@ class EASUNetTrainer_paper(EASUNetTrainer):
 
     @classmethod
     def prepare_plans(cls, plans: dict[str, Any], configuration: str) -> dict[str, Any]:
-        """Plans as EASUNetTrainer prepares them, with the paper's batch size in 2d."""
+        """Plans as EASUNetTrainer prepares them, with the paper's network, and its batch size in 2d."""
         prepared = super().prepare_plans(plans, configuration)
+        for content in prepared["configurations"].values():
+            arguments = content.get("architecture", {}).get("arch_kwargs", {})
+            arguments.update({name: value for name, value in PAPER.items() if name in arguments})
         planned = PlansManager(prepared).get_configuration(configuration)
         if len(planned.patch_size) == 2:
             own = prepared["configurations"][configuration]

@@ -75,6 +75,8 @@ def test_paper_recipe(new_trainer, plans, configuration, batch_size):
     for content in plans["configurations"].values():
         content["batch_size"] = 2
     trainer = new_trainer(EASUNetTrainer_paper, configuration, plans=plans)
+    network = trainer.configuration_manager.network_arch_init_kwargs
+    assert (network["shortcut"], network["eas_first_scale"]) == (False, None)
     trainer.on_train_start()
     assert trainer.num_epochs == 50
     assert trainer.batch_size == trainer.dataloader_train.data_loader.batch_size == batch_size
