@@ -10,6 +10,7 @@ from typing import Any
 import nnunet_eas
 from benchmarks.commands import ROOT
 from benchmarks.compare import provenance
+from nnunet_eas.plans.translation import PAPER
 
 TRAINERS = ROOT / "benchmarks" / "trainers"
 PACKAGE = Path(nnunet_eas.__file__).resolve().parent
@@ -72,13 +73,16 @@ def _rival(title: str, trainer: str, *packages: str) -> Network:
     return Network(title, trainer, sources=SOURCES_OF_RIVALS, packages=packages)
 
 
-def _variant(title: str, **switches: Any) -> Network:
-    return Network(title, "EASUNetTrainer", switches=switches, sources=SOURCES_OF_EAS)
+def _of_paper(
+    title: str, trainer: str = "EASUNetTrainer", sources: tuple[Path, ...] = SOURCES_OF_EAS, **switches: Any
+) -> Network:
+    return Network(title, trainer, switches={**PAPER, **switches}, sources=sources)
 
 
 COMPARED = {
     "default": Network("default nnU-Net", "nnUNetTrainer"),
     "eas": Network("EAS U-Net", "EASUNetTrainer", sources=SOURCES_OF_EAS),
+    "eas_paper": _of_paper("EAS U-Net, the paper's"),
     "unet": _rival("U-Net", "UNetTrainer", "monai"),
     "attention_unet": _rival("Attention U-Net", "AttentionUNetTrainer", "monai"),
     "segnet": _rival("SegNet", "SegNetTrainer"),
@@ -89,16 +93,16 @@ COMPARED = {
 """nnU-Net's networks, EAS U-Net and the paper's rivals."""
 
 ABLATION = {
-    "eas_separable_stem": _variant("stem separable", stem="separable"),
-    "eas_full_blocks": _variant("blocks of full convolutions", block="full"),
-    "eas_strided": _variant("strided convolution for pooling", pool="conv"),
-    "eas_no_module": _variant("without EAS module", eas_module=False),
-    "eas_full_dilated": _variant("dilated convolutions full", dilated_block="full"),
-    "eas_paper_rates": _variant("the paper's rates, 6, 12 and 18, on every map", dilations=[6, 12, 18]),
-    "eas_no_fusion": _variant("without output fusion", output_fusion=False),
-    "eas_other_norm": _variant("instance norm in 2-D, batch norm in 3-D", norm_op=OTHER_NORM),
+    "paper_separable_stem": _of_paper("stem separable", stem="separable"),
+    "paper_full_blocks": _of_paper("blocks of full convolutions", block="full"),
+    "paper_strided": _of_paper("strided convolution for pooling", pool="conv"),
+    "paper_no_module": _of_paper("without EAS module", eas_module=False),
+    "paper_full_dilated": _of_paper("dilated convolutions full", dilated_block="full"),
+    "paper_fixed_rates": _of_paper("the paper's rates, 6, 12 and 18, on every map", dilations=[6, 12, 18]),
+    "paper_no_fusion": _of_paper("without output fusion", output_fusion=False),
+    "paper_other_norm": _of_paper("instance norm in 2-D, batch norm in 3-D", norm_op=OTHER_NORM),
 }
-"""EAS U-Net with one switch changed in each."""
+"""The paper's EAS U-Net with one switch changed in each."""
 
 CONTROLS = {
     "default_eas_start": Network(
@@ -112,40 +116,57 @@ CONTROLS = {
 
 _SOURCES_OF_SHORT = (*SOURCES_OF_EAS, TRAINERS / "short.py")
 FIRST_WEIGHTS = {
-    "eas_he_start": Network("EAS U-Net, He's first weights", "EASUNetTrainer_he", sources=_SOURCES_OF_SHORT),
-    "eas_pytorch_start": Network(
-        "EAS U-Net, PyTorch's first weights", "EASUNetTrainer_pytorch", sources=_SOURCES_OF_SHORT
-    ),
+    "paper_he_start": _of_paper("He's first weights", "EASUNetTrainer_he", _SOURCES_OF_SHORT),
+    "paper_pytorch_start": _of_paper("PyTorch's first weights", "EASUNetTrainer_pytorch", _SOURCES_OF_SHORT),
 }
-"""EAS U-Net with other first weights."""
+"""The paper's EAS U-Net with other first weights."""
 
 LENGTHS = {
-    "eas_earlystop": Network(
-        "EAS U-Net, stopped early",
+    "paper_earlystop": _of_paper(
+        "stopped early",
         "EASUNetTrainer_earlystop",
-        sources=(*_SOURCES_OF_SHORT, PACKAGE / "trainer" / "schedules.py"),
+        (*_SOURCES_OF_SHORT, PACKAGE / "trainer" / "schedules.py"),
     ),
 }
-"""EAS U-Net with other ends of the training."""
+"""The paper's EAS U-Net with other ends of the training."""
 
 BATCH_IN_3D = {"norm_op": {2: NORM_OF_EAS[2], 3: OTHER_NORM[3]}}
 LOW = {"n_conv_per_stage": [2, 2, 3, 4], "n_conv_per_stage_decoder": [3, 2, 2]}
+
+
 VARIANTS = {
-    "v_shortcut": _variant("shortcuts", shortcut=True),
-    "v_shortcut_batch": _variant("shortcuts, batch norm", shortcut=True, **BATCH_IN_3D),
-    "v_shortcut_gate": _variant("shortcuts, gated EAS module", shortcut=True, eas_first_scale=0.1),
-    "v_shortcut_nomodule": _variant("shortcuts, no EAS module", shortcut=True, eas_module=False),
-    "v_shortcut_batch_gate": _variant(
+    "v_shortcut": _of_paper("shortcuts", shortcut=True),
+    "v_shortcut_batch": _of_paper("shortcuts, batch norm", shortcut=True, **BATCH_IN_3D),
+    "v_shortcut_gate": _of_paper("shortcuts, gated EAS module", shortcut=True, eas_first_scale=0.1),
+    "v_shortcut_nomodule": _of_paper("shortcuts, no EAS module", shortcut=True, eas_module=False),
+    "v_shortcut_batch_gate": _of_paper(
         "shortcuts, batch norm, gated", shortcut=True, eas_first_scale=0.1, **BATCH_IN_3D
     ),
-    "v_shortcut_deep": _variant("shortcuts, deeper low stages", shortcut=True, **LOW),
-    "v_shortcut_batch_gate_deep": _variant(
+    "v_shortcut_batch_nomodule": _of_paper(
+        "shortcuts, batch norm, no EAS module", shortcut=True, eas_module=False, **BATCH_IN_3D
+    ),
+    "v_shortcut_deep": _of_paper("shortcuts, deeper low stages", shortcut=True, **LOW),
+    "v_shortcut_batch_gate_deep": _of_paper(
         "shortcuts, batch norm, gated, deeper", shortcut=True, eas_first_scale=0.1, **BATCH_IN_3D, **LOW
     ),
-    "v_shortcut_scale_quarter": _variant("shortcuts, first weights 0.25", shortcut=True, initial_scale=0.25),
-    "v_shortcut_scale_one": _variant("shortcuts, first weights 1.0", shortcut=True, initial_scale=1.0),
-    "v_batch": _variant("batch norm", **BATCH_IN_3D),
+    "v_shortcut_scale_quarter": _of_paper("shortcuts, first weights 0.25", shortcut=True, initial_scale=0.25),
+    "v_shortcut_scale_one": _of_paper("shortcuts, first weights 1.0", shortcut=True, initial_scale=1.0),
+    "v_shortcut_batch_gate_quarter": _of_paper(
+        "shortcuts, batch norm, gated, first weights 0.25",
+        shortcut=True,
+        eas_first_scale=0.1,
+        initial_scale=0.25,
+        **BATCH_IN_3D,
+    ),
+    "v_shortcut_batch_gate_one": _of_paper(
+        "shortcuts, batch norm, gated, first weights 1.0",
+        shortcut=True,
+        eas_first_scale=0.1,
+        initial_scale=1.0,
+        **BATCH_IN_3D,
+    ),
+    "v_batch": _of_paper("batch norm", **BATCH_IN_3D),
 }
-"""Tried for the network of format 2."""
+"""Tried for the network of format 2, each from the paper's network."""
 
 NETWORKS = {**VARIANTS, **COMPARED, **CONTROLS, **ABLATION, **FIRST_WEIGHTS, **LENGTHS}

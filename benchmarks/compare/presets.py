@@ -28,15 +28,15 @@ class Preset:
         return list(dict.fromkeys((self.reference, *self.networks)))
 
 
-PAPER_RANKING = ("eas", "unet_plus_plus", "attention_unet", "unet")
+PAPER_RANKING = ("eas_paper", "unet_plus_plus", "attention_unet", "unet")
 
 PRESETS = {
     "comparison": Preset((*COMPARED, *CONTROLS), reference="default"),
     "rivals": Preset(("unet", "attention_unet", "unet_plus_plus", "segnet", "deeplabv3plus")),
-    "ablation": Preset(tuple(ABLATION)),
-    "synthetic_knees": Preset(PAPER_RANKING, ranking=PAPER_RANKING),
-    "first_weights": Preset(tuple(FIRST_WEIGHTS)),
-    "lengths": Preset(tuple(LENGTHS)),
+    "ablation": Preset(tuple(ABLATION), reference="eas_paper"),
+    "synthetic_knees": Preset(("eas", *PAPER_RANKING), reference="eas_paper", ranking=PAPER_RANKING),
+    "first_weights": Preset(tuple(FIRST_WEIGHTS), reference="eas_paper"),
+    "lengths": Preset(tuple(LENGTHS), reference="eas_paper"),
 }
 
 
