@@ -10,7 +10,7 @@ from typing import Any
 import nnunet_eas
 from benchmarks.commands import ROOT
 from benchmarks.compare import provenance
-from nnunet_eas.plans.translation import PAPER
+from nnunet_eas.plans.translation import switches_of_the_paper
 
 TRAINERS = ROOT / "benchmarks" / "trainers"
 PACKAGE = Path(nnunet_eas.__file__).resolve().parent
@@ -25,11 +25,11 @@ SOURCES_OF_EAS = (
 SOURCES_OF_RIVALS = (TRAINERS / "rivals.py", TRAINERS / "segnet.py")
 PACKAGES_OF_ALL = ("nnunetv2", "dynamic-network-architectures", "batchgeneratorsv2", "torch")
 
-NORM_OF_EAS = {2: "torch.nn.modules.batchnorm.BatchNorm2d", 3: "torch.nn.modules.instancenorm.InstanceNorm3d"}
-"""The norm of EAS U-Net by dimension."""
+PAPER = {name: {dim: switches_of_the_paper(dim)[name] for dim in (2, 3)} for name in switches_of_the_paper(2)}
+"""The switches of the paper's network by dimension."""
 
-OTHER_NORM = {2: "torch.nn.modules.instancenorm.InstanceNorm2d", 3: "torch.nn.modules.batchnorm.BatchNorm3d"}
-"""The other common norm by dimension."""
+BATCH_NORM = {dim: f"torch.nn.modules.batchnorm.BatchNorm{dim}d" for dim in (2, 3)}
+INSTANCE_NORM = {dim: f"torch.nn.modules.instancenorm.InstanceNorm{dim}d" for dim in (2, 3)}
 
 
 @dataclass(frozen=True)
@@ -100,7 +100,9 @@ ABLATION = {
     "paper_full_dilated": _of_paper("dilated convolutions full", dilated_block="full"),
     "paper_fixed_rates": _of_paper("the paper's rates, 6, 12 and 18, on every map", dilations=[6, 12, 18]),
     "paper_no_fusion": _of_paper("without output fusion", output_fusion=False),
-    "paper_other_norm": _of_paper("instance norm in 2-D, batch norm in 3-D", norm_op=OTHER_NORM),
+    "paper_other_norm": _of_paper(
+        "instance norm in 2-D, batch norm in 3-D", norm_op={2: INSTANCE_NORM[2], 3: BATCH_NORM[3]}
+    ),
 }
 """The paper's EAS U-Net with one switch changed in each."""
 
@@ -108,7 +110,7 @@ CONTROLS = {
     "default_eas_start": Network(
         "default nnU-Net with EAS U-Net's norm and first weights",
         "nnUNetTrainer_eas_start",
-        switches={"norm_op": NORM_OF_EAS},
+        switches={"norm_op": PAPER["norm_op"]},
         sources=(PACKAGE / "network" / "eas_unet.py", TRAINERS / "short.py"),
     ),
 }
@@ -130,24 +132,23 @@ LENGTHS = {
 }
 """The paper's EAS U-Net with other ends of the training."""
 
-BATCH_IN_3D = {"norm_op": {2: NORM_OF_EAS[2], 3: OTHER_NORM[3]}}
 LOW = {"n_conv_per_stage": [2, 2, 3, 4], "n_conv_per_stage_decoder": [3, 2, 2]}
 
 
 VARIANTS = {
     "v_shortcut": _of_paper("shortcuts", shortcut=True),
-    "v_shortcut_batch": _of_paper("shortcuts, batch norm", shortcut=True, **BATCH_IN_3D),
+    "v_shortcut_batch": _of_paper("shortcuts, batch norm", shortcut=True, norm_op=BATCH_NORM),
     "v_shortcut_gate": _of_paper("shortcuts, gated EAS module", shortcut=True, eas_first_scale=0.1),
     "v_shortcut_nomodule": _of_paper("shortcuts, no EAS module", shortcut=True, eas_module=False),
     "v_shortcut_batch_gate": _of_paper(
-        "shortcuts, batch norm, gated", shortcut=True, eas_first_scale=0.1, **BATCH_IN_3D
+        "shortcuts, batch norm, gated", shortcut=True, eas_first_scale=0.1, norm_op=BATCH_NORM
     ),
     "v_shortcut_batch_nomodule": _of_paper(
-        "shortcuts, batch norm, no EAS module", shortcut=True, eas_module=False, **BATCH_IN_3D
+        "shortcuts, batch norm, no EAS module", shortcut=True, eas_module=False, norm_op=BATCH_NORM
     ),
     "v_shortcut_deep": _of_paper("shortcuts, deeper low stages", shortcut=True, **LOW),
     "v_shortcut_batch_gate_deep": _of_paper(
-        "shortcuts, batch norm, gated, deeper", shortcut=True, eas_first_scale=0.1, **BATCH_IN_3D, **LOW
+        "shortcuts, batch norm, gated, deeper", shortcut=True, eas_first_scale=0.1, norm_op=BATCH_NORM, **LOW
     ),
     "v_shortcut_scale_quarter": _of_paper("shortcuts, first weights 0.25", shortcut=True, initial_scale=0.25),
     "v_shortcut_scale_one": _of_paper("shortcuts, first weights 1.0", shortcut=True, initial_scale=1.0),
@@ -156,16 +157,16 @@ VARIANTS = {
         shortcut=True,
         eas_first_scale=0.1,
         initial_scale=0.25,
-        **BATCH_IN_3D,
+        norm_op=BATCH_NORM,
     ),
     "v_shortcut_batch_gate_one": _of_paper(
         "shortcuts, batch norm, gated, first weights 1.0",
         shortcut=True,
         eas_first_scale=0.1,
         initial_scale=1.0,
-        **BATCH_IN_3D,
+        norm_op=BATCH_NORM,
     ),
-    "v_batch": _of_paper("batch norm", **BATCH_IN_3D),
+    "v_batch": _of_paper("batch norm", norm_op=BATCH_NORM),
 }
 """Tried for the network of format 2, each from the paper's network."""
 

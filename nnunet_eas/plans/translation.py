@@ -17,12 +17,6 @@ NETWORK_CLASS_NAME = f"{EASUNet.__module__}.{EASUNet.__name__}"
 # of EASUNetPlanner's plans files; it grows when an older version would misread a newer file. 2: `recompute`
 PLANS_FORMAT = 2
 
-BETTER_THAN_THE_PAPER: dict[str, Any] = {"shortcut": True, "eas_first_scale": 0.1}
-"""Switches of a translated network that differ from the paper's."""
-
-PAPER: dict[str, Any] = {"shortcut": False, "eas_first_scale": None}
-"""The paper's values of these switches, and those of networks that do not record them."""
-
 # networks of equal topologies have weights of the same shapes
 TOPOLOGY = ("n_stages", "features_per_stage", "conv_op", "kernel_sizes", "strides")
 
@@ -73,12 +67,21 @@ def bottleneck_edges(patch_size: Sequence[int], strides: Sequence[Sequence[int]]
     return [p // d for p, d in zip(patch_size, divisor, strict=True)]
 
 
+def switches_of_the_paper(dim: int) -> dict[str, Any]:
+    """The values that the paper's network has for the switches in which a translated one differs from it.
+
+    The paper is 2-D; in 3-D the norm is that of arch format 1, instance norm.
+    """
+    norm = "batchnorm.BatchNorm2d" if dim == 2 else "instancenorm.InstanceNorm3d"
+    return {"norm_op": f"torch.nn.modules.{norm}", "shortcut": False, "eas_first_scale": None}
+
+
 def translate_architecture(configuration: Mapping[str, Any]) -> dict[str, Any]:
     """Translates a planned U-Net to the EAS U-Net, in the form in which a plan records a network.
 
     Topology, blocks per stage, dropout and the depthwise activation are kept. Residual plans get two blocks per stage,
-    as in the paper. The norm depends on the dimension alone (2-D batch norm, 3-D instance norm), never on the batch
-    size, which users edit and DDP splits. The configuration has its inheritance resolved; it is not changed.
+    as in the paper. Nothing depends on the batch size, which users edit and DDP splits. The configuration has its
+    inheritance resolved; it is not changed.
     """
     source = configuration["architecture"]
     kwargs = source["arch_kwargs"]
@@ -99,13 +102,12 @@ def translate_architecture(configuration: Mapping[str, Any]) -> dict[str, Any]:
     if "n_conv_per_stage" in kwargs:  # not a residual network
         blocks = {key: kwargs[key] for key in blocks}
     kept = {key: kwargs[key] for key in ("dropout_op", "dropout_op_kwargs", "nonlin", "nonlin_kwargs")}
-    norm = "batchnorm.BatchNorm2d" if len(edges) == 2 else "instancenorm.InstanceNorm3d"
     return {
         "network_class_name": NETWORK_CLASS_NAME,
         "arch_kwargs": {
             **deepcopy({key: kwargs[key] for key in TOPOLOGY} | blocks),
             "conv_bias": kwargs["conv_bias"],
-            "norm_op": f"torch.nn.modules.{norm}",
+            "norm_op": f"torch.nn.modules.batchnorm.BatchNorm{len(edges)}d",
             "norm_op_kwargs": {"eps": 1e-5, "affine": True},
             **deepcopy(kept),
             "nonlin_first": kwargs.get("nonlin_first", False),
@@ -118,7 +120,8 @@ def translate_architecture(configuration: Mapping[str, Any]) -> dict[str, Any]:
             "dilated_block": "separable",
             "dilations": dilation_rates(edges),
             "output_fusion": True,
-            **BETTER_THAN_THE_PAPER,
+            "shortcut": True,
+            "eas_first_scale": 0.1,
             "initial_scale": INITIAL_SCALE,
             "arch_format": ARCH_FORMAT,
         },

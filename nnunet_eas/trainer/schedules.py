@@ -11,7 +11,7 @@ from nnunetv2.training.lr_scheduler.polylr import PolyLRScheduler
 from nnunetv2.utilities.plans_handling.plans_handler import PlansManager
 
 from nnunet_eas.demo.settings import FULL_SCHEDULE, QUICK_SCHEDULE, Schedule
-from nnunet_eas.plans.translation import PAPER
+from nnunet_eas.plans.translation import switches_of_the_paper
 from nnunet_eas.trainer.eas_unet_trainer import EASUNetTrainer
 
 
@@ -127,8 +127,10 @@ class EASUNetTrainer_paper(EASUNetTrainer):
         """Plans as EASUNetTrainer prepares them, with the paper's network, and its batch size in 2d."""
         prepared = super().prepare_plans(plans, configuration)
         for content in prepared["configurations"].values():
-            arguments = content.get("architecture", {}).get("arch_kwargs", {})
-            arguments.update({name: value for name, value in PAPER.items() if name in arguments})
+            if "architecture" in content:  # otherwise inherited
+                arguments = content["architecture"]["arch_kwargs"]
+                paper = switches_of_the_paper(3 if arguments["conv_op"].endswith("3d") else 2)
+                arguments.update({name: value for name, value in paper.items() if name in arguments})
         planned = PlansManager(prepared).get_configuration(configuration)
         if len(planned.patch_size) == 2:
             own = prepared["configurations"][configuration]

@@ -112,9 +112,9 @@ def test_nnunet_builds_it_and_the_outputs_fit_its_loss(configuration):
     assert len(outputs) == len(strides) - 1
 
 
-def test_the_norm_goes_by_the_dimension():
+def test_the_norm_is_batch_norm():
     assert translate_architecture(SMALL)["arch_kwargs"]["norm_op"].endswith("BatchNorm2d")
-    assert translate_architecture(FLAT_3D)["arch_kwargs"]["norm_op"].endswith("InstanceNorm3d")
+    assert translate_architecture(FLAT_3D)["arch_kwargs"]["norm_op"].endswith("BatchNorm3d")
 
 
 @given(st.integers(1, 500))
