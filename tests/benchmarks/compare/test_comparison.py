@@ -159,7 +159,9 @@ class TestWhole:
     def test_the_ablation(self, compare, folder):
         offsets = dict.fromkeys("abcd", -0.1)
         write_results(folder, "paper_no_module", "paper_no_fusion", offsets=offsets)
-        status, content, text, left_out = compare("--reference", "eas", "--networks", "paper_no_module", "paper_no_fusion")
+        status, content, text, left_out = compare(
+            "--reference", "eas", "--networks", "paper_no_module", "paper_no_fusion"
+        )
         assert (status, left_out) == (0, [])
         assert set(content["tables"][0]["networks"]) == {"eas", "paper_no_module", "paper_no_fusion"}
         of = rows(text, "mean over structures")
@@ -175,10 +177,10 @@ class TestWhole:
         assert [set(table["networks"]) for table in content["tables"]] == [{"eas", "paper_no_module"}]
 
     def test_a_preset(self, compare, folder):
-        write_results(folder, "paper_no_module", offsets=dict.fromkeys("abcd", -0.1))
+        write_results(folder, "eas_paper", "paper_no_module", offsets=dict.fromkeys("abcd", -0.1))
         status, content, _, left_out = compare("--preset", "ablation")
         assert (status, left_out) == (0, [])
-        assert list(content["tables"][0]["networks"]) == ["eas", "paper_no_module"]
+        assert list(content["tables"][0]["networks"]) == ["eas_paper", "paper_no_module"]
 
     def test_a_network_of_the_ablation_is_no_rival(self, compare, folder):
         write_results(folder, "paper_no_module", offsets=dict.fromkeys("abcd", -0.1))
@@ -252,7 +254,7 @@ class TestLeftOut:
         status, content, _, left_out = compare()
         assert (status, content["tables"]) == (1, [])
         (line,) = left_out
-        assert line.startswith("left out: --results must hold results of default, eas, unet, ")
+        assert line.startswith("left out: --results must hold results of default, eas, eas_paper, unet, ")
 
     @pytest.mark.slow
     def test_a_folder_that_is_not_there(self, tmp_path):

@@ -46,7 +46,7 @@ def test_what_is_turned_stands_in_the_plan(tiny):
     found = prepared.configuration("paper_no_module", NETWORKS["paper_no_module"], "2d")["architecture"]["arch_kwargs"]
     assert found["eas_module"] is False
     norms = {
-        configuration: prepared.configuration("eas_other_norm", NETWORKS["eas_other_norm"], configuration)
+        configuration: prepared.configuration("paper_other_norm", NETWORKS["paper_other_norm"], configuration)
         for configuration in ("2d", "3d_fullres")
     }
     named = {c: plan["architecture"]["arch_kwargs"]["norm_op"].rsplit(".", 1)[1] for c, plan in norms.items()}
