@@ -28,6 +28,7 @@ COMPARISONS = {
     "comparison": ("runs", "costs.json", "comparison"),
     "rivals": ("runs", "costs.json", "rivals"),
     "ablation": ("runs", "costs_of_ablation.json", "ablation"),
+    "variants": ("runs_of_variants", "costs.json", "variants"),
     "synthetic_knees": ("runs_of_phantom_knees", "costs.json", "phantom_knees"),
 }
 """For every preset of the committed results: the runner's folder, the costs, and the files to write."""

@@ -5,7 +5,7 @@ from __future__ import annotations
 import argparse
 from dataclasses import dataclass
 
-from benchmarks.compare.networks import ABLATION, COMPARED, CONTROLS, FIRST_WEIGHTS, LENGTHS, NETWORKS
+from benchmarks.compare.networks import ABLATION, COMPARED, CONTROLS, FIRST_WEIGHTS, LENGTHS, NETWORKS, VARIANTS
 
 
 @dataclass(frozen=True)
@@ -35,6 +35,7 @@ PRESETS = {
     "rivals": Preset(("unet", "attention_unet", "unet_plus_plus", "segnet", "deeplabv3plus")),
     "ablation": Preset(tuple(ABLATION), reference="eas_paper"),
     "synthetic_knees": Preset(("eas", *PAPER_RANKING), reference="eas_paper", ranking=PAPER_RANKING),
+    "variants": Preset(tuple(VARIANTS), reference="eas_paper"),
     "first_weights": Preset(tuple(FIRST_WEIGHTS), reference="eas_paper"),
     "lengths": Preset(tuple(LENGTHS), reference="eas_paper"),
 }
