@@ -40,7 +40,7 @@ class EASUNet(AbstractDynamicNetworkArchitectures):
         dilated_block: The pyramid's dilated convolutions are separable, as in DeepLabV3+, which the paper builds on.
         dilations: The plan records them, in proportion to the map (`nnunet_eas.plans.translation.dilation_rates`).
             That rule gives DeepLab's (6, 12, 18) for the paper's 24x24 map. Without the argument: 1, 2, 3.
-        norm_op: The paper's batch norm in 2-D; 3-D plans record instance norm, because nnU-Net's 3-D batches are small.
+        norm_op: The paper's batch norm, in 3-D too. 3-D plans of arch format 1 record instance norm.
         shortcut: Blocks that keep the number of channels have a shortcut, as in ResNet. The paper's blocks have none.
         eas_first_scale: The EAS module is added to its input, scaled: it cannot hurt on a small map. In the paper
             it stands alone.
