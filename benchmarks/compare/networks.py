@@ -81,7 +81,7 @@ def _of_paper(
 
 COMPARED = {
     "default": Network("default nnU-Net", "nnUNetTrainer"),
-    "eas": Network("EAS U-Net", "EASUNetTrainer", sources=(*SOURCES_OF_EAS, TRAINERS / "short.py")),
+    "eas": Network("EAS U-Net", "EASUNetTrainer", sources=SOURCES_OF_EAS),
     "eas_paper": _of_paper("EAS U-Net, the paper's"),
     "unet": _rival("U-Net", "UNetTrainer", "monai"),
     "attention_unet": _rival("Attention U-Net", "AttentionUNetTrainer", "monai"),
