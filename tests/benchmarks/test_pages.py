@@ -38,7 +38,7 @@ def test_page(written, page):
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("name", [name for _, _, name in pages.COMPARISONS.values()])
+@pytest.mark.parametrize("name", [name for _, _, name, _ in pages.COMPARISONS.values()])
 def test_comparison_files(written, name):
     files = [root / "benchmarks" / "results" / name for root in (written, ROOT)]
     tables = [json.loads(file.with_suffix(".json").read_text()) for file in files]
