@@ -166,6 +166,14 @@ VARIANTS = {
         initial_scale=1.0,
         norm_op=BATCH_NORM,
     ),
+    "v_shortcut_batch_gate_warmup": _of_paper(
+        "shortcuts, batch norm, gated, learning rate warmed up",
+        "EASUNetTrainer_warmup",
+        _SOURCES_OF_SHORT,
+        shortcut=True,
+        eas_first_scale=0.1,
+        norm_op=BATCH_NORM,
+    ),
     "v_batch": _of_paper("batch norm", norm_op=BATCH_NORM),
 }
 """Tried for the network of format 2, each from the paper's network."""

@@ -12,9 +12,10 @@ from benchmarks.markdown import put_between_marks
 BLOCKS = {
     "README.md": ["results"],
     "docs/benchmarks/comparison.md": ["comparison", "rivals", "ablation", "synthetic_knees"],
+    "docs/benchmarks/network.md": ["variants"],
     "docs/benchmarks/speed.md": ["speed", "gpu", "gpu-before", "gpu-layouts", "depthwise"],
     "docs/explanation/cpu.md": ["paths", "busy"],
-    "docs/explanation/memory.md": ["fit", "gpu-fit", "voxels", "kept"],
+    "docs/explanation/memory.md": ["fit", "gpu-fit", "voxels", "kept", "compiled"],
 }
 
 
