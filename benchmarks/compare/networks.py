@@ -10,7 +10,7 @@ from typing import Any
 import nnunet_eas
 from benchmarks.commands import ROOT
 from benchmarks.compare import provenance
-from nnunet_eas.plans.translation import switches_of_the_paper
+from nnunet_eas.plans.translation import switches
 
 TRAINERS = ROOT / "benchmarks" / "trainers"
 PACKAGE = Path(nnunet_eas.__file__).resolve().parent
@@ -25,7 +25,7 @@ SOURCES_OF_EAS = (
 SOURCES_OF_RIVALS = (TRAINERS / "rivals.py", TRAINERS / "segnet.py")
 PACKAGES_OF_ALL = ("nnunetv2", "dynamic-network-architectures", "batchgeneratorsv2", "torch")
 
-PAPER = {name: {dim: switches_of_the_paper(dim)[name] for dim in (2, 3)} for name in switches_of_the_paper(2)}
+PAPER = {name: {dim: switches(dim, of_the_paper=True)[name] for dim in (2, 3)} for name in switches(2)}
 """The switches of the paper's network by dimension."""
 
 BATCH_NORM = {dim: f"torch.nn.modules.batchnorm.BatchNorm{dim}d" for dim in (2, 3)}

@@ -96,8 +96,9 @@ def _known(norm: Any, nonlin: Any) -> NormNonlin | None:
     """Norm and activation, if the functions below compute them."""
     batch_norm = type(norm) in (nn.BatchNorm2d, nn.BatchNorm3d) and norm.training and norm.momentum is not None
     known_norm = batch_norm or (isinstance(norm, _InstanceNorm) and not norm.track_running_stats)
-    known = known_norm and type(nonlin) in (nn.LeakyReLU, nn.ReLU, nn.Hardswish)
-    return NormNonlin(norm, nonlin) if known else None
+    # the gradient is computed from the output, which must have the input's sign
+    rising = type(nonlin) in (nn.ReLU, nn.Hardswish) or (type(nonlin) is nn.LeakyReLU and nonlin.negative_slope >= 0)
+    return NormNonlin(norm, nonlin) if known_norm and rising else None
 
 
 def _before_last_norm(block: Any, due: NormNonlin | None, *maps: torch.Tensor) -> torch.Tensor:
@@ -246,12 +247,13 @@ def _normalise(norm: Any, x: torch.Tensor, affine: Affine) -> tuple[torch.Tensor
         weight, bias = affine
         y, *statistics = instance_norm.forward(x, weight, bias, norm.eps)
         return y, statistics
+    mean, variance = instance_norm.statistics_of_batch(x)
     if norm.num_batches_tracked is not None:
         norm.num_batches_tracked.add_(1)
-    y, *statistics = torch.ops.aten.native_batch_norm(
-        x, *affine, norm.running_mean, norm.running_var, True, norm.momentum, norm.eps
-    )
-    return y, statistics
+        norm.running_mean.lerp_(mean, norm.momentum)
+        norm.running_var.lerp_(variance * (values / (values - 1)), norm.momentum)
+    statistics = (mean, (variance + norm.eps).rsqrt())
+    return _normalise_again(norm, x, affine, statistics), statistics
 
 
 def _normalise_again(norm: Any, x: torch.Tensor, affine: Affine, statistics: Statistics) -> torch.Tensor:

@@ -169,6 +169,9 @@ class ResidualSeparableConv(DepthwiseSeparableConv):
 
     Shape:
         (B, channels, *spatial) -> the same
+
+    Raises:
+        ValueError: The output has another shape than the input.
     """
 
     def __init__(
@@ -179,6 +182,15 @@ class ResidualSeparableConv(DepthwiseSeparableConv):
         **kwargs: Any,
     ) -> None:
         super().__init__(*args, **kwargs)
+        channels, stride = (
+            (self.depthwise.conv.in_channels, self.pointwise.conv.out_channels),
+            self.depthwise.conv.stride,
+        )
+        if channels[0] != channels[1] or any(i != 1 for i in stride):
+            raise ValueError(
+                f"output_channels must equal input_channels, and stride be 1, got {channels[1]}, {channels[0]} and "
+                f"{stride}. Use DepthwiseSeparableConv there."
+            )
         self.nonlin = nn.Identity() if nonlin is None else nonlin(**(nonlin_kwargs or {}))
 
     def forward(self, x: torch.Tensor) -> torch.Tensor:

@@ -151,6 +151,10 @@ class EASUNet(AbstractDynamicNetworkArchitectures):
         for name, switch in (("eas_module", eas_module), ("output_fusion", output_fusion), ("shortcut", shortcut)):
             if not isinstance(switch, bool):
                 raise ValueError(f"{name} must be true or false, got {switch!r}. Change the plan's {name}.")
+        for name, number in (("initial_scale", initial_scale), ("eas_first_scale", eas_first_scale)):
+            positive = isinstance(number, (int, float)) and not isinstance(number, bool) and 0 < number < math.inf
+            if not positive and not (name == "eas_first_scale" and number is None):
+                raise ValueError(f"{name} must be a positive number, got {number!r}. Change the plan's {name}.")
         super().__init__()
 
         dim = 2 if issubclass(conv_op, nn.Conv2d) else 3
@@ -174,6 +178,7 @@ class EASUNet(AbstractDynamicNetworkArchitectures):
         build: dict[str, Callable[..., nn.Module]] = {
             "full": partial(ConvNormNonlin, conv_op, **shared, **regular),
             "separable": partial(DepthwiseSeparableConv, conv_op, **separable),
+            "residual": partial(separable_block, conv_op, **separable),
         }
         bottleneck: nn.Module = nn.Identity()
         if eas_module:
@@ -188,9 +193,7 @@ class EASUNet(AbstractDynamicNetworkArchitectures):
                 nonlin_kwargs=pointwise_nonlin_kwargs,
                 first_scale=eas_first_scale,
             )
-        build_block = build[block]
-        if shortcut and block == "separable":
-            build_block = partial(separable_block, conv_op, **separable)
+        build_block = build["residual" if shortcut and block == "separable" else block]
         self.initial_scale = initial_scale
         self.encoder = EASEncoder(
             conv_op=conv_op,

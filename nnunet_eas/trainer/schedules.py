@@ -11,7 +11,6 @@ from nnunetv2.training.lr_scheduler.polylr import PolyLRScheduler
 from nnunetv2.utilities.plans_handling.plans_handler import PlansManager
 
 from nnunet_eas.demo.settings import FULL_SCHEDULE, QUICK_SCHEDULE, Schedule
-from nnunet_eas.plans.translation import switches_of_the_paper
 from nnunet_eas.trainer.eas_unet_trainer import EASUNetTrainer
 
 
@@ -114,23 +113,22 @@ def epochs_without_gain(values: Sequence[float], least_gain: float) -> int:
 class EASUNetTrainer_paper(EASUNetTrainer):
     """EASUNetTrainer with the network, optimiser and schedule of Bi et al. (2023).
 
+    The network has no shortcuts, an EAS module that is not added to its input, and in 3-D instance norm. Plans that
+    name an EAS U-Net keep the switches in which they differ from those of EASUNetTrainer.
+
     SGD with learning rate 0.01 throughout, momentum 0.9 and weight decay 1e-4, for 50 epochs, in batches of 16 slices.
     The paper has no 3-D configuration: there the plan's batch size stays. One epoch is one pass over the training
     slices; in 3-D, as many patches as have the training scans' voxels. Differs from the paper in sampling and
     augmentation, which stay nnU-Net's: random patches, a third of them on foreground.
     """
 
+    of_the_paper = True
     settings = {"num_epochs": 50, "weight_decay": 1e-4}
 
     @classmethod
     def prepare_plans(cls, plans: dict[str, Any], configuration: str) -> dict[str, Any]:
-        """Plans as EASUNetTrainer prepares them, with the paper's network, and its batch size in 2d."""
+        """Plans as EASUNetTrainer prepares them, with the paper's batch size in 2d."""
         prepared = super().prepare_plans(plans, configuration)
-        for content in prepared["configurations"].values():
-            if "architecture" in content:  # otherwise inherited
-                arguments = content["architecture"]["arch_kwargs"]
-                paper = switches_of_the_paper(3 if arguments["conv_op"].endswith("3d") else 2)
-                arguments.update({name: value for name, value in paper.items() if name in arguments})
         planned = PlansManager(prepared).get_configuration(configuration)
         if len(planned.patch_size) == 2:
             own = prepared["configurations"][configuration]

@@ -6,7 +6,7 @@ import torch
 from tiny_networks import NORMS, batch, build
 from torch import nn
 
-from nnunet_eas.cpu import accelerate, conv3d
+from nnunet_eas.cpu import accelerate, conv3d, recompute
 from nnunet_eas.network.blocks import ConvNormNonlin, DepthwiseSeparableConv, Stage
 
 
@@ -399,3 +399,18 @@ def test_checkpointing_around_a_stage():
     y = torch.utils.checkpoint.checkpoint(stage, x, use_reentrant=False)
     (found,) = torch.autograd.grad(y.square().sum(), x)
     torch.testing.assert_close(found, expected)
+
+
+@pytest.mark.parametrize(
+    ("norm", "shape"), [(nn.BatchNorm2d, (3, 4, 240, 336)), (nn.BatchNorm3d, (2, 4, 40, 48, 56))], ids=["2", "3"]
+)
+def test_statistics_of_a_batch_are_precise_where_the_mean_is_large(norm, shape):
+    """One long sum for each channel is not."""
+    norm = norm(shape[1])
+    x = (torch.randn(shape) + 30).to(memory_format=torch.channels_last if len(shape) == 4 else torch.channels_last_3d)
+    exact = copy.deepcopy(norm).double()
+    expected = exact(x.double())
+    y, _ = recompute._normalise(norm, x, (norm.weight, norm.bias))
+    torch.testing.assert_close(y.double(), expected, rtol=0, atol=1e-4)
+    for name, buffer in norm.named_buffers():
+        torch.testing.assert_close(buffer.double(), exact.get_buffer(name).double(), rtol=1e-5, atol=0)

@@ -8,7 +8,7 @@ import pytest
 
 from benchmarks.compare.networks import NETWORKS
 from benchmarks.compare.prepared_dataset import PreparedDataset, Sizes, sizes_of
-from nnunet_eas.plans.translation import switches_of_the_paper, translate_plans
+from nnunet_eas.plans.translation import switches, translate_plans
 
 pytestmark = pytest.mark.slow  # the planned dataset comes from a command
 
@@ -61,7 +61,7 @@ def test_rates_go_by_the_patch_that_is_trained(tiny):
     plans = json.loads((tiny.preprocessed / "nnUNetPlans.json").read_text())
     plans["configurations"]["2d"]["patch_size"] = [16, 16]
     of_eas = translate_plans(plans)["configurations"]["2d"]["architecture"]["arch_kwargs"]
-    assert turned == {**of_eas, **switches_of_the_paper(2), "output_fusion": False}
+    assert turned == {**of_eas, **switches(2, of_the_paper=True), "output_fusion": False}
 
 
 def test_another_runner_s_configuration_stays(tiny):
