@@ -108,7 +108,7 @@ ABLATION = {
 
 CONTROLS = {
     "default_eas_start": Network(
-        "default nnU-Net with EAS U-Net's norm and first weights",
+        "default nnU-Net with the norm and first weights of the paper's EAS U-Net",
         "nnUNetTrainer_eas_start",
         switches={"norm_op": PAPER["norm_op"]},
         sources=(PACKAGE / "network" / "eas_unet.py", TRAINERS / "short.py"),
@@ -118,64 +118,48 @@ CONTROLS = {
 
 _SOURCES_OF_SHORT = (*SOURCES_OF_EAS, TRAINERS / "short.py")
 FIRST_WEIGHTS = {
-    "paper_he_start": _of_paper("He's first weights", "EASUNetTrainer_he", _SOURCES_OF_SHORT),
-    "paper_pytorch_start": _of_paper("PyTorch's first weights", "EASUNetTrainer_pytorch", _SOURCES_OF_SHORT),
+    "paper_he_start": _of_paper("the paper's, He's first weights", "EASUNetTrainer_he", _SOURCES_OF_SHORT),
+    "paper_pytorch_start": _of_paper(
+        "the paper's, PyTorch's first weights", "EASUNetTrainer_pytorch", _SOURCES_OF_SHORT
+    ),
 }
 """The paper's EAS U-Net with other first weights."""
 
 LENGTHS = {
     "paper_earlystop": _of_paper(
-        "stopped early",
+        "the paper's, stopped early",
         "EASUNetTrainer_earlystop",
         (*_SOURCES_OF_SHORT, PACKAGE / "trainer" / "schedules.py"),
     ),
 }
 """The paper's EAS U-Net with other ends of the training."""
 
-LOW = {"n_conv_per_stage": [2, 2, 3, 4], "n_conv_per_stage_decoder": [3, 2, 2]}
+CHANGES = {"shortcut": True, "eas_first_scale": 0.1, "norm_op": BATCH_NORM}
+"""The three changes that `EASUNetTrainer` makes to the paper's network."""
 
+DEEPER = {"n_conv_per_stage": [2, 2, 3, 4], "n_conv_per_stage_decoder": [3, 2, 2]}
+"""More blocks in the low stages, for plans of four stages."""
 
 VARIANTS = {
     "v_shortcut": _of_paper("shortcuts", shortcut=True),
-    "v_shortcut_batch": _of_paper("shortcuts, batch norm", shortcut=True, norm_op=BATCH_NORM),
-    "v_shortcut_gate": _of_paper("shortcuts, gated EAS module", shortcut=True, eas_first_scale=0.1),
+    "v_batch": _of_paper("batch norm", norm_op=BATCH_NORM),
+    "v_shortcut_gate": _of_paper("shortcuts, EAS module added", shortcut=True, eas_first_scale=0.1),
     "v_shortcut_nomodule": _of_paper("shortcuts, no EAS module", shortcut=True, eas_module=False),
-    "v_shortcut_batch_gate": _of_paper(
-        "shortcuts, batch norm, gated", shortcut=True, eas_first_scale=0.1, norm_op=BATCH_NORM
-    ),
-    "v_shortcut_batch_nomodule": _of_paper(
-        "shortcuts, batch norm, no EAS module", shortcut=True, eas_module=False, norm_op=BATCH_NORM
-    ),
-    "v_shortcut_deep": _of_paper("shortcuts, deeper low stages", shortcut=True, **LOW),
-    "v_shortcut_batch_gate_deep": _of_paper(
-        "shortcuts, batch norm, gated, deeper", shortcut=True, eas_first_scale=0.1, norm_op=BATCH_NORM, **LOW
-    ),
+    "v_shortcut_deep": _of_paper("shortcuts, deeper low stages", shortcut=True, **DEEPER),
     "v_shortcut_scale_quarter": _of_paper("shortcuts, first weights 0.25", shortcut=True, initial_scale=0.25),
     "v_shortcut_scale_one": _of_paper("shortcuts, first weights 1.0", shortcut=True, initial_scale=1.0),
-    "v_shortcut_batch_gate_quarter": _of_paper(
-        "shortcuts, batch norm, gated, first weights 0.25",
-        shortcut=True,
-        eas_first_scale=0.1,
-        initial_scale=0.25,
-        norm_op=BATCH_NORM,
+    "v_shortcut_batch": _of_paper("shortcuts, batch norm", shortcut=True, norm_op=BATCH_NORM),
+    "v_shortcut_batch_nomodule": _of_paper(
+        "shortcuts, batch norm, no EAS module", shortcut=True, norm_op=BATCH_NORM, eas_module=False
     ),
-    "v_shortcut_batch_gate_one": _of_paper(
-        "shortcuts, batch norm, gated, first weights 1.0",
-        shortcut=True,
-        eas_first_scale=0.1,
-        initial_scale=1.0,
-        norm_op=BATCH_NORM,
-    ),
+    "v_shortcut_batch_gate": _of_paper("all three: shortcuts, batch norm, EAS module added", **CHANGES),
+    "v_shortcut_batch_gate_deep": _of_paper("all three, deeper low stages", **CHANGES, **DEEPER),
+    "v_shortcut_batch_gate_quarter": _of_paper("all three, first weights 0.25", **CHANGES, initial_scale=0.25),
+    "v_shortcut_batch_gate_one": _of_paper("all three, first weights 1.0", **CHANGES, initial_scale=1.0),
     "v_shortcut_batch_gate_warmup": _of_paper(
-        "shortcuts, batch norm, gated, learning rate warmed up",
-        "EASUNetTrainer_warmup",
-        _SOURCES_OF_SHORT,
-        shortcut=True,
-        eas_first_scale=0.1,
-        norm_op=BATCH_NORM,
+        "all three, learning rate warmed up", "EASUNetTrainer_warmup", _SOURCES_OF_SHORT, **CHANGES
     ),
-    "v_batch": _of_paper("batch norm", norm_op=BATCH_NORM),
 }
-"""Tried for the network of format 2, each from the paper's network."""
+"""What was tried for arch format 2: the paper's network with the named changes."""
 
-NETWORKS = {**VARIANTS, **COMPARED, **CONTROLS, **ABLATION, **FIRST_WEIGHTS, **LENGTHS}
+NETWORKS = {**COMPARED, **CONTROLS, **ABLATION, **FIRST_WEIGHTS, **LENGTHS, **VARIANTS}

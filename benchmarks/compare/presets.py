@@ -32,10 +32,10 @@ PAPER_RANKING = ("eas_paper", "unet_plus_plus", "attention_unet", "unet")
 
 PRESETS = {
     "comparison": Preset((*COMPARED, *CONTROLS), reference="default"),
-    "rivals": Preset(("unet", "attention_unet", "unet_plus_plus", "segnet", "deeplabv3plus")),
+    "rivals": Preset(("eas_paper", "unet", "attention_unet", "unet_plus_plus", "segnet", "deeplabv3plus")),
     "ablation": Preset(tuple(ABLATION), reference="eas_paper"),
     "synthetic_knees": Preset(("eas", *PAPER_RANKING), reference="eas_paper", ranking=PAPER_RANKING),
-    "variants": Preset(tuple(VARIANTS), reference="eas_paper"),
+    "variants": Preset(("default", *VARIANTS), reference="eas_paper"),
     "first_weights": Preset(tuple(FIRST_WEIGHTS), reference="eas_paper"),
     "lengths": Preset(tuple(LENGTHS), reference="eas_paper"),
 }

@@ -42,8 +42,8 @@ class EASUNet(AbstractDynamicNetworkArchitectures):
             That rule gives DeepLab's (6, 12, 18) for the paper's 24x24 map. Without the argument: 1, 2, 3.
         norm_op: The paper's batch norm, in 3-D too. 3-D plans of arch format 1 record instance norm.
         shortcut: Blocks that keep the number of channels have a shortcut, as in ResNet. The paper's blocks have none.
-        eas_first_scale: The EAS module is added to its input, scaled: it cannot hurt on a small map. In the paper
-            it stands alone.
+        eas_first_scale: The EAS module is added to its input, scaled: where it does not help, on a small map, it begins
+            near nothing. In the paper it stands in place of its input.
         block, pool: A full block, and a strided convolution instead of max pooling, are for the ablation. A full block
             ends with `pointwise_nonlin`, like the separable block that it replaces.
 
