@@ -82,3 +82,9 @@ def test_dropout_stands_once_in_a_separable_block():
 def test_an_even_kernel_is_refused():
     with pytest.raises(ValueError, match="kernel_size must be odd"):
         ConvNormNonlin(nn.Conv2d, 1, 1, (3, 2))
+
+
+@pytest.mark.parametrize(("channels", "stride"), [((1, 4), 1), ((4, 4), 2), ((4, 4), (1, 2))])
+def test_a_shortcut_needs_an_output_of_the_input_s_shape(channels, stride):
+    with pytest.raises(ValueError, match="output_channels must equal input_channels, and stride be 1"):
+        ResidualSeparableConv(nn.Conv2d, *channels, 3, stride=stride)

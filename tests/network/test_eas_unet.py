@@ -36,7 +36,17 @@ KWARGS_3D = {
     "norm_op": nn.InstanceNorm3d,
     "dilations": [[1, 1, 2], [1, 2, 1]],
 }
-PLANS = [(KWARGS_2D, (8, 24)), (KWARGS_3D, (4, 8, 24))]
+CHANGED_3D = {
+    **KWARGS_3D,
+    "n_conv_per_stage": [2, 2, 2, 2],
+    "n_conv_per_stage_decoder": [2, 2, 2],
+    "norm_op": nn.BatchNorm3d,
+    "shortcut": True,
+    "eas_first_scale": 0.1,
+}
+"""As EASUNetTrainer's plans have it."""
+
+PLANS = [(KWARGS_2D, (8, 24)), (KWARGS_3D, (4, 8, 24)), (CHANGED_3D, (4, 8, 24))]
 SWITCHES = [
     {},
     {"stem": "separable"},
@@ -266,6 +276,11 @@ def test_parameters_and_flops_against_the_default_network_of_the_same_plan():
         ({"pool": "avg"}, ValueError, "pool must be one of"),
         ({"eas_module": "no"}, ValueError, "eas_module must be true or false, got 'no'"),
         ({"output_fusion": 0}, ValueError, "output_fusion must be true or false"),
+        ({"shortcut": "all"}, ValueError, "shortcut must be true or false, got 'all'"),
+        ({"initial_scale": None}, ValueError, "initial_scale must be a positive number, got None"),
+        ({"initial_scale": 0}, ValueError, "initial_scale must be a positive number, got 0"),
+        ({"eas_first_scale": True}, ValueError, "eas_first_scale must be a positive number, got True"),
+        ({"eas_first_scale": -0.1}, ValueError, "eas_first_scale must be a positive number, got -0.1"),
         ({"dilations": []}, ValueError, "dilations must hold at least one rate"),
         ({"rates": [1]}, TypeError, "arch_kwargs must be arguments of EASUNet, got rates"),
         ({"arch_format": ARCH_FORMAT + 1, "rates": [1]}, ValueError, "pip install --upgrade nnunet-eas"),
