@@ -136,6 +136,8 @@ LOW = {"n_conv_per_stage": [2, 2, 3, 4], "n_conv_per_stage_decoder": [3, 2, 2]}
 
 
 VARIANTS = {
+    "v_everywhere": _of_paper("shortcuts everywhere, batch norm, gated", shortcut="all", eas_first_scale=0.1, norm_op=BATCH_NORM),
+    "v_deeper": _of_paper("deeper", shortcut=True, eas_first_scale=0.1, norm_op=BATCH_NORM, n_conv_per_stage=[2,2,4,6], n_conv_per_stage_decoder=[4,2,2]),
     "v_shortcut": _of_paper("shortcuts", shortcut=True),
     "v_shortcut_batch": _of_paper("shortcuts, batch norm", shortcut=True, norm_op=BATCH_NORM),
     "v_shortcut_gate": _of_paper("shortcuts, gated EAS module", shortcut=True, eas_first_scale=0.1),

@@ -185,6 +185,27 @@ class ResidualSeparableConv(DepthwiseSeparableConv):
         return self.nonlin(x + self.pointwise(self.depthwise(x)))
 
 
+class PartialShortcut(DepthwiseSeparableConv):
+    def __init__(self, *args, nonlin=None, nonlin_kwargs=None, **kwargs):
+        super().__init__(*args, **kwargs)
+        self.nonlin = nn.Identity() if nonlin is None else nonlin(**(nonlin_kwargs or {}))
+
+    def forward(self, x):
+        y = self.pointwise(self.depthwise(x))
+        c = min(x.shape[1], y.shape[1])
+        x = x[:, :c]
+        if c < y.shape[1]:
+            y = torch.cat([y[:, :c] + x, y[:, c:]], 1)
+        else:
+            y = y + x
+        return self.nonlin(y)
+
+
+def everywhere(conv_op, input_channels, output_channels, kernel_size, stride=1, **kwargs):
+    block = ResidualSeparableConv if input_channels == output_channels else PartialShortcut
+    return block(conv_op, input_channels, output_channels, kernel_size, stride=stride, **kwargs)
+
+
 def separable_block(
     conv_op: type[nn.Conv2d] | type[nn.Conv3d],
     input_channels: int,

@@ -14,7 +14,7 @@ from torch import nn
 from torch.nn.modules.conv import _ConvTransposeNd
 from torch.nn.modules.dropout import _DropoutNd
 
-from nnunet_eas.network.blocks import ConvNormNonlin, DepthwiseSeparableConv, separable_block
+from nnunet_eas.network.blocks import ConvNormNonlin, DepthwiseSeparableConv, everywhere, separable_block
 from nnunet_eas.network.decoder import EASDecoder
 from nnunet_eas.network.eas_module import EASModule
 from nnunet_eas.network.encoder import EASEncoder
@@ -148,7 +148,7 @@ class EASUNet(AbstractDynamicNetworkArchitectures):
         ):
             if value not in allowed:
                 raise ValueError(f"{name} must be one of {allowed}, got {value!r}. Change the plan's {name}.")
-        for name, switch in (("eas_module", eas_module), ("output_fusion", output_fusion), ("shortcut", shortcut)):
+        for name, switch in (("eas_module", eas_module), ("output_fusion", output_fusion)):
             if not isinstance(switch, bool):
                 raise ValueError(f"{name} must be true or false, got {switch!r}. Change the plan's {name}.")
         super().__init__()
@@ -190,7 +190,7 @@ class EASUNet(AbstractDynamicNetworkArchitectures):
             )
         build_block = build[block]
         if shortcut and block == "separable":
-            build_block = partial(separable_block, conv_op, **separable)
+            build_block = partial(everywhere if shortcut == "all" else separable_block, conv_op, **separable)
         self.initial_scale = initial_scale
         self.encoder = EASEncoder(
             conv_op=conv_op,
