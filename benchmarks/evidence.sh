@@ -29,17 +29,17 @@ compare() { # a preset
 python -m benchmarks.compare.synthetic_knees --out "$work/knees" --knees 40 --shape 384 384 24
 knees="$work/knees/Dataset520_PhantomKnees"
 train --datasets "$dataset" --preset comparison
-train --datasets "$dataset" --networks default eas --seeds 1
-train --datasets "$dataset" --configurations 3d_fullres --networks default eas resenc_m
-train --datasets "$dataset" --configurations 3d_fullres --networks default eas --seeds 1
+train --datasets "$dataset" --networks default eas eas_paper --seeds 1
+train --datasets "$dataset" --configurations 3d_fullres --networks default eas eas_paper resenc_m
+train --datasets "$dataset" --configurations 3d_fullres --networks default eas eas_paper --seeds 1
 train --datasets "$knees" --networks default --seeds 0 1
 train --datasets "$knees" --preset synthetic_knees --seeds 0 1
 train --datasets "$dataset" --preset ablation --seeds 0 1
 
 costs --datasets "$dataset" --configurations 2d --preset comparison
 costs --datasets "$dataset" --configurations 2d --preset ablation
-costs --datasets "$dataset" --configurations 3d_fullres --networks default eas resenc_m
-costs --datasets "$knees" --configurations 2d --networks default eas unet_plus_plus attention_unet unet
+costs --datasets "$dataset" --configurations 3d_fullres --networks default eas eas_paper resenc_m
+costs --datasets "$knees" --configurations 2d --networks default eas eas_paper unet_plus_plus attention_unet unet
 
 for preset in comparison synthetic_knees ablation; do
     compare "$preset"

@@ -25,12 +25,13 @@ from nnunet_eas.support.files import read_json
 
 RESULTS = ROOT / "benchmarks" / "results"
 COMPARISONS = {
-    "comparison": ("runs", "costs.json", "comparison"),
-    "rivals": ("runs", "costs.json", "rivals"),
-    "ablation": ("runs", "costs_of_ablation.json", "ablation"),
-    "synthetic_knees": ("runs_of_phantom_knees", "costs.json", "phantom_knees"),
+    "comparison": ("runs", "costs.json", "comparison", "comparison.md"),
+    "rivals": ("runs", "costs.json", "rivals", "comparison.md"),
+    "ablation": ("runs", "costs_of_ablation.json", "ablation", "comparison.md"),
+    "variants": ("runs_of_variants", "costs.json", "variants", "network.md"),
+    "synthetic_knees": ("runs_of_phantom_knees", "costs.json", "phantom_knees", "comparison.md"),
 }
-"""For every preset of the committed results: the runner's folder, the costs, and the files to write."""
+"""For every preset of the committed results: the runner's folder, the costs, the files to write, and the page."""
 
 
 def main() -> None:
@@ -46,12 +47,12 @@ def write_pages(root: Path) -> None:
         RuntimeError: Committed results do not fit together.
     """
     docs = root / "docs" / "benchmarks"
-    for block, (runs, costs, name) in COMPARISONS.items():
+    for block, (runs, costs, name, page) in COMPARISONS.items():
         out = root / "benchmarks" / "results" / name
         tables, faults = compare(RESULTS / runs, RESULTS / costs, PRESETS[block], out)
         if faults:
             raise RuntimeError(f"committed results must fit together, got {'; '.join(faults)} Correct provenance.json.")
-        put_between_marks(docs / "comparison.md", block, summary(tables))
+        put_between_marks(docs / page, block, summary(tables))
         if block == "comparison":
             put_between_marks(root / "README.md", "results", results_table(tables))
     others = {"bfloat16, `--quick`": "speed_cpu_quick.json", "AVX2, `--quick`": "speed_cpu_avx2.json"}

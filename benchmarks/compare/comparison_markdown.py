@@ -74,6 +74,8 @@ def length(table: dict[str, Any]) -> str:
     else:
         iterations = schedule["epochs"] * schedule["iterations"]
         trained = f"Equal iterations: {iterations} each ({schedule['epochs']} epochs of {schedule['iterations']})"
+    if not schedule.get("mirroring", True):
+        trained += "; predicted without mirrored copies"
     devices = "; ".join(sorted({device for network in networks for device in network["devices"]}))
     return f"{trained}; {steps}. {devices}."
 

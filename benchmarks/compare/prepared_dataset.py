@@ -95,7 +95,7 @@ class PreparedDataset:
             planned = plans["configurations"][each]
             planned["batch_size"] = sizes.batch_size or default["configurations"][each]["batch_size"]
             planned["patch_size"] = list(sizes.patch_size or planned["patch_size"])
-        if network.is_eas and network.switches:
+        if network.is_eas:  # the recipe then names the network that is trained
             from nnunet_eas.plans.translation import translate_plans
 
             plans = translate_plans(plans)  # after the patch is set, because the rates depend on it

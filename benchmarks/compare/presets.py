@@ -5,7 +5,7 @@ from __future__ import annotations
 import argparse
 from dataclasses import dataclass
 
-from benchmarks.compare.networks import ABLATION, COMPARED, CONTROLS, FIRST_WEIGHTS, LENGTHS, NETWORKS
+from benchmarks.compare.networks import ABLATION, COMPARED, CONTROLS, FIRST_WEIGHTS, LENGTHS, NETWORKS, VARIANTS
 
 
 @dataclass(frozen=True)
@@ -28,15 +28,16 @@ class Preset:
         return list(dict.fromkeys((self.reference, *self.networks)))
 
 
-PAPER_RANKING = ("eas", "unet_plus_plus", "attention_unet", "unet")
+PAPER_RANKING = ("eas_paper", "unet_plus_plus", "attention_unet", "unet")
 
 PRESETS = {
     "comparison": Preset((*COMPARED, *CONTROLS), reference="default"),
-    "rivals": Preset(("unet", "attention_unet", "unet_plus_plus", "segnet", "deeplabv3plus")),
-    "ablation": Preset(tuple(ABLATION)),
-    "synthetic_knees": Preset(PAPER_RANKING, ranking=PAPER_RANKING),
-    "first_weights": Preset(tuple(FIRST_WEIGHTS)),
-    "lengths": Preset(tuple(LENGTHS)),
+    "rivals": Preset(("eas_paper", "unet", "attention_unet", "unet_plus_plus", "segnet", "deeplabv3plus")),
+    "ablation": Preset(tuple(ABLATION), reference="eas_paper"),
+    "synthetic_knees": Preset(("eas", *PAPER_RANKING), reference="eas_paper", ranking=PAPER_RANKING),
+    "variants": Preset(("default", *VARIANTS), reference="eas_paper"),
+    "first_weights": Preset(tuple(FIRST_WEIGHTS), reference="eas_paper"),
+    "lengths": Preset(tuple(LENGTHS), reference="eas_paper"),
 }
 
 

@@ -78,6 +78,8 @@ def main() -> int:
     schedule = {"epochs": args.epochs, "iterations": args.iterations, "val_iterations": args.val_iterations}
     if args.seconds:
         schedule = {**schedule, "iterations": None, "seconds": args.seconds}
+    if args.no_mirroring:
+        schedule["mirroring"] = False
     runs = [run for dataset in args.datasets for run in runs_of(dataset, schedule, args)]
     missing = [run for run in runs if not is_done(run, args.results)]
     print(f"{len(runs)} trainings, {len(missing)} of them missing", flush=True)
@@ -118,6 +120,7 @@ def parse() -> argparse.Namespace:
     parser.add_argument("--iterations", type=int, default=250, help="per epoch")
     parser.add_argument("--val-iterations", type=int, default=5, help="per epoch, for the curves")
     parser.add_argument("--seconds", type=float, help="seconds of each training, instead of equal iterations")
+    parser.add_argument("--no-mirroring", action="store_true", help="validate without mirrored copies, for first looks")
     parser.add_argument("--batch", nargs="*", default=[], help="CONFIGURATION=SIZE, if not the default plan's")
     parser.add_argument("--patch", nargs="*", default=[], help="CONFIGURATION=EDGExEDGE..., if not each plan's own")
     parser.add_argument("--device", default="cuda", choices=("cuda", "cpu", "mps"))
@@ -273,6 +276,8 @@ def call(run: Run, command: list[str], gpu: str | None, inherit: Sequence[int], 
     }
     if schedule.get("seconds"):
         variables["BENCHMARK_SECONDS"] = schedule["seconds"]
+    if not schedule.get("mirroring", True):
+        variables["BENCHMARK_NO_MIRRORING"] = 1
     if args.device == "cpu":
         variables |= {"BENCHMARK_THREADS": args.threads, "OMP_NUM_THREADS": args.threads, "nnUNet_n_proc_DA": 0}
     if args.loaders is not None:

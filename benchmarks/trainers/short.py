@@ -14,7 +14,7 @@ from benchmarks.trainers.rivals import (
     UNetTrainer,
 )
 from benchmarks.trainers.schedule import Short
-from nnunet_eas.network.eas_unet import EASUNet
+from nnunet_eas.network.eas_unet import draw_weights
 from nnunet_eas.trainer import EASUNetTrainer
 from nnunet_eas.trainer.schedules import EASUNetTrainer_earlystop as _EarlyStop
 
@@ -26,6 +26,26 @@ class EASUNetTrainer_earlystop(_EarlyStop):
     def patience(self) -> int:
         """Epochs without a gain before training stops."""
         return max(1, self.num_epochs // 10)
+
+
+class EASUNetTrainer_warmup(EASUNetTrainer):
+    """EAS U-Net whose learning rate rises from 0 to the schedule's over the first twentieth of the iterations."""
+
+    share = 0.05
+
+    def on_train_epoch_start(self) -> None:
+        """Starts the epoch, whose schedule sets the learning rate."""
+        super().on_train_epoch_start()
+        self.scheduled = self.optimizer.param_groups[0]["lr"]
+        self.done = self.current_epoch * self.num_iterations_per_epoch
+
+    def train_step(self, batch: dict) -> dict:
+        """A step with the learning rate of its place in the training."""
+        self.done += 1
+        rising = self.done / (self.share * self.num_epochs * self.num_iterations_per_epoch)
+        for group in self.optimizer.param_groups:
+            group["lr"] = self.scheduled * min(1.0, rising)
+        return super().train_step(batch)
 
 
 def _initialised(
@@ -57,9 +77,10 @@ def _shortened(trainer: type[nnUNetTrainer]) -> type[nnUNetTrainer]:
 nnUNetTrainer_short = _shortened(nnUNetTrainer)
 EASUNetTrainer_short = _shortened(EASUNetTrainer)
 EASUNetTrainer_earlystop_short = _shortened(EASUNetTrainer_earlystop)
+EASUNetTrainer_warmup_short = _shortened(EASUNetTrainer_warmup)
 EASUNetTrainer_he_short = _shortened(_initialised(EASUNetTrainer, "EASUNetTrainer_he", InitWeights_He(1e-2)))
 EASUNetTrainer_pytorch_short = _shortened(_initialised(EASUNetTrainer, "EASUNetTrainer_pytorch", _pytorch_s))
-nnUNetTrainer_eas_start_short = _shortened(_initialised(nnUNetTrainer, "nnUNetTrainer_eas_start", EASUNet.initialize))
+nnUNetTrainer_eas_start_short = _shortened(_initialised(nnUNetTrainer, "nnUNetTrainer_eas_start", draw_weights))
 UNetTrainer_short = _shortened(UNetTrainer)
 UNetPlusPlusTrainer_short = _shortened(UNetPlusPlusTrainer)
 AttentionUNetTrainer_short = _shortened(AttentionUNetTrainer)

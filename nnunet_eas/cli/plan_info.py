@@ -59,6 +59,9 @@ def _column(plans: str, summary: ConfigurationSummary) -> dict[str, str]:
         down = "" if number == 1 else f", stride {_by(stage.stride)}"
         text = f"{_by(stage.shape)}, {stage.channels} channels, kernel {_by(stage.kernel_size)}{down}"
         column[f"stage {number}"] = text
+    column["norm"] = summary.norm or "none"
+    if summary.eas_module is not None:
+        column |= {"blocks with a shortcut": str(summary.shortcuts), "EAS module": summary.eas_module}
     if summary.dilations:
         column["atrous rates"] = ", ".join(_by(rates) for rates in summary.dilations)
     more = f"yes: {summary.recomputed_flops / 1e9:.1f} GFLOP more in a step" if summary.recompute else "no"

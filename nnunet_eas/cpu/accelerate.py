@@ -11,13 +11,15 @@ from nnunet_eas.cpu.conv3d import DepthwiseConv3d, PointwiseConv3d, is_depthwise
 from nnunet_eas.cpu.folded_norm import FoldingConvNormNonlin
 from nnunet_eas.cpu.instance_norm import ChannelsLastInstanceNorm2d, ChannelsLastInstanceNorm3d
 from nnunet_eas.cpu.recompute import RecomputingStage
-from nnunet_eas.network.blocks import ConvNormNonlin, Stage
+from nnunet_eas.cpu.shortcut import InPlaceShortcut
+from nnunet_eas.network.blocks import ConvNormNonlin, ResidualSeparableConv, Stage
 
 Network = TypeVar("Network", bound=nn.Module)
 
 PATHS: dict[str, tuple[tuple[type[nn.Module], type[nn.Module], Callable[[nn.Module], bool]], ...]] = {
     "recomputation": ((Stage, RecomputingStage, lambda stage: True),),
     "folded batch norms": ((ConvNormNonlin, FoldingConvNormNonlin, lambda block: True),),
+    "shortcuts in place": ((ResidualSeparableConv, InPlaceShortcut, lambda block: True),),
     "depthwise gradients": ((nn.Conv3d, DepthwiseConv3d, is_depthwise),),
     "pointwise products": ((nn.Conv3d, PointwiseConv3d, is_pointwise),),
     "channels-last instance norms": (

@@ -71,6 +71,8 @@ class FoldingConvNormNonlin(ConvNormNonlin):
 
 def _of_onednn(nonlin: nn.Module | None) -> tuple[str, list[float], str] | None:
     """Name, numbers and algorithm of oneDNN's activation."""
+    if nonlin is None:
+        return "none", [], ""
     if type(nonlin) is nn.LeakyReLU:
         return "leaky_relu", [nonlin.negative_slope], ""
     if type(nonlin) is nn.Hardswish:

@@ -78,6 +78,12 @@ def again(
     return y
 
 
+def statistics_of_batch(x: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
+    """Mean and variance per channel over all images, as precise as those of one image."""
+    means, variances = (torch.stack(of_images) for of_images in zip(*map(_statistics, x.split(1)), strict=True))
+    return means.mean(0), variances.mean(0) + means.var(0, unbiased=False)
+
+
 def _statistics(image: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
     """Mean and variance per channel, from those of each column of voxels: sums short enough for single precision.
 

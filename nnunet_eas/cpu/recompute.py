@@ -11,6 +11,9 @@ block applies them inside its own autograd function. For two separable blocks A 
     y -> what is due, B without its last ones   -> z, kept          B's last norm and activation are due
     z -> what is due                            -> the stage's output
 
+A block with a shortcut leaves nothing due: it keeps the pointwise convolution's output as well, and computes its input
+again to add it.
+
 Hooks on modules inside a block do not fire in training.
 """
 
@@ -27,7 +30,13 @@ from torch.nn.modules.instancenorm import _InstanceNorm
 from torch.nn.modules.pooling import _MaxPoolNd
 
 from nnunet_eas.cpu import conv3d, eager, instance_norm
-from nnunet_eas.network.blocks import ConvNormNonlin, DepthwiseSeparableConv, Stage, concatenated
+from nnunet_eas.network.blocks import (
+    ConvNormNonlin,
+    DepthwiseSeparableConv,
+    ResidualSeparableConv,
+    Stage,
+    concatenated,
+)
 
 Affine = Sequence[Any]
 """Weight and bias of a norm; None for no such parameter."""
@@ -35,7 +44,7 @@ Affine = Sequence[Any]
 Statistics = Sequence[Any]
 """Mean and inverse standard deviation, per channel or per image and channel."""
 
-N_PARAMETERS = 6
+N_PARAMETERS = 8
 """Number of the parameters that `_DepthwiseSeparable` takes before the maps."""
 
 
@@ -54,8 +63,10 @@ class RecomputingStage(Stage):
             return super().forward(*maps)
         due: NormNonlin | None = None  # norm and activation that the maps still lack
         for module in self:
-            last = _last_norm_nonlin(module)
-            if last is not None:
+            last = None
+            if (after := _after_shortcut(module)) is not None:
+                x = _depthwise_separable(cast(ResidualSeparableConv, module), due, after, *maps)
+            elif (last := _last_norm_nonlin(module)) is not None:
                 x = _before_last_norm(module, due, *maps)
             else:
                 x = _apply(due, concatenated(maps))
@@ -70,25 +81,48 @@ def _last_norm_nonlin(block: Any) -> NormNonlin | None:
         return _last_norm_nonlin(block.pointwise) if _last_norm_nonlin(block.depthwise) else None
     if not isinstance(block, ConvNormNonlin) or list(dict(block.named_children()))[-2:] != ["norm", "nonlin"]:
         return None
-    norm, nonlin = cast(Any, block.norm), block.nonlin
+    return _known(cast(Any, block.norm), block.nonlin)
+
+
+def _after_shortcut(block: Any) -> NormNonlin | None:
+    """Norm before and activation after a shortcut's sum, or None where the block is computed as it stands."""
+    if not isinstance(block, ResidualSeparableConv) or _last_norm_nonlin(block.depthwise) is None:
+        return None
+    pointwise: Any = block.pointwise
+    return _known(pointwise.norm, block.nonlin) if list(dict(pointwise.named_children())) == ["conv", "norm"] else None
+
+
+def _known(norm: Any, nonlin: Any) -> NormNonlin | None:
+    """Norm and activation, if the functions below compute them."""
     batch_norm = type(norm) in (nn.BatchNorm2d, nn.BatchNorm3d) and norm.training and norm.momentum is not None
     known_norm = batch_norm or (isinstance(norm, _InstanceNorm) and not norm.track_running_stats)
-    known = known_norm and type(nonlin) in (nn.LeakyReLU, nn.ReLU, nn.Hardswish)
-    return NormNonlin(norm, nonlin) if known else None
+    # the gradient is computed from the output, which must have the input's sign
+    rising = type(nonlin) in (nn.ReLU, nn.Hardswish) or (type(nonlin) is nn.LeakyReLU and nonlin.negative_slope >= 0)
+    return NormNonlin(norm, nonlin) if known_norm and rising else None
 
 
 def _before_last_norm(block: Any, due: NormNonlin | None, *maps: torch.Tensor) -> torch.Tensor:
     """A block's output without its last norm and activation, from maps to concatenate that still lack theirs, `due`."""
     if isinstance(block, DepthwiseSeparableConv):
-        depthwise, pointwise = block.depthwise, block.pointwise
-        of_due = (None, None) if due is None else (due.norm.weight, due.norm.bias)
-        between: Any = NormNonlin(depthwise.norm, depthwise.nonlin)
-        parameters = (depthwise.conv.weight, between.norm.weight, between.norm.bias, pointwise.conv.weight)
-        y = _DepthwiseSeparable.apply((due, depthwise.conv, between, pointwise.conv), *of_due, *parameters, *maps)
-        block = pointwise
+        y, block = _depthwise_separable(block, due, None, *maps), block.pointwise
     else:
         y = block.conv(_apply(due, concatenated(maps)))
     return block.dropout(y) if hasattr(block, "dropout") else y
+
+
+def _depthwise_separable(
+    block: DepthwiseSeparableConv, due: NormNonlin | None, after: NormNonlin | None, *maps: torch.Tensor
+) -> torch.Tensor:
+    depthwise, pointwise = block.depthwise, block.pointwise
+    between = NormNonlin(depthwise.norm, depthwise.nonlin)
+    convolutions = (*_affine(due), depthwise.conv.weight, *_affine(between), pointwise.conv.weight)
+    modules = (due, depthwise.conv, between, pointwise.conv, after)
+    y: torch.Tensor = _DepthwiseSeparable.apply(modules, *convolutions, *_affine(after), *maps)
+    return y
+
+
+def _affine(norm_nonlin: NormNonlin | None) -> Affine:
+    return (None, None) if norm_nonlin is None else (norm_nonlin.norm.weight, norm_nonlin.norm.bias)
 
 
 def _apply(due: NormNonlin | None, x: torch.Tensor) -> torch.Tensor:
@@ -114,36 +148,58 @@ class _NormNonlin(torch.autograd.Function):
 
 
 class _DepthwiseSeparable(torch.autograd.Function):
-    """Norm and activation that are due, depthwise convolution, norm, activation, pointwise convolution."""
+    """Norm and activation that are due, depthwise convolution, norm, activation, pointwise convolution.
+
+    With a shortcut, the norm, the sum with the depthwise convolution's input, and the activation too.
+    """
 
     @staticmethod
     def forward(ctx: Any, modules: tuple[Any, ...], *parameters_and_maps: Any) -> torch.Tensor:
-        due, depthwise, between, pointwise = ctx.modules = modules
+        due, depthwise, between, pointwise, after = ctx.modules = modules
         parameters, maps = parameters_and_maps[:N_PARAMETERS], parameters_and_maps[N_PARAMETERS:]
-        due_weight, due_bias, depthwise_weight, weight, bias, pointwise_weight = parameters
+        due_weight, due_bias, depthwise_weight, weight, bias, pointwise_weight, *after_affine = parameters
         x = concatenated(maps)
         due_statistics: Statistics = (None, None)
         if due is not None:
             x, due_statistics = _normalise(due.norm, x, (due_weight, due_bias))
             x = _activate(due.nonlin, x)
-        x, statistics = _normalise(between.norm, depthwise._conv_forward(x, depthwise_weight, None), (weight, bias))
-        ctx.save_for_backward(*parameters, *due_statistics, *statistics, *maps)
-        return pointwise._conv_forward(_activate(between.nonlin, x), pointwise_weight, None)
+        y, statistics = _normalise(between.norm, depthwise._conv_forward(x, depthwise_weight, None), (weight, bias))
+        y = pointwise._conv_forward(_activate(between.nonlin, y), pointwise_weight, None)
+        of_shortcut: Sequence[Any] = (None, None, None)
+        if after is not None:
+            of_shortcut = (y,)
+            y, after_statistics = _normalise(after.norm, y, after_affine)
+            of_shortcut = (*of_shortcut, *after_statistics)
+            y = _activate(after.nonlin, y.add_(x))
+        ctx.save_for_backward(*parameters, *due_statistics, *statistics, *of_shortcut, *maps)
+        return y
 
     @staticmethod
     @once_differentiable
     def backward(ctx: Any, grad: Any) -> tuple[Any, ...]:
         # every map is freed as soon as it has been used: a training step holds most memory here
-        due, depthwise, between, pointwise = ctx.modules
+        due, depthwise, between, pointwise, after = ctx.modules
         due_weight, due_bias, depthwise_weight, weight, bias, pointwise_weight, *others = ctx.saved_tensors
-        due_affine, affine = (due_weight, due_bias), (weight, bias)
-        due_statistics, statistics, maps = others[:2], others[2:4], others[4:]
+        due_affine, affine, after_affine = (due_weight, due_bias), (weight, bias), others[:2]
+        due_statistics, statistics = others[2:4], others[4:6]
+        before_after, *after_statistics = others[6:9]
+        maps = others[9:]
         del others
 
         def depthwise_input() -> torch.Tensor:
             x = concatenated(maps)
             return x if due is None else _again(due, x, due_affine, due_statistics)
 
+        grad_shortcut: Any = None
+        grad_after: Sequence[Any] = (None, None)
+        if after is not None:
+            total = _normalise_again(after.norm, before_after, after_affine, after_statistics).add_(depthwise_input())
+            grad_shortcut = _nonlin_backward(after.nonlin, grad, total)
+            del total
+            grad, *grad_after = _normalise_backward(
+                after.norm, grad_shortcut, before_after, after_affine, after_statistics
+            )
+            del before_after
         x = depthwise._conv_forward(depthwise_input(), depthwise_weight, None)
         y = _again(between, x, affine, statistics)
         grad, grad_pointwise = conv3d.gradients(pointwise, grad, y, pointwise_weight)
@@ -153,13 +209,15 @@ class _DepthwiseSeparable(torch.autograd.Function):
         del x
         needs_input_grad = due is not None or any(ctx.needs_input_grad[1 + N_PARAMETERS :])
         grad, grad_depthwise = conv3d.gradients(depthwise, grad, depthwise_input(), depthwise_weight, needs_input_grad)
+        if grad_shortcut is not None and grad is not None:
+            grad = grad_shortcut.add_(grad)
         grad_due: Sequence[Any] = (None, None)
         if due is not None:
             x = concatenated(maps)
             grad = _activation_backward(due, grad, x, due_affine, due_statistics)
             grad, *grad_due = _normalise_backward(due.norm, grad, x, due_affine, due_statistics)
-        grad_maps = [None] * len(maps) if grad is None else grad.split([x.shape[1] for x in maps], dim=1)
-        return None, *grad_due, grad_depthwise, *grad_affine, grad_pointwise, *grad_maps
+        grad_maps = [None] * len(maps) if grad is None else grad.split([m.shape[1] for m in maps], dim=1)
+        return None, *grad_due, grad_depthwise, *grad_affine, grad_pointwise, *grad_after, *grad_maps
 
 
 class _MaxPool(torch.autograd.Function):
@@ -189,12 +247,13 @@ def _normalise(norm: Any, x: torch.Tensor, affine: Affine) -> tuple[torch.Tensor
         weight, bias = affine
         y, *statistics = instance_norm.forward(x, weight, bias, norm.eps)
         return y, statistics
+    mean, variance = instance_norm.statistics_of_batch(x)
     if norm.num_batches_tracked is not None:
         norm.num_batches_tracked.add_(1)
-    y, *statistics = torch.ops.aten.native_batch_norm(
-        x, *affine, norm.running_mean, norm.running_var, True, norm.momentum, norm.eps
-    )
-    return y, statistics
+        norm.running_mean.lerp_(mean, norm.momentum)
+        norm.running_var.lerp_(variance * (values / (values - 1)), norm.momentum)
+    statistics = (mean, (variance + norm.eps).rsqrt())
+    return _normalise_again(norm, x, affine, statistics), statistics
 
 
 def _normalise_again(norm: Any, x: torch.Tensor, affine: Affine, statistics: Statistics) -> torch.Tensor:
@@ -245,7 +304,14 @@ def _activation_backward(
 ) -> torch.Tensor:
     """Gradient of the activation's input; `y` is its output, if that is at hand."""
     if isinstance(due.nonlin, nn.Hardswish):  # needs its input, which the output has overwritten
-        return torch.ops.aten.hardswish_backward(grad, _normalise_again(due.norm, x, affine, statistics))
-    slope = due.nonlin.negative_slope if isinstance(due.nonlin, nn.LeakyReLU) else 0.0
-    y = _again(due, x, affine, statistics) if y is None else y
-    return torch.ops.aten.leaky_relu_backward(grad, y, slope, True)
+        return _nonlin_backward(due.nonlin, grad, _normalise_again(due.norm, x, affine, statistics))
+    # the output has the sign of the input
+    return _nonlin_backward(due.nonlin, grad, _again(due, x, affine, statistics) if y is None else y)
+
+
+def _nonlin_backward(nonlin: Any, grad: torch.Tensor, x: torch.Tensor) -> torch.Tensor:
+    """Gradient of the activation's input x."""
+    if isinstance(nonlin, nn.Hardswish):
+        return torch.ops.aten.hardswish_backward(grad, x)
+    slope = nonlin.negative_slope if isinstance(nonlin, nn.LeakyReLU) else 0.0
+    return torch.ops.aten.leaky_relu_backward(grad, x, slope, False)

@@ -17,7 +17,7 @@ from torch.nn.modules.pooling import _MaxPoolNd
 from torch.utils.checkpoint import checkpoint
 
 from nnunet_eas.gpu.depthwise import convolve_channels
-from nnunet_eas.network.blocks import DepthwiseSeparableConv, Stage, concatenated
+from nnunet_eas.network.blocks import DepthwiseSeparableConv, ResidualSeparableConv, Stage, concatenated
 
 NORMS = (nn.BatchNorm2d, nn.BatchNorm3d, nn.InstanceNorm2d, nn.InstanceNorm3d)
 """Norms that `_norm` computes, and `nnunet_eas.cpu`'s, which are derived from them; SyncBatchNorm is not."""
@@ -66,7 +66,7 @@ class CheckpointedStage(Stage):
 def _goes_map_by_map(part: Sequence[nn.Module]) -> bool:
     """Whether the part is one separable block whose depthwise step treats each channel on its own."""
     (block, *others) = part
-    if others or not isinstance(block, DepthwiseSeparableConv):
+    if others or not isinstance(block, DepthwiseSeparableConv) or isinstance(block, ResidualSeparableConv):
         return False
     conv, *after = block.depthwise
     # what is checkpointed must not be overwritten

@@ -161,6 +161,56 @@ class DepthwiseSeparableConv(nn.Sequential):
         )
 
 
+class ResidualSeparableConv(DepthwiseSeparableConv):
+    """`DepthwiseSeparableConv` with its input added before the last activation.
+
+    Source: the shortcut of ResNet (He et al. 2016). The arguments are those of `DepthwiseSeparableConv`, with as many
+    channels out as in and a stride of 1; `nonlin` comes last also with `nonlin_first`.
+
+    Shape:
+        (B, channels, *spatial) -> the same
+
+    Raises:
+        ValueError: The output has another shape than the input.
+    """
+
+    def __init__(
+        self,
+        *args: Any,
+        nonlin: type[nn.Module] | None = None,
+        nonlin_kwargs: dict[str, Any] | None = None,
+        **kwargs: Any,
+    ) -> None:
+        super().__init__(*args, **kwargs)
+        channels, stride = (
+            (self.depthwise.conv.in_channels, self.pointwise.conv.out_channels),
+            self.depthwise.conv.stride,
+        )
+        if channels[0] != channels[1] or any(i != 1 for i in stride):
+            raise ValueError(
+                f"output_channels must equal input_channels, and stride be 1, got {channels[1]}, {channels[0]} and "
+                f"{stride}. Use DepthwiseSeparableConv there."
+            )
+        self.nonlin = nn.Identity() if nonlin is None else nonlin(**(nonlin_kwargs or {}))
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        return self.nonlin(x + self.pointwise(self.depthwise(x)))
+
+
+def separable_block(
+    conv_op: type[nn.Conv2d] | type[nn.Conv3d],
+    input_channels: int,
+    output_channels: int,
+    kernel_size: int | Sequence[int],
+    stride: int | Sequence[int] = 1,
+    **kwargs: Any,
+) -> DepthwiseSeparableConv:
+    """A `ResidualSeparableConv` where the map keeps shape and channels, and a `DepthwiseSeparableConv` elsewhere."""
+    keeps_shape = all(i == 1 for i in ([stride] if isinstance(stride, int) else stride))
+    block = ResidualSeparableConv if keeps_shape and input_channels == output_channels else DepthwiseSeparableConv
+    return block(conv_op, input_channels, output_channels, kernel_size, stride=stride, **kwargs)
+
+
 class Stage(nn.Sequential):
     """The blocks of one resolution, with max pooling before them in the encoder.
 

@@ -37,6 +37,8 @@ class EASModule(nn.Module):
         norm_op_kwargs: Its keyword arguments.
         nonlin: Activation class of the 1x1 convolutions.
         nonlin_kwargs: Its keyword arguments.
+        first_scale: Adds the module's output to its input, times a scale per channel that is learned and begins here
+            (LayerScale, Touvron et al. 2021). None: the output alone, as in the paper.
 
     Shape:
         (B, channels, *spatial) -> the same; a map of one voxel is fine wherever the norm takes it
@@ -57,6 +59,7 @@ class EASModule(nn.Module):
         norm_op_kwargs: dict[str, Any] | None = None,
         nonlin: type[nn.Module] = nn.Hardswish,
         nonlin_kwargs: dict[str, Any] | None = None,
+        first_scale: float | None = None,
     ) -> None:
         super().__init__()
         if not dilations:
@@ -82,8 +85,17 @@ class EASModule(nn.Module):
         self.norm = nn.Identity() if norm_op is None else norm_op(channels, **(norm_op_kwargs or {}))
         self.nonlin = nonlin(**(nonlin_kwargs or {}))
         self.pooled_after_norm = isinstance(self.norm, _InstanceNorm)
+        self.scale = None if first_scale is None else nn.Parameter(torch.full((channels,), float(first_scale)))
 
     def forward(self, x: torch.Tensor) -> torch.Tensor:
+        if self.scale is None:
+            return self._pyramid(x)
+        return x + self.scale.reshape(-1, *[1] * (x.ndim - 2)) * self._pyramid(x)
+
+    def extra_repr(self) -> str:
+        return "" if self.scale is None else "added to its input, scaled"
+
+    def _pyramid(self, x: torch.Tensor) -> torch.Tensor:
         pooled = x.mean(dim=list(range(2, x.ndim)), keepdim=True)
         pooled = self.project_pooled(self.pooled(pooled))
         branches = self.project(torch.cat([self.attention(x), *[branch(x) for branch in self.atrous]], dim=1))

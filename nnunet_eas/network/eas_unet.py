@@ -14,12 +14,12 @@ from torch import nn
 from torch.nn.modules.conv import _ConvTransposeNd
 from torch.nn.modules.dropout import _DropoutNd
 
-from nnunet_eas.network.blocks import ConvNormNonlin, DepthwiseSeparableConv
+from nnunet_eas.network.blocks import ConvNormNonlin, DepthwiseSeparableConv, separable_block
 from nnunet_eas.network.decoder import EASDecoder
 from nnunet_eas.network.eas_module import EASModule
 from nnunet_eas.network.encoder import EASEncoder
 
-ARCH_FORMAT = 1
+ARCH_FORMAT = 2
 """Version of the constructor's arguments. It grows when a recorded argument would build another network than before."""
 
 INITIAL_SCALE = 0.5
@@ -40,7 +40,10 @@ class EASUNet(AbstractDynamicNetworkArchitectures):
         dilated_block: The pyramid's dilated convolutions are separable, as in DeepLabV3+, which the paper builds on.
         dilations: The plan records them, in proportion to the map (`nnunet_eas.plans.translation.dilation_rates`).
             That rule gives DeepLab's (6, 12, 18) for the paper's 24x24 map. Without the argument: 1, 2, 3.
-        norm_op: The paper's batch norm in 2-D; 3-D plans record instance norm, because nnU-Net's 3-D batches are small.
+        norm_op: The paper's batch norm, in 3-D too. 3-D plans of arch format 1 record instance norm.
+        shortcut: Blocks that keep the number of channels have a shortcut, as in ResNet. The paper's blocks have none.
+        eas_first_scale: The EAS module is added to its input, scaled: where it does not help, on a small map, it begins
+            near nothing. In the paper it stands in place of its input.
         block, pool: A full block, and a strided convolution instead of max pooling, are for the ablation. A full block
             ends with `pointwise_nonlin`, like the separable block that it replaces.
 
@@ -75,6 +78,9 @@ class EASUNet(AbstractDynamicNetworkArchitectures):
         dilated_block: "separable" or "full".
         dilations: The EAS module's rates: per branch one int or one int per axis. None: 1, 2, 3.
         output_fusion: Whether the prediction is fused from all heads.
+        shortcut: Whether separable blocks with as many channels out as in are `ResidualSeparableConv`.
+        eas_first_scale: `EASModule`'s `first_scale`; None: the module is not added to its input.
+        initial_scale: Scale of the first weights, see `draw_weights`.
         arch_format: The `ARCH_FORMAT` of the version that recorded these arguments.
         **unknown: Must be empty; it catches the arguments of a later format, so that the error can name the reason.
 
@@ -116,6 +122,9 @@ class EASUNet(AbstractDynamicNetworkArchitectures):
         dilated_block: Literal["separable", "full"] = "separable",
         dilations: Sequence[int | Sequence[int]] | None = None,
         output_fusion: bool = True,
+        shortcut: bool = False,
+        eas_first_scale: float | None = None,
+        initial_scale: float = INITIAL_SCALE,
         arch_format: int = ARCH_FORMAT,
         **unknown: Any,
     ) -> None:
@@ -139,9 +148,13 @@ class EASUNet(AbstractDynamicNetworkArchitectures):
         ):
             if value not in allowed:
                 raise ValueError(f"{name} must be one of {allowed}, got {value!r}. Change the plan's {name}.")
-        for name, switch in (("eas_module", eas_module), ("output_fusion", output_fusion)):
+        for name, switch in (("eas_module", eas_module), ("output_fusion", output_fusion), ("shortcut", shortcut)):
             if not isinstance(switch, bool):
                 raise ValueError(f"{name} must be true or false, got {switch!r}. Change the plan's {name}.")
+        for name, number in (("initial_scale", initial_scale), ("eas_first_scale", eas_first_scale)):
+            positive = isinstance(number, (int, float)) and not isinstance(number, bool) and 0 < number < math.inf
+            if not positive and not (name == "eas_first_scale" and number is None):
+                raise ValueError(f"{name} must be a positive number, got {number!r}. Change the plan's {name}.")
         super().__init__()
 
         dim = 2 if issubclass(conv_op, nn.Conv2d) else 3
@@ -161,16 +174,11 @@ class EASUNet(AbstractDynamicNetworkArchitectures):
             "nonlin": pointwise_nonlin,
             "nonlin_kwargs": pointwise_nonlin_kwargs,
         }
+        separable = {**shared, **regular, "depthwise_nonlin": nonlin, "depthwise_nonlin_kwargs": nonlin_kwargs}
         build: dict[str, Callable[..., nn.Module]] = {
             "full": partial(ConvNormNonlin, conv_op, **shared, **regular),
-            "separable": partial(
-                DepthwiseSeparableConv,
-                conv_op,
-                **shared,
-                **regular,
-                depthwise_nonlin=nonlin,
-                depthwise_nonlin_kwargs=nonlin_kwargs,
-            ),
+            "separable": partial(DepthwiseSeparableConv, conv_op, **separable),
+            "residual": partial(separable_block, conv_op, **separable),
         }
         bottleneck: nn.Module = nn.Identity()
         if eas_module:
@@ -183,7 +191,10 @@ class EASUNet(AbstractDynamicNetworkArchitectures):
                 dilated_block=build[dilated_block],
                 nonlin=pointwise_nonlin,
                 nonlin_kwargs=pointwise_nonlin_kwargs,
+                first_scale=eas_first_scale,
             )
+        build_block = build["residual" if shortcut and block == "separable" else block]
+        self.initial_scale = initial_scale
         self.encoder = EASEncoder(
             conv_op=conv_op,
             input_channels=input_channels,
@@ -192,7 +203,7 @@ class EASUNet(AbstractDynamicNetworkArchitectures):
             strides=self.strides,
             n_conv_per_stage=_per_stage("n_conv_per_stage", n_conv_per_stage, n_stages),
             stem=build[stem if block == "separable" else "full"],
-            block=build[block],
+            block=build_block,
             max_pool=pool == "max",
             bottleneck=bottleneck,
         )
@@ -203,7 +214,7 @@ class EASUNet(AbstractDynamicNetworkArchitectures):
             kernel_sizes=kernels,
             strides=self.strides,
             n_conv_per_stage=_per_stage("n_conv_per_stage_decoder", n_conv_per_stage_decoder, n_stages - 1),
-            block=build[block],
+            block=build_block,
             conv_bias=conv_bias,
             output_fusion=output_fusion,
             deep_supervision=deep_supervision,
@@ -259,19 +270,22 @@ class EASUNet(AbstractDynamicNetworkArchitectures):
                 handle.remove()
         return total
 
-    @staticmethod
-    def initialize(module: nn.Module) -> None:
-        """Draws weights uniformly from +-`INITIAL_SCALE` / sqrt(fan in).
+    def initialize(self, module: nn.Module) -> None:
+        """Draws a module's first weights with `draw_weights`; nnU-Net applies this method to every module."""
+        draw_weights(module, self.initial_scale)
 
-        A scale of 1 is PyTorch's own initialisation; nnU-Net's He initialisation is about as wide as a scale of 2.4.
-        nnU-Net applies this method to every module. A norm follows nearly every convolution, so the scale does not
-        change what the network computes, but how far a step changes it: a smaller scale acts like a larger first
-        learning rate.
-        """
-        if isinstance(module, (nn.Conv1d, nn.Conv2d, nn.Conv3d, _ConvTransposeNd)):
-            module.reset_parameters()
-            with torch.no_grad():
-                module.weight *= INITIAL_SCALE
+
+def draw_weights(module: nn.Module, scale: float = INITIAL_SCALE) -> None:
+    """Draws a convolution's weights uniformly from +-`scale` / sqrt(fan in), in place; leaves other modules alone.
+
+    A scale of 1 is PyTorch's own initialisation; nnU-Net's He initialisation is about as wide as a scale of 2.4. A norm
+    follows nearly every convolution, so the scale does not change what the network computes, but how far a step changes
+    it: a smaller scale acts like a larger first learning rate.
+    """
+    if isinstance(module, (nn.Conv1d, nn.Conv2d, nn.Conv3d, _ConvTransposeNd)):
+        module.reset_parameters()
+        with torch.no_grad():
+            module.weight *= scale
 
 
 def _per_stage(name: str, value: Any, n: int) -> list[Any]:

@@ -18,7 +18,7 @@ from nnunet_eas.support.files import replacing
 
 # Okabe and Ito's palette, which people with colour blindness can tell apart
 COLOURS = {"encoder": "#0072B2", "decoder": "#009E73", "EAS module": "#E69F00", "head": "#CC79A7", "output": "#D55E00"}
-HATCHES = {"separable": "", "full": "/////"}  # block kinds differ by more than a colour
+HATCHES = {"separable": "", "residual": "....", "full": "/////"}  # block kinds differ by more than a colour
 
 DPI = 200
 FONT = {"fontsize": 9, "fontfamily": "DejaVu Sans", "linespacing": 1.15, "va": "center"}

@@ -62,23 +62,35 @@ def describe_network(
     bottleneck_edges(patch_size, strides)  # the whole network first: its error names the patch that would fit
     sizes = [_times(bottleneck_edges(patch_size, strides[: s + 1])) for s in range(n)]
 
+    residual = kwargs["shortcut"] and kwargs["block"] == "separable"
+    with_same_channels = "residual" if residual else kwargs["block"]
+
     def stages(n_conv: Sequence[int]) -> list[Stage]:
         topology = zip(sizes, features, n_conv, kernels, strict=False)  # a decoder lacks the last stage
         return [
-            Stage([size, _count(f, "channel"), f"{_count(c, 'block')}, {_times(kernel)}"], [kwargs["block"]] * c)
+            Stage(
+                [size, _count(f, "channel"), f"{_count(c, 'block')}, {_times(kernel)}"],
+                [kwargs["block"], *[with_same_channels] * (c - 1)],
+            )
             for size, f, c, kernel in topology
         ]
 
     first_block = kwargs["stem"] if kwargs["block"] == "separable" else "full"
     encoder = stages(_per_stage(kwargs, "n_conv_per_stage", n))
     encoder[0].blocks[0] = first_block
-    kinds, eas_module = {first_block, kwargs["block"]}, None
+    for s in range(1, n):  # as in EASEncoder
+        strided = kwargs["pool"] == "conv" and math.prod(strides[s]) > 1
+        if features[s] == features[s - 1] and not strided:
+            encoder[s].blocks[0] = with_same_channels
+    decoder = stages(_per_stage(kwargs, "n_conv_per_stage_decoder", n - 1)[::-1])
+    kinds, eas_module = {kind for stage in (*encoder, *decoder) for kind in stage.blocks}, None
     if kwargs["eas_module"]:
+        scaled = kwargs["eas_first_scale"] is not None
         kinds.add(kwargs["dilated_block"])
         rates = _per_axis("dilations", (1, 2, 3) if kwargs["dilations"] is None else kwargs["dilations"], dim)
         rates = [rate if len(set(rate)) > 1 else rate[:1] for rate in rates]
         eas_module = EASModuleFacts(
-            title=f"EAS module: {sizes[-1]}, {_count(features[-1], 'channel')}",
+            title=f"EAS module{', added' * scaled}: {sizes[-1]}, {_count(features[-1], 'channel')}",
             dilated=[[f"{_times(kernels[-1])}, rate {_times(rate)}", kwargs["dilated_block"]] for rate in rates],
             pooled_behind_norm="InstanceNorm" in _class_name(kwargs["norm_op"]),  # as in EASModule
         )
@@ -92,11 +104,11 @@ def describe_network(
         down=[f"{pooling}\nstride {_times(s)}" if math.prod(s) > 1 else "no pooling" for s in strides[1:]],
         eas_module=eas_module,
         up=[f"transposed convolution\nstride {_times(stride)}" for stride in strides[1:]],
-        decoder=stages(_per_stage(kwargs, "n_conv_per_stage_decoder", n - 1)[::-1]),
+        decoder=decoder,
         head=["1x1", outputs],
         fusion=["output fusion", *resize] if kwargs["output_fusion"] else None,
         prediction=["prediction", outputs, sizes[0]],
-        legend={kind: _block_steps(kind, kwargs) for kind in ("separable", "full") if kind in kinds},
+        legend={kind: _block_steps(kind, kwargs) for kind in ("separable", "residual", "full") if kind in kinds},
     )
 
 
@@ -106,7 +118,10 @@ def _block_steps(kind: str, kwargs: Mapping[str, Any]) -> str:
         return steps[::-1] if kwargs["nonlin_first"] else steps
 
     first = ["convolution"] if kind == "full" else ["depthwise convolution", *norm_and("nonlin"), "1x1"]
-    steps = [*first, _class_name(kwargs["dropout_op"]), *norm_and("pointwise_nonlin")]
+    last = norm_and("pointwise_nonlin")
+    if kind == "residual":
+        last = [_class_name(kwargs["norm_op"]), "plus the block's input", _class_name(kwargs["pointwise_nonlin"])]
+    steps = [*first, _class_name(kwargs["dropout_op"]), *last]
     return f"{kind} block: " + " \N{RIGHTWARDS ARROW} ".join(step for step in steps if step)
 
 

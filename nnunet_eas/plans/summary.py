@@ -14,6 +14,9 @@ from torch import nn
 from torch.utils.flop_counter import FlopCounterMode
 
 from nnunet_eas.gpu import checkpoint_stages
+from nnunet_eas.network.blocks import ResidualSeparableConv
+from nnunet_eas.network.eas_module import EASModule
+from nnunet_eas.network.eas_unet import EASUNet
 from nnunet_eas.plans.training_memory import StepMemory, network_on_meta, training_step
 
 TRAINING_SHARE = 0.8  # of the cases, in nnU-Net's five folds
@@ -37,6 +40,9 @@ class ConfigurationSummary:
     spacing: tuple[float, ...]
     batch_size: int
     stages: tuple[Stage, ...]  # full resolution first
+    norm: str | None  # name of the class
+    shortcuts: int  # blocks that add their input
+    eas_module: str | None  # how it stands in the network; None for another network
     dilations: list[list[int]] | None  # rates of the EAS module; None for another network
     input_channels: int  # of the images and, in a cascade's second stage, one for each class of the first stage
     num_outputs: int
@@ -85,6 +91,9 @@ def summarise(plans: Mapping[str, Any], configuration: str, dataset_json: Mappin
         spacing=tuple(planned.spacing),
         batch_size=planned.batch_size,
         stages=tuple(stages),
+        norm=None if kwargs["norm_op"] is None else kwargs["norm_op"].rsplit(".", 1)[-1],
+        shortcuts=sum(isinstance(module, ResidualSeparableConv) for module in network.modules()),
+        eas_module=_eas_module(network),
         dilations=kwargs.get("dilations"),
         input_channels=channels,
         num_outputs=outputs,
@@ -97,6 +106,15 @@ def summarise(plans: Mapping[str, Any], configuration: str, dataset_json: Mappin
         ),
         steps_per_pass=math.ceil(voxels / (planned.batch_size * math.prod(patch_size))),
     )
+
+
+def _eas_module(network: nn.Module) -> str | None:
+    if not isinstance(network, EASUNet):
+        return None
+    module = network.encoder.bottleneck
+    if not isinstance(module, EASModule):
+        return "none"
+    return "in place of its input" if module.scale is None else "added to its input"
 
 
 def _recomputed_flops(network: nn.Module, patch: torch.Tensor) -> int:

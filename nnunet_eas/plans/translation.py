@@ -5,12 +5,13 @@ from __future__ import annotations
 import math
 from collections.abc import Mapping, Sequence
 from copy import deepcopy
+from inspect import signature
 from pathlib import Path
 from typing import Any
 
 from nnunetv2.utilities.plans_handling.plans_handler import PlansManager
 
-from nnunet_eas.network.eas_unet import ARCH_FORMAT, EASUNet
+from nnunet_eas.network.eas_unet import ARCH_FORMAT, INITIAL_SCALE, EASUNet
 
 NETWORK_CLASS_NAME = f"{EASUNet.__module__}.{EASUNet.__name__}"
 
@@ -67,12 +68,23 @@ def bottleneck_edges(patch_size: Sequence[int], strides: Sequence[Sequence[int]]
     return [p // d for p, d in zip(patch_size, divisor, strict=True)]
 
 
-def translate_architecture(configuration: Mapping[str, Any]) -> dict[str, Any]:
+def switches(dim: int, of_the_paper: bool = False) -> dict[str, Any]:
+    """The switches in which the network of `EASUNetTrainer` differs from the paper's, with the values of one of them.
+
+    The paper is 2-D. In 3-D its network has the norm of arch format 1, instance norm.
+    """
+    if of_the_paper:
+        norm = "batchnorm.BatchNorm2d" if dim == 2 else "instancenorm.InstanceNorm3d"
+        return {"norm_op": f"torch.nn.modules.{norm}", "shortcut": False, "eas_first_scale": None}
+    return {"norm_op": f"torch.nn.modules.batchnorm.BatchNorm{dim}d", "shortcut": True, "eas_first_scale": 0.1}
+
+
+def translate_architecture(configuration: Mapping[str, Any], of_the_paper: bool = False) -> dict[str, Any]:
     """Translates a planned U-Net to the EAS U-Net, in the form in which a plan records a network.
 
     Topology, blocks per stage, dropout and the depthwise activation are kept. Residual plans get two blocks per stage,
-    as in the paper. The norm depends on the dimension alone (2-D batch norm, 3-D instance norm), never on the batch
-    size, which users edit and DDP splits. The configuration has its inheritance resolved; it is not changed.
+    as in the paper. No switch depends on the batch size, which users edit and DDP splits. The configuration has its
+    inheritance resolved; it is not changed. `of_the_paper` gives the paper's network (`switches`).
     """
     source = configuration["architecture"]
     kwargs = source["arch_kwargs"]
@@ -93,13 +105,11 @@ def translate_architecture(configuration: Mapping[str, Any]) -> dict[str, Any]:
     if "n_conv_per_stage" in kwargs:  # not a residual network
         blocks = {key: kwargs[key] for key in blocks}
     kept = {key: kwargs[key] for key in ("dropout_op", "dropout_op_kwargs", "nonlin", "nonlin_kwargs")}
-    norm = "batchnorm.BatchNorm2d" if len(edges) == 2 else "instancenorm.InstanceNorm3d"
     return {
         "network_class_name": NETWORK_CLASS_NAME,
         "arch_kwargs": {
             **deepcopy({key: kwargs[key] for key in TOPOLOGY} | blocks),
             "conv_bias": kwargs["conv_bias"],
-            "norm_op": f"torch.nn.modules.{norm}",
             "norm_op_kwargs": {"eps": 1e-5, "affine": True},
             **deepcopy(kept),
             "nonlin_first": kwargs.get("nonlin_first", False),
@@ -112,50 +122,72 @@ def translate_architecture(configuration: Mapping[str, Any]) -> dict[str, Any]:
             "dilated_block": "separable",
             "dilations": dilation_rates(edges),
             "output_fusion": True,
+            **switches(len(edges), of_the_paper),
+            "initial_scale": INITIAL_SCALE,
             "arch_format": ARCH_FORMAT,
         },
         "_kw_requires_import": ["conv_op", "norm_op", "dropout_op", "nonlin", "pointwise_nonlin"],
     }
 
 
-def translate_plans(plans: Mapping[str, Any], trained: Mapping[str, Any] | None = None) -> dict[str, Any]:
+def translate_plans(
+    plans: Mapping[str, Any], trained: Mapping[str, Any] | None = None, of_the_paper: bool = False
+) -> dict[str, Any]:
     """Copies plans and translates every configuration to an EAS U-Net.
 
     A configuration that already names an EAS U-Net is copied unchanged; only its patch is checked. A translated one
-    gets `recompute`, where it has none, so that a training holds no more memory than that of the planned network. One
-    with the same patch and topology in `trained`, the plans saved with a trained model, gets the network recorded
-    there: a resumed training and the next fold get the network of the folds before, whatever this version translates
-    to.
+    gets `recompute`, where it has none, so that a training holds no more memory than that of the planned network.
+
+    Args:
+        plans: Content of a plans file.
+        trained: The plans saved with a trained model. A translated configuration with the same patch and topology there
+            gets the network recorded there, and so does one that names a network of a later arch format: a resumed
+            training and the next fold get the network of the folds before, whatever this version translates to.
+        of_the_paper: Translate to the paper's network. A configuration that names an EAS U-Net of arch format 2 gets
+            the paper's value of every switch that has this version's (`switches`).
+
+    Raises:
+        ValueError: The plans come from a later version, or a configuration can't be translated.
     """
     refuse_later_plans(plans)
     planned = _resolved_configurations(plans)
     recorded = {} if trained is None else _resolved_configurations(trained)
     translated = deepcopy(dict(plans))
     for name, configuration in planned.items():
+        architecture = configuration["architecture"]
+        is_named = names_eas_unet(architecture)
         try:
-            if names_eas_unet(configuration["architecture"]):
-                bottleneck_edges(configuration["patch_size"], configuration["architecture"]["arch_kwargs"]["strides"])
-                continue
-            architecture = translate_architecture(configuration)
+            if is_named:
+                bottleneck_edges(configuration["patch_size"], architecture["arch_kwargs"]["strides"])
+                chosen = _as_in_the_paper(architecture) if of_the_paper else architecture
+            else:
+                chosen = translate_architecture(configuration, of_the_paper)
         except ValueError as e:
             raise ValueError(f"Configuration {name} of {plans['plans_name']}: {e}") from e
-        if name in recorded and _same_shape(recorded[name], {**configuration, "architecture": architecture}):
-            architecture = deepcopy(recorded[name]["architecture"])
+        if name in recorded and _same_shape(recorded[name], {**configuration, "architecture": chosen}):
+            before = recorded[name]["architecture"]
+            if not is_named or _arch_format(before) < _arch_format(chosen):
+                chosen = before
         # the patch was planned for a network that keeps less; whoever wrote the key into the plans decides
-        if "recompute" not in configuration:
+        if not is_named and "recompute" not in configuration:
             translated["configurations"][name]["recompute"] = True
-        translated["configurations"][name]["architecture"] = architecture
+        if chosen is not architecture:  # otherwise it may be inherited
+            translated["configurations"][name]["architecture"] = deepcopy(chosen)
     return translated
 
 
 def architecture_differences(a: Mapping[str, Any], b: Mapping[str, Any]) -> list[str]:
-    """Differences of two plans' `architecture` entries, one sentence each; empty where both build the same network."""
+    """Differences of two plans' `architecture` entries, one sentence each; empty where both build the same network.
+
+    A switch that is not recorded has the constructor's value. First weights are no difference.
+    """
     if a["network_class_name"] != b["network_class_name"]:
         return [f"network {a['network_class_name']} there and {b['network_class_name']} here"]
-    left, right = a["arch_kwargs"], b["arch_kwargs"]
+    defaults = {} if not names_eas_unet(a) else {key: p.default for key, p in signature(EASUNet).parameters.items()}
+    left, right = ({**defaults, **each["arch_kwargs"]} for each in (a, b))
     return [
         f"{key} {left.get(key)} there and {right.get(key)} here"
-        for key in sorted({*left, *right})
+        for key in sorted({*a["arch_kwargs"], *b["arch_kwargs"]} - {"arch_format", "initial_scale"})
         if _plain(left.get(key)) != _plain(right.get(key))
     ]
 
@@ -164,6 +196,20 @@ def _resolved_configurations(plans: Mapping[str, Any]) -> dict[str, dict[str, An
     # nnU-Net resolves `inherits_from` and reconstructs the architecture of plans that do not record it
     manager = PlansManager(deepcopy(dict(plans)))
     return {name: manager.get_configuration(name).configuration for name in plans["configurations"]}
+
+
+def _as_in_the_paper(architecture: Mapping[str, Any]) -> Mapping[str, Any]:
+    kwargs = architecture["arch_kwargs"]
+    if _arch_format(architecture) < 2:
+        return architecture  # whatever stands there was wanted
+    dim = 3 if kwargs["conv_op"].endswith("3d") else 2
+    ours, paper = switches(dim), switches(dim, of_the_paper=True)
+    changed = {key: paper[key] for key in paper if key in kwargs and kwargs[key] == ours[key]}
+    return {**architecture, "arch_kwargs": {**kwargs, **changed}} if changed else architecture
+
+
+def _arch_format(architecture: Mapping[str, Any]) -> int:
+    return architecture["arch_kwargs"].get("arch_format", 1)
 
 
 def _same_shape(recorded: Mapping[str, Any], translated: Mapping[str, Any]) -> bool:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import time
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -47,6 +48,7 @@ class EASUNetTrainer(ProgressBar, Interruptible, FiniteStatistics):
     """
 
     autocast_dtype = torch.float16  # number format on CUDA
+    of_the_paper = False  # whether plans are translated to the paper's network
     settings: Mapping[str, float] = {}  # of a subclass: values for nnU-Net's attributes, by their names
 
     def __init__(
@@ -72,11 +74,8 @@ class EASUNetTrainer(ProgressBar, Interruptible, FiniteStatistics):
     def prepare_plans(cls, plans: dict[str, Any], configuration: str) -> dict[str, Any]:
         """The plans that this trainer hands to nnU-Net: a copy in which every network is an EAS U-Net."""
         model_folder = get_output_folder(plans["dataset_name"], cls.__name__, plans["plans_name"], configuration)
-        try:
-            trained = json.loads((Path(model_folder) / "plans.json").read_text(encoding="utf-8"))
-        except (FileNotFoundError, json.JSONDecodeError):
-            trained = None  # no plan yet, or half a file: nnU-Net writes it in place, perhaps now for another fold
-        return translate_plans(plans, trained=trained)
+        trained = _read_plans(Path(model_folder) / "plans.json")
+        return translate_plans(plans, trained=trained, of_the_paper=cls.of_the_paper)
 
     @classmethod
     def build_network_architecture(  # nnU-Net looks at the argument names, and calls the method on the class
@@ -148,6 +147,19 @@ class EASUNetTrainer(ProgressBar, Interruptible, FiniteStatistics):
                 f"{'; '.join(differences[:3])}. Continue with that plan, or train anew in another folder."
             )
         super().load_checkpoint(filename_or_checkpoint)
+
+
+def _read_plans(path: Path) -> dict[str, Any] | None:
+    """The content of a plans file; None where there is none, or half of one that nobody completes."""
+    for _ in range(20):
+        try:
+            plans: dict[str, Any] = json.loads(path.read_text(encoding="utf-8"))
+            return plans
+        except FileNotFoundError:
+            return None
+        except json.JSONDecodeError:  # nnU-Net writes it in place, perhaps now for another fold
+            time.sleep(0.1)
+    return None
 
 
 def _check_surroundings(dataset_json: dict[str, Any], device: torch.device) -> None:

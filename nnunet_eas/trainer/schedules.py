@@ -111,7 +111,10 @@ def epochs_without_gain(values: Sequence[float], least_gain: float) -> int:
 
 
 class EASUNetTrainer_paper(EASUNetTrainer):
-    """EASUNetTrainer with the optimiser and schedule of Bi et al. (2023).
+    """EASUNetTrainer with the network, optimiser and schedule of Bi et al. (2023).
+
+    The network has no shortcuts, an EAS module that is not added to its input, and in 3-D instance norm. Plans that
+    name an EAS U-Net keep the switches in which they differ from those of EASUNetTrainer.
 
     SGD with learning rate 0.01 throughout, momentum 0.9 and weight decay 1e-4, for 50 epochs, in batches of 16 slices.
     The paper has no 3-D configuration: there the plan's batch size stays. One epoch is one pass over the training
@@ -119,6 +122,7 @@ class EASUNetTrainer_paper(EASUNetTrainer):
     augmentation, which stay nnU-Net's: random patches, a third of them on foreground.
     """
 
+    of_the_paper = True
     settings = {"num_epochs": 50, "weight_decay": 1e-4}
 
     @classmethod

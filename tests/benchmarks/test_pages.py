@@ -12,9 +12,10 @@ from benchmarks.markdown import put_between_marks
 BLOCKS = {
     "README.md": ["results"],
     "docs/benchmarks/comparison.md": ["comparison", "rivals", "ablation", "synthetic_knees"],
+    "docs/benchmarks/network.md": ["variants"],
     "docs/benchmarks/speed.md": ["speed", "gpu", "gpu-before", "gpu-layouts", "depthwise"],
     "docs/explanation/cpu.md": ["paths", "busy"],
-    "docs/explanation/memory.md": ["fit", "gpu-fit", "voxels", "kept"],
+    "docs/explanation/memory.md": ["fit", "gpu-fit", "voxels", "kept", "compiled"],
 }
 
 
@@ -38,7 +39,7 @@ def test_page(written, page):
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("name", [name for _, _, name in pages.COMPARISONS.values()])
+@pytest.mark.parametrize("name", [name for _, _, name, _ in pages.COMPARISONS.values()])
 def test_comparison_files(written, name):
     files = [root / "benchmarks" / "results" / name for root in (written, ROOT)]
     tables = [json.loads(file.with_suffix(".json").read_text()) for file in files]

@@ -6,9 +6,11 @@ import torch
 from tiny_networks import batch, build
 
 from nnunet_eas.cpu import PATHS, accelerate, restore
+from nnunet_eas.cpu.shortcut import InPlaceShortcut
 
 NETWORKS = [(2, "batch"), (2, "instance"), (3, "batch"), (3, "instance")]
-SWITCHES = [{}, {"pool": "conv"}, {"block": "full"}, {"stem": "separable"}]
+CHANGED = {"shortcut": True, "eas_first_scale": 0.1, "n_conv_per_stage": [2, 2, 2]}
+SWITCHES = [{}, {"pool": "conv"}, {"block": "full"}, {"stem": "separable"}, CHANGED]
 
 
 @pytest.fixture(autouse=True)
@@ -72,3 +74,21 @@ def test_a_compiler_gets_one_graph(dim, norm, train):
     torch._dynamo.reset()
     compiled = torch.compile(copy.deepcopy(network), backend="eager", fullgraph=True)
     torch.testing.assert_close(compiled(x), network(x), rtol=1e-4, atol=1e-4)
+
+
+@pytest.mark.parametrize(
+    "changes",
+    [{}, {"norm_op": None}, {"pointwise_nonlin": torch.nn.GELU}, {"dropout_op": torch.nn.Dropout2d}],
+    ids=str,
+)
+def test_a_shortcut_in_place_leaves_the_input_as_it_is(changes):
+    network = accelerate(build(2, "batch", shortcut=True, **changes)).eval()
+    block = network.encoder.stages[0][1]
+    assert type(block) is InPlaceShortcut
+    x = torch.randn(2, 4, 8, 12).to(memory_format=torch.channels_last)
+    before = x.clone()
+    with torch.no_grad():
+        found = block(x)
+        expected = restore(network).encoder.stages[0][1](x)
+    torch.testing.assert_close(found, expected)
+    assert torch.equal(x, before)

@@ -15,7 +15,8 @@ pytestmark = pytest.mark.skipif(
 )
 FORMATS = {4: torch.channels_last, 5: torch.channels_last_3d}
 NETWORKS = [(2, "batch"), (2, "instance"), (3, "batch"), (3, "instance")]
-SWITCHES = [{}, {"pool": "conv"}, {"block": "full"}, {"stem": "separable"}]
+CHANGED = {"shortcut": True, "eas_first_scale": 0.1, "n_conv_per_stage": [2, 2, 2]}
+SWITCHES = [{}, {"pool": "conv"}, {"block": "full"}, {"stem": "separable"}, CHANGED]
 CONVOLUTIONS = (nn.Conv2d, nn.Conv3d, nn.ConvTranspose2d, nn.ConvTranspose3d)
 GIVE_LOGITS = ("", "decoder", "decoder.seg_layers", "decoder.seg_layers.fusion")
 """The modules that give the fused logits, which are contiguous: few channels are resized faster so."""

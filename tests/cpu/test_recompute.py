@@ -6,7 +6,7 @@ import torch
 from tiny_networks import NORMS, batch, build
 from torch import nn
 
-from nnunet_eas.cpu import accelerate, conv3d
+from nnunet_eas.cpu import accelerate, conv3d, recompute
 from nnunet_eas.network.blocks import ConvNormNonlin, DepthwiseSeparableConv, Stage
 
 
@@ -89,13 +89,23 @@ def separable(dim, norm="batch", channels=(4, 6), **kwargs):
 
 
 @pytest.mark.parametrize("dropout", [False, True], ids=["", "dropout"])
-@pytest.mark.parametrize(("block", "stem"), [("separable", "full"), ("separable", "separable"), ("full", "full")])
+@pytest.mark.parametrize(
+    "blocks",
+    [
+        {},
+        {"stem": "separable"},
+        {"block": "full"},
+        {"shortcut": True, "n_conv_per_stage": [2, 3, 2]},
+        {"shortcut": True, "pointwise_nonlin": nn.LeakyReLU},
+    ],
+    ids=str,
+)
 @pytest.mark.parametrize("pool", ["max", "conv"])
 @pytest.mark.parametrize("norm", ["batch", "instance"])
 @pytest.mark.parametrize("dim", [2, 3])
-def test_a_step_of_the_whole_network(assert_equal_to_plain, dim, norm, pool, block, stem, dropout):
+def test_a_step_of_the_whole_network(assert_equal_to_plain, dim, norm, pool, blocks, dropout):
     kwargs = {"dropout_op": nn.Dropout2d if dim == 2 else nn.Dropout3d, "dropout_op_kwargs": {"p": 0.5}}
-    network = build(dim, norm, pool=pool, block=block, stem=stem, **(kwargs if dropout else {})).double()
+    network = build(dim, norm, pool=pool, **blocks, **(kwargs if dropout else {})).double()
     found = assert_equal_to_plain(network, double(dim))
     assert all(g.abs().max() > 0 for g in found["gradients"].values())
     assert found["gradients of the input"][0].abs().max() > 0
@@ -104,24 +114,27 @@ def test_a_step_of_the_whole_network(assert_equal_to_plain, dim, norm, pool, blo
     assert all(count == 1 for count in counts)
 
 
+@pytest.mark.parametrize("shortcut", [False, True])
 @pytest.mark.parametrize("norm", ["batch", "instance"])
-def test_single_precision_takes_the_fast_gradients_and_agrees(assert_equal_to_plain, norm):
+def test_single_precision_takes_the_fast_gradients_and_agrees(assert_equal_to_plain, norm, shortcut):
     """In double precision PyTorch's convolutions give maps that are not channels-last; here they are."""
     threads = torch.get_num_threads()
     torch.set_num_threads(2)  # with one, 1x1x1 convolutions give them too
     try:
         # a gradient is a sum over thousands of voxels, whose order depends on the CPU
-        assert_equal_to_plain(build(3, norm), batch(3).requires_grad_(), rtol=1e-4, atol=1e-3)
+        assert_equal_to_plain(build(3, norm, shortcut=shortcut), batch(3).requires_grad_(), rtol=1e-4, atol=1e-3)
     finally:
         torch.set_num_threads(threads)
 
 
+@pytest.mark.parametrize("shortcut", [False, True])
 @pytest.mark.parametrize("dim", [2, 3])
 @pytest.mark.parametrize("norm", ["batch", "instance"])
-def test_gradients_of_two_steps_add_up(assert_equal_to_plain, dim, norm):
-    assert_equal_to_plain(build(dim, norm).double(), double(dim), double(dim, images=3))
+def test_gradients_of_two_steps_add_up(assert_equal_to_plain, dim, norm, shortcut):
+    assert_equal_to_plain(build(dim, norm, shortcut=shortcut).double(), double(dim), double(dim, images=3))
 
 
+@pytest.mark.parametrize("shortcut", [False, True])
 @pytest.mark.parametrize(("dim", "norm"), [(2, "batch"), (3, "batch"), (3, "instance")])
 @pytest.mark.parametrize(
     "frozen",
@@ -135,8 +148,8 @@ def test_gradients_of_two_steps_add_up(assert_equal_to_plain, dim, norm):
     ],
     ids=str,
 )
-def test_frozen_parameters_get_no_gradient_and_the_others_the_same(assert_equal_to_plain, dim, norm, frozen):
-    network = build(dim, norm).double()
+def test_frozen_parameters_get_no_gradient_and_the_others_the_same(assert_equal_to_plain, dim, norm, frozen, shortcut):
+    network = build(dim, norm, shortcut=shortcut).double()
     x = double(dim)
     expected = train(copy.deepcopy(network), x)["gradients"]
     for name, parameter in network.named_parameters():
@@ -386,3 +399,18 @@ def test_checkpointing_around_a_stage():
     y = torch.utils.checkpoint.checkpoint(stage, x, use_reentrant=False)
     (found,) = torch.autograd.grad(y.square().sum(), x)
     torch.testing.assert_close(found, expected)
+
+
+@pytest.mark.parametrize(
+    ("norm", "shape"), [(nn.BatchNorm2d, (3, 4, 240, 336)), (nn.BatchNorm3d, (2, 4, 40, 48, 56))], ids=["2", "3"]
+)
+def test_statistics_of_a_batch_are_precise_where_the_mean_is_large(norm, shape):
+    """One long sum for each channel is not."""
+    norm = norm(shape[1])
+    x = (torch.randn(shape) + 30).to(memory_format=torch.channels_last if len(shape) == 4 else torch.channels_last_3d)
+    exact = copy.deepcopy(norm).double()
+    expected = exact(x.double())
+    y, _ = recompute._normalise(norm, x, (norm.weight, norm.bias))
+    torch.testing.assert_close(y.double(), expected, rtol=0, atol=1e-4)
+    for name, buffer in norm.named_buffers():
+        torch.testing.assert_close(buffer.double(), exact.get_buffer(name).double(), rtol=1e-5, atol=0)

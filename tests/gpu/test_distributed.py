@@ -19,7 +19,7 @@ RANKS = 2
 CASES = {
     "2-D eager": (2, "batch", False),
     "2-D compiled": (2, "batch", True),
-    "3-D eager": (3, "instance", False),
+    "3-D eager": (3, "batch", False),
 }
 if "TEST_ALL_KERNELS" in os.environ:
     CASES["3-D compiled"] = (3, "instance", True)
@@ -56,7 +56,7 @@ def loss(outputs):
 
 def network_and_images(dim, norm):
     torch.manual_seed(0)
-    return build(dim, norm).double(), batch(dim, 2 * RANKS, torch.float64)
+    return build(dim, norm, shortcut=True, eas_first_scale=0.1).double(), batch(dim, 2 * RANKS, torch.float64)
 
 
 def train(rank, folder):

@@ -52,7 +52,15 @@ def alive_after_forward(network, x):
 @pytest.mark.parametrize("dim", [2, 3])
 @pytest.mark.parametrize("norm", ["batch", "instance", None])
 @pytest.mark.parametrize(
-    "changes", [{}, {"block": "full"}, {"pool": "conv"}, {"stem": "separable"}, {"dropout_op": nn.Dropout}]
+    "changes",
+    [
+        {},
+        {"block": "full"},
+        {"pool": "conv"},
+        {"stem": "separable"},
+        {"dropout_op": nn.Dropout},
+        {"shortcut": True, "eas_first_scale": 0.1},
+    ],
 )
 def test_the_step_is_the_same(dim, norm, changes):
     plain, recomputing = networks(dim, norm, **changes)

@@ -3,7 +3,7 @@ import torch
 from torch import nn
 from torch.nn import functional as F
 
-from nnunet_eas.network.blocks import ConvNormNonlin, DepthwiseSeparableConv
+from nnunet_eas.network.blocks import ConvNormNonlin, DepthwiseSeparableConv, ResidualSeparableConv
 
 SHAPES = [
     (nn.Conv2d, {"kernel_size": 3}, (2, 6, 10, 14), (2, 4, 10, 14)),
@@ -42,6 +42,18 @@ def test_separable_is_grouped_then_pointwise():
     torch.testing.assert_close(block(x), y)
 
 
+@pytest.mark.parametrize(("conv_op", "shape"), [(nn.Conv2d, (2, 5, 6, 10)), (nn.Conv3d, (1, 5, 2, 6, 10))])
+def test_a_shortcut_adds_the_input_before_the_last_activation(conv_op, shape):
+    kwargs = {"norm_op": nn.BatchNorm2d if conv_op is nn.Conv2d else nn.BatchNorm3d, "depthwise_nonlin": nn.LeakyReLU}
+    block = ResidualSeparableConv(conv_op, 5, 5, 3, nonlin=nn.Hardswish, **kwargs).eval()
+    plain = DepthwiseSeparableConv(conv_op, 5, 5, 3, **kwargs).eval()
+    plain.load_state_dict(block.state_dict())  # the same names
+    x = torch.randn(shape)
+    torch.testing.assert_close(block(x), F.hardswish(x + plain(x)))
+    nn.init.zeros_(block.pointwise.norm.weight)
+    torch.testing.assert_close(block(x), F.hardswish(x))
+
+
 @pytest.mark.parametrize("norm_op", [nn.BatchNorm3d, nn.InstanceNorm3d])
 def test_a_convolution_before_a_norm_has_no_bias(norm_op):
     block = DepthwiseSeparableConv(nn.Conv3d, 2, 4, 3, conv_bias=True, norm_op=norm_op)
@@ -70,3 +82,9 @@ def test_dropout_stands_once_in_a_separable_block():
 def test_an_even_kernel_is_refused():
     with pytest.raises(ValueError, match="kernel_size must be odd"):
         ConvNormNonlin(nn.Conv2d, 1, 1, (3, 2))
+
+
+@pytest.mark.parametrize(("channels", "stride"), [((1, 4), 1), ((4, 4), 2), ((4, 4), (1, 2))])
+def test_a_shortcut_needs_an_output_of_the_input_s_shape(channels, stride):
+    with pytest.raises(ValueError, match="output_channels must equal input_channels, and stride be 1"):
+        ResidualSeparableConv(nn.Conv2d, *channels, 3, stride=stride)

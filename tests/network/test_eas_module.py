@@ -16,10 +16,10 @@ OPS = [
 ]
 
 
-def build(conv_op, norm_op, dilations=(1, 2), block=DepthwiseSeparableConv):
+def build(conv_op, norm_op, dilations=(1, 2), block=DepthwiseSeparableConv, first_scale=None):
     dilated = partial(block, conv_op, norm_op=norm_op, nonlin=nn.Hardswish)
     kwargs = None if norm_op is None else {"affine": True}
-    return EASModule(conv_op, 8, 3, dilations, dilated, norm_op=norm_op, norm_op_kwargs=kwargs)
+    return EASModule(conv_op, 8, 3, dilations, dilated, norm_op=norm_op, norm_op_kwargs=kwargs, first_scale=first_scale)
 
 
 @pytest.mark.parametrize(("conv_op", "norm_op", "shape"), OPS)
@@ -67,3 +67,12 @@ def test_one_branch_per_rate_and_each_at_its_rate():
 def test_no_rates_is_refused():
     with pytest.raises(ValueError, match="dilations must hold at least one rate"):
         build(nn.Conv2d, nn.BatchNorm2d, dilations=())
+
+
+@pytest.mark.parametrize(("conv_op", "norm_op", "shape"), OPS)
+def test_a_scaled_module_is_added_to_its_input(conv_op, norm_op, shape):
+    scaled, alone = build(conv_op, norm_op, first_scale=0.25), build(conv_op, norm_op)
+    missing, unexpected = alone.load_state_dict(scaled.state_dict(), strict=False)
+    assert (missing, unexpected) == ([], ["scale"])
+    x = torch.randn(shape)
+    torch.testing.assert_close(scaled(x), x + 0.25 * alone(x))

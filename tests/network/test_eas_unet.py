@@ -8,6 +8,7 @@ from dynamic_network_architectures.initialization.weight_init import InitWeights
 from torch import nn
 from torch.utils.flop_counter import FlopCounterMode
 
+from nnunet_eas.network.blocks import ResidualSeparableConv
 from nnunet_eas.network.eas_unet import ARCH_FORMAT, EASUNet
 
 KWARGS_2D = {
@@ -35,7 +36,17 @@ KWARGS_3D = {
     "norm_op": nn.InstanceNorm3d,
     "dilations": [[1, 1, 2], [1, 2, 1]],
 }
-PLANS = [(KWARGS_2D, (8, 24)), (KWARGS_3D, (4, 8, 24))]
+CHANGED_3D = {
+    **KWARGS_3D,
+    "n_conv_per_stage": [2, 2, 2, 2],
+    "n_conv_per_stage_decoder": [2, 2, 2],
+    "norm_op": nn.BatchNorm3d,
+    "shortcut": True,
+    "eas_first_scale": 0.1,
+}
+"""As EASUNetTrainer's plans have it."""
+
+PLANS = [(KWARGS_2D, (8, 24)), (KWARGS_3D, (4, 8, 24)), (CHANGED_3D, (4, 8, 24))]
 SWITCHES = [
     {},
     {"stem": "separable"},
@@ -47,6 +58,8 @@ SWITCHES = [
     {"output_fusion": False},
     {"norm_op": None, "norm_op_kwargs": None},
     {"nonlin_first": True},
+    {"shortcut": True, "n_conv_per_stage": [2, 2, 3, 2]},
+    {"eas_first_scale": 0.1},
     {"pointwise_nonlin": nn.ReLU, "pointwise_nonlin_kwargs": {"inplace": True}},
 ]
 
@@ -263,6 +276,11 @@ def test_parameters_and_flops_against_the_default_network_of_the_same_plan():
         ({"pool": "avg"}, ValueError, "pool must be one of"),
         ({"eas_module": "no"}, ValueError, "eas_module must be true or false, got 'no'"),
         ({"output_fusion": 0}, ValueError, "output_fusion must be true or false"),
+        ({"shortcut": "all"}, ValueError, "shortcut must be true or false, got 'all'"),
+        ({"initial_scale": None}, ValueError, "initial_scale must be a positive number, got None"),
+        ({"initial_scale": 0}, ValueError, "initial_scale must be a positive number, got 0"),
+        ({"eas_first_scale": True}, ValueError, "eas_first_scale must be a positive number, got True"),
+        ({"eas_first_scale": -0.1}, ValueError, "eas_first_scale must be a positive number, got -0.1"),
         ({"dilations": []}, ValueError, "dilations must hold at least one rate"),
         ({"rates": [1]}, TypeError, "arch_kwargs must be arguments of EASUNet, got rates"),
         ({"arch_format": ARCH_FORMAT + 1, "rates": [1]}, ValueError, "pip install --upgrade nnunet-eas"),
@@ -281,3 +299,22 @@ def test_an_input_that_the_strides_do_not_divide_is_refused_with_the_size_to_pad
 def test_an_input_size_with_channels_is_refused():
     with pytest.raises(ValueError, match="input_size must have 2 spatial axes"):
         build(KWARGS_2D).compute_conv_feature_map_size((2, 8, 24))
+
+
+def test_shortcuts_go_around_blocks_that_keep_their_channels():
+    network = build(KWARGS_3D, shortcut=True, n_conv_per_stage=[2, 3, 1, 1], dilated_block="separable")
+    residual = [name for name, module in network.named_modules() if isinstance(module, ResidualSeparableConv)]
+    assert residual == [
+        "encoder.stages.0.1",
+        "encoder.stages.1.2",
+        "encoder.stages.1.3",
+        "decoder.stages.0.1",
+        "decoder.stages.2.1",
+    ]
+
+
+@pytest.mark.parametrize("scale", [0.25, 1.0])
+def test_the_first_weights_have_the_scale_that_is_asked_for(scale):
+    network = build(KWARGS_2D, initial_scale=scale)
+    conv = network.encoder.stages[0][0].conv
+    assert conv.weight.abs().max().item() == pytest.approx(scale / (conv.weight[0].numel() ** 0.5), rel=0.2)

@@ -138,6 +138,9 @@ def test_pooling():
         ({"block": "full", "dilated_block": "full"}, "full", ["full"]),
         ({"stem": "separable", "dilated_block": "full", "eas_module": False}, "separable", ["separable"]),
         ({"stem": "separable", "dilated_block": "full"}, "separable", ["full", "separable"]),
+        ({"shortcut": True}, "full", ["full", "residual", "separable"]),
+        ({"shortcut": True, "features_per_stage": [32] * 5}, "full", ["full", "residual", "separable"]),
+        ({"shortcut": True, "features_per_stage": [32] * 5, "pool": "conv"}, "full", ["full", "residual", "separable"]),
     ],
 )
 def test_the_first_block_is_marked_and_the_legend_holds_the_kinds_that_occur(changes, first, kinds):
@@ -146,7 +149,9 @@ def test_the_first_block_is_marked_and_the_legend_holds_the_kinds_that_occur(cha
     assert sorted(text.split(" block: ")[0] for text in texts(drawn) if " block: " in text) == kinds
     full = 18 if changes.get("block") == "full" else int(first == "full")  # 10 of the encoder, 8 of the decoder
     assert len(patches(drawn, "full block")) == full + ("full" in kinds)
-    assert len(patches(drawn, "separable block")) == 18 - full + ("separable" in kinds)
+    residual = (9 + 4 * ("features_per_stage" in changes and "pool" not in changes)) * ("shortcut" in changes)
+    assert len(patches(drawn, "residual block")) == residual + ("residual" in kinds)
+    assert len(patches(drawn, "separable block")) == 18 - full - residual + ("separable" in kinds)
 
 
 def test_the_legend_names_the_steps_in_their_order():
@@ -154,6 +159,12 @@ def test_the_legend_names_the_steps_in_their_order():
     without_norm = " ".join(texts(figure(PAPER, **changes)))
     assert "separable block: depthwise convolution → LeakyReLU → 1x1 → Dropout2d → Hardswish" in without_norm
     assert "full block: convolution → Hardswish → BatchNorm2d" in " ".join(texts(figure(PAPER, nonlin_first=True)))
+
+
+def test_a_residual_block_and_an_added_module_say_what_is_added():
+    drawn = texts(figure(PAPER, shortcut=True, eas_first_scale=0.1))
+    assert "BatchNorm2d → plus the block's input → Hardswish" in " ".join(" ".join(drawn).split())
+    assert [text for text in drawn if text.startswith("EAS module, added: 24x24")]
 
 
 def test_numbers_for_all_stages_and_tuples_mean_the_same_as_lists():

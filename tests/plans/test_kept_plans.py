@@ -2,6 +2,7 @@
 
 import hashlib
 import json
+import math
 from pathlib import Path
 
 import pytest
@@ -40,3 +41,41 @@ def test_the_network_is_the_one_that_was_planned(configuration):
     assert prediction.shape == (2, 3, *planned.patch_size)
     weights = repr([(name, tuple(value.shape)) for name, value in network.state_dict().items()])
     assert hashlib.sha256(weights.encode()).hexdigest()[:16] == WEIGHTS[configuration]
+
+
+# standard deviation and mean of each output with the weights and the image below, computed by version 0.1.0
+OUTPUTS = {
+    "2d": ([2.283364, 4.116346, 3.699818], [0.044865, 0.861009, -1.272959]),
+    "3d_fullres": ([1.946595, 3.368326, 2.997824], [-0.015806, 0.770163, -1.091111]),
+}
+
+
+@pytest.mark.parametrize("configuration", sorted(OUTPUTS))
+def test_the_network_computes_what_it_computed(configuration):
+    planned = PlansManager(PLANS).get_configuration(configuration)
+    network = get_network_from_plans(
+        planned.network_arch_class_name,
+        planned.network_arch_init_kwargs,
+        planned.network_arch_init_kwargs_req_import,
+        1,
+        3,
+        deep_supervision=False,
+    ).double()
+    network.load_state_dict({name: _wave(name, value) for name, value in network.state_dict().items()})
+    shape = [2 * divisor for divisor in network.shape_must_be_divisible_by]
+    image = torch.linspace(-1, 1, math.prod(shape), dtype=torch.float64).mul(40).sin().reshape(1, 1, *shape)
+    with torch.no_grad():
+        prediction = network.train()(image).flatten(2)[0]
+    spread, mean = (torch.tensor(values, dtype=torch.float64) for values in OUTPUTS[configuration])
+    torch.testing.assert_close(prediction.std(1), spread, rtol=0, atol=2e-6)
+    torch.testing.assert_close(prediction.mean(1), mean, rtol=0, atol=2e-6)
+
+
+def _wave(name: str, value: torch.Tensor) -> torch.Tensor:
+    """A tensor of a state dict, filled by a formula."""
+    if not value.is_floating_point():
+        return value
+    wave = torch.linspace(0, 7, value.numel(), dtype=torch.float64).sin().reshape(value.shape)
+    if name.endswith("running_var") or (value.ndim == 1 and name.endswith("weight")):
+        return 1 + 0.5 * wave
+    return 0.1 * wave if value.ndim == 1 else wave * (3 / value[0].numel()) ** 0.5

@@ -12,6 +12,7 @@ from PIL import Image
 from torch import nn
 
 from nnunet_eas.cli import main as cli
+from nnunet_eas.network.blocks import ResidualSeparableConv
 from nnunet_eas.plans.preprocessing import plan_experiment
 from nnunet_eas.plans.summary import summarise
 from nnunet_eas.plans.training_memory import training_step_memory
@@ -111,6 +112,19 @@ def test_kernels_strides_and_rates_are_those_of_the_network(planned, shown, conf
     shown_rates = column["atrous rates"].split(", ")
     assert [rates for rates in shown_rates if set(rates) - set("1x")] == dilated
     assert dilated
+
+
+@pytest.mark.parametrize(("configuration", "norm"), [("2d", "BatchNorm2d"), ("3d_fullres", "BatchNorm3d")])
+def test_norm_shortcuts_and_module_are_those_of_the_network(planned, shown, configuration, norm):
+    columns = shown("-c", configuration)[configuration]
+    _, real = network(planned.plans(), configuration)
+    residual = sum(isinstance(module, ResidualSeparableConv) for module in real.modules())
+    ours = columns["EASUNetPlans"]
+    assert (ours["norm"], ours["EAS module"]) == (norm, "added to its input")
+    assert ours["blocks with a shortcut"] == str(residual) != "0"
+    default = columns["nnUNetPlans"]
+    assert default["norm"].startswith("InstanceNorm")
+    assert (default["blocks with a shortcut"], default["EAS module"]) == ("-", "-")
 
 
 def test_nnunets_network_has_no_rates(shown, planned):

@@ -226,12 +226,12 @@ def test_every_argument_of_the_network_is_written_out(small):
         assert set(configuration["architecture"]["arch_kwargs"]) == arguments - given_by_nnunet
 
 
-def test_the_norm_goes_by_the_dimension(small):
+def test_the_norm_is_batch_norm(small):
     norms = {
         name: configuration.network_arch_init_kwargs["norm_op"] for name, (configuration, *_) in by_name(small).items()
     }
     assert norms["2d"].endswith("BatchNorm2d")
-    assert norms["3d_fullres"].endswith("InstanceNorm3d")
+    assert norms["3d_fullres"].endswith("BatchNorm3d")
 
 
 @pytest.mark.slow

@@ -112,9 +112,9 @@ def test_nnunet_builds_it_and_the_outputs_fit_its_loss(configuration):
     assert len(outputs) == len(strides) - 1
 
 
-def test_the_norm_goes_by_the_dimension():
+def test_the_norm_is_batch_norm():
     assert translate_architecture(SMALL)["arch_kwargs"]["norm_op"].endswith("BatchNorm2d")
-    assert translate_architecture(FLAT_3D)["arch_kwargs"]["norm_op"].endswith("InstanceNorm3d")
+    assert translate_architecture(FLAT_3D)["arch_kwargs"]["norm_op"].endswith("BatchNorm3d")
 
 
 @given(st.integers(1, 500))
@@ -216,6 +216,46 @@ def test_a_trained_network_of_another_patch_topology_or_class_is_not():
     assert translate_plans(plans(**{"2d": SMALL}), trained=translate_plans(plans(**{"2d": narrow}))) == fresh
     assert translate_plans(plans(**{"2d": SMALL}), trained=plans(**{"2d": SMALL})) == fresh
     assert translate_plans(plans(**{"2d": SMALL}), trained=plans(**{"3d_fullres": FLAT_3D})) == fresh
+
+
+def of_format_1(configuration):
+    named = {**configuration, "architecture": translate_architecture(configuration, of_the_paper=True)}
+    for key in ("shortcut", "eas_first_scale", "initial_scale"):
+        del named["architecture"]["arch_kwargs"][key]
+    named["architecture"]["arch_kwargs"]["arch_format"] = 1
+    return named
+
+
+def test_a_later_arch_format_does_not_join_trained_folds():
+    """Planned anew by this version, with the name of the plans that an earlier one has trained."""
+    trained = plans(**{"3d_fullres": of_format_1(FLAT_3D)})
+    anew = plans(**{"3d_fullres": {**FLAT_3D, "architecture": translate_architecture(FLAT_3D)}})
+    assert translate_plans(anew, trained=trained) == trained
+    assert translate_plans(trained, trained=anew) == trained
+
+
+@pytest.mark.parametrize(("configuration", "norm"), [(SMALL, "BatchNorm2d"), (FLAT_3D, "InstanceNorm3d")])
+def test_the_paper_s_network(configuration, norm):
+    paper = translate_architecture(configuration, of_the_paper=True)
+    kwargs = paper["arch_kwargs"]
+    assert kwargs["norm_op"].endswith(norm)
+    assert (kwargs["shortcut"], kwargs["eas_first_scale"]) == (False, None)
+    assert architecture_differences(paper, of_format_1(configuration)["architecture"]) == []
+    ours = {**configuration, "architecture": translate_architecture(configuration)}
+    (found,) = translate_plans(plans(c=ours), of_the_paper=True)["configurations"].values()
+    assert found["architecture"] == paper
+
+
+def test_the_paper_s_trainer_leaves_what_plans_chose():
+    old = of_format_1(FLAT_3D)
+    old["architecture"]["arch_kwargs"]["norm_op"] = "torch.nn.modules.batchnorm.BatchNorm3d"
+    own = {**FLAT_3D, "architecture": translate_architecture(FLAT_3D)}
+    own["architecture"]["arch_kwargs"].update(eas_first_scale=0.5)
+    found = translate_plans(plans(old=old, own=own, more={"inherits_from": "own"}), of_the_paper=True)
+    assert found["configurations"]["old"] == old
+    for name in ("own", "more"):
+        kwargs = found["configurations"][name]["architecture"]["arch_kwargs"]
+        assert (kwargs["eas_first_scale"], kwargs["shortcut"]) == (0.5, False)
 
 
 def test_plans_from_before_the_architecture_was_recorded():

@@ -158,30 +158,32 @@ class TestWhole:
 
     def test_the_ablation(self, compare, folder):
         offsets = dict.fromkeys("abcd", -0.1)
-        write_results(folder, "eas_no_module", "eas_no_fusion", offsets=offsets)
-        status, content, text, left_out = compare("--reference", "eas", "--networks", "eas_no_module", "eas_no_fusion")
+        write_results(folder, "paper_no_module", "paper_no_fusion", offsets=offsets)
+        status, content, text, left_out = compare(
+            "--reference", "eas", "--networks", "paper_no_module", "paper_no_fusion"
+        )
         assert (status, left_out) == (0, [])
-        assert set(content["tables"][0]["networks"]) == {"eas", "eas_no_module", "eas_no_fusion"}
+        assert set(content["tables"][0]["networks"]) == {"eas", "paper_no_module", "paper_no_fusion"}
         of = rows(text, "mean over structures")
         assert list(of) == ["EAS U-Net", "without EAS module", "without output fusion"]
         assert "| difference to EAS U-Net |" in text
         assert of["without EAS module"][3].startswith("-12.67 [")  # -0.14, -0.08, -0.16
 
     def test_a_training_of_the_reference_alone_is_no_table(self, compare, folder):
-        write_results(folder, "eas_no_module", offsets=dict.fromkeys("abcd", -0.1))
+        write_results(folder, "paper_no_module", offsets=dict.fromkeys("abcd", -0.1))
         write_results(folder, "eas", schedule={**SCHEDULE, "epochs": 40})
-        status, content, _, left_out = compare("--reference", "eas", "--networks", "eas_no_module")
+        status, content, _, left_out = compare("--reference", "eas", "--networks", "paper_no_module")
         assert (status, left_out) == (0, [])
-        assert [set(table["networks"]) for table in content["tables"]] == [{"eas", "eas_no_module"}]
+        assert [set(table["networks"]) for table in content["tables"]] == [{"eas", "paper_no_module"}]
 
     def test_a_preset(self, compare, folder):
-        write_results(folder, "eas_no_module", offsets=dict.fromkeys("abcd", -0.1))
+        write_results(folder, "eas_paper", "paper_no_module", offsets=dict.fromkeys("abcd", -0.1))
         status, content, _, left_out = compare("--preset", "ablation")
         assert (status, left_out) == (0, [])
-        assert list(content["tables"][0]["networks"]) == ["eas", "eas_no_module"]
+        assert list(content["tables"][0]["networks"]) == ["eas_paper", "paper_no_module"]
 
     def test_a_network_of_the_ablation_is_no_rival(self, compare, folder):
-        write_results(folder, "eas_no_module", offsets=dict.fromkeys("abcd", -0.1))
+        write_results(folder, "paper_no_module", offsets=dict.fromkeys("abcd", -0.1))
         assert set(compare()[1]["tables"][0]["networks"]) == set(TITLES)
 
     def test_a_name_with_a_dot(self, folder, tmp_path, monkeypatch):
@@ -252,7 +254,7 @@ class TestLeftOut:
         status, content, _, left_out = compare()
         assert (status, content["tables"]) == (1, [])
         (line,) = left_out
-        assert line.startswith("left out: --results must hold results of default, eas, unet, ")
+        assert line.startswith("left out: --results must hold results of default, eas, eas_paper, unet, ")
 
     @pytest.mark.slow
     def test_a_folder_that_is_not_there(self, tmp_path):

@@ -6,7 +6,16 @@ import pytest
 from dynamic_network_architectures.architectures.unet import PlainConvUNet
 
 from benchmarks.compare import networks, provenance
-from benchmarks.compare.networks import ABLATION, COMPARED, CONTROLS, FIRST_WEIGHTS, LENGTHS, NETWORKS, Network
+from benchmarks.compare.networks import (
+    ABLATION,
+    COMPARED,
+    CONTROLS,
+    FIRST_WEIGHTS,
+    LENGTHS,
+    NETWORKS,
+    VARIANTS,
+    Network,
+)
 from benchmarks.trainers import short
 from nnunet_eas.network.eas_unet import EASUNet
 
@@ -123,5 +132,5 @@ class TestNetworks:
 
 
 def test_rows_are_told_apart():
-    groups = (COMPARED, CONTROLS, ABLATION, FIRST_WEIGHTS, LENGTHS)
+    groups = (COMPARED, CONTROLS, ABLATION, FIRST_WEIGHTS, LENGTHS, VARIANTS)
     assert len({network.title for network in NETWORKS.values()}) == len(NETWORKS) == sum(map(len, groups))

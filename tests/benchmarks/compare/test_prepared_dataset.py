@@ -8,7 +8,7 @@ import pytest
 
 from benchmarks.compare.networks import NETWORKS
 from benchmarks.compare.prepared_dataset import PreparedDataset, Sizes, sizes_of
-from nnunet_eas.plans.translation import translate_plans
+from nnunet_eas.plans.translation import switches, translate_plans
 
 pytestmark = pytest.mark.slow  # the planned dataset comes from a command
 
@@ -21,7 +21,7 @@ def test_the_split_is_nnunet_s_own(tiny):
 
 def test_batch_and_patch_are_the_same_for_all(tiny):
     prepared = tiny.prepared(batch_size=3, patch_size=(16, 24))
-    for name in ("default", "eas", "eas_no_module"):
+    for name in ("default", "eas", "paper_no_module"):
         found = prepared.configuration(name, NETWORKS[name], "2d")
         assert (found["batch_size"], found["patch_size"]) == (3, [16, 24])
         written = json.loads((tiny.preprocessed / f"{name}.json").read_text())
@@ -43,10 +43,10 @@ def test_without_a_batch_all_have_the_default_plan_s(tiny):
 
 def test_what_is_turned_stands_in_the_plan(tiny):
     prepared = PreparedDataset(tiny.dataset, tiny.work, {"2d": Sizes(2), "3d_fullres": Sizes(2)})
-    found = prepared.configuration("eas_no_module", NETWORKS["eas_no_module"], "2d")["architecture"]["arch_kwargs"]
+    found = prepared.configuration("paper_no_module", NETWORKS["paper_no_module"], "2d")["architecture"]["arch_kwargs"]
     assert found["eas_module"] is False
     norms = {
-        configuration: prepared.configuration("eas_other_norm", NETWORKS["eas_other_norm"], configuration)
+        configuration: prepared.configuration("paper_other_norm", NETWORKS["paper_other_norm"], configuration)
         for configuration in ("2d", "3d_fullres")
     }
     named = {c: plan["architecture"]["arch_kwargs"]["norm_op"].rsplit(".", 1)[1] for c, plan in norms.items()}
@@ -56,12 +56,12 @@ def test_what_is_turned_stands_in_the_plan(tiny):
 def test_rates_go_by_the_patch_that_is_trained(tiny):
     sizes = {"2d": Sizes(2, (16, 16))}
     prepared = PreparedDataset(tiny.dataset, tiny.work, sizes)
-    network = NETWORKS["eas_no_fusion"]
-    turned = prepared.configuration("eas_no_fusion", network, "2d")["architecture"]["arch_kwargs"]
+    network = NETWORKS["paper_no_fusion"]
+    turned = prepared.configuration("paper_no_fusion", network, "2d")["architecture"]["arch_kwargs"]
     plans = json.loads((tiny.preprocessed / "nnUNetPlans.json").read_text())
     plans["configurations"]["2d"]["patch_size"] = [16, 16]
     of_eas = translate_plans(plans)["configurations"]["2d"]["architecture"]["arch_kwargs"]
-    assert turned == {**of_eas, "output_fusion": False}
+    assert turned == {**of_eas, **switches(2, of_the_paper=True), "output_fusion": False}
 
 
 def test_another_runner_s_configuration_stays(tiny):

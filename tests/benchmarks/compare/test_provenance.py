@@ -83,7 +83,7 @@ class TestEquivalentSources:
 class TestRecording:
     @pytest.fixture
     def record(self, table, monkeypatch):
-        monkeypatch.setattr(record_sources, "current", lambda: {NEW: ["eas"], OTHER: ["eas", "eas_strided"]})
+        monkeypatch.setattr(record_sources, "current", lambda: {NEW: ["eas"], OTHER: ["eas", "paper_strided"]})
 
         def run(*args):
             monkeypatch.setattr(sys, "argv", ["record_sources", *args])
@@ -96,7 +96,7 @@ class TestRecording:
         assert (status, len(rows)) == (1, 2)
         assert capsys.readouterr().out.splitlines() == [
             f"{NEW} known, counts as {OLD}: eas",
-            f"{OTHER} new: eas, eas_strided",
+            f"{OTHER} new: eas, paper_strided",
         ]
 
     @pytest.mark.parametrize(("add", "original"), [("same", OLD), ("different", OTHER)])
