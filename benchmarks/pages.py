@@ -55,8 +55,8 @@ def write_pages(root: Path) -> None:
         put_between_marks(docs / page, block, summary(tables))
         if block == "comparison":
             put_between_marks(root / "README.md", "results", results_table(tables))
-    others = {"bfloat16, `--quick`": "speed_cpu_quick.json", "AVX2, `--quick`": "speed_cpu_avx2.json"}
-    table = speed_table(_result("speed_cpu.json"), {head: _result(name) for head, name in others.items()})
+    others = {"0.1.0, bfloat16": "speed_cpu.json", "0.1.0, bfloat16, `--quick`": "speed_cpu_quick.json"}
+    table = speed_table(_result("speed_cpu_avx2.json"), {head: _result(name) for head, name in others.items()})
     put_between_marks(docs / "speed.md", "speed", table)
     put_between_marks(docs / "speed.md", "gpu", gpu_table([_result("gpu.json")]))
     put_between_marks(docs / "speed.md", "gpu-before", gpu_table([_result("gpu_before_kernels.json")]))

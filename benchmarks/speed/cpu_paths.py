@@ -4,7 +4,7 @@ r"""Gain of every fast CPU path of `nnunet_eas.cpu`: a training step and a scan 
 
 Networks, plans and data are those of `benchmarks.speed.speed`; every measurement has a process of its own, and the
 variants take turns. "kept memory" is `keep_freed_memory`, "plain" has no path and no kept memory. Paths that change no
-module of a configuration are not measured there. In training, recomputation brings its instance norm with it: without
+module of a configuration are not measured there; the instance norms are those of the paper's network. In training, recomputation brings its instance norm with it: without
 "channels-last instance norms" a step shows the norms outside the stages only, a scan shows all of them.
 
 Nothing else should run on the machine meanwhile.
@@ -28,9 +28,16 @@ from nnunet_eas.cpu import PATHS, accelerate, restore
 from nnunet_eas.cpu.kept_memory import VARIABLE
 from nnunet_eas.support.files import write_json
 
-KEPT = "kept memory"
-CASES = {"2d": ([384, 384], [4, 384, 384]), "3d_fullres": ([32, 96, 96], [32, 96, 96])}
-"""Patch and scan of each configuration; the batch is 2."""
+KEPT, PLAIN = "kept memory", "plain"
+CASES: dict[str, tuple[str, str, list[int], list[int], tuple[str, ...]]] = {
+    "2d": ("2d", "eas", [384, 384], [4, 384, 384], (*PATHS, KEPT, PLAIN)),
+    "3d_fullres": ("3d_fullres", "eas", [32, 96, 96], [32, 96, 96], (*PATHS, KEPT, PLAIN)),
+    "3d_fullres, the paper's": (
+        *("3d_fullres", "eas_paper", [32, 96, 96], [32, 96, 96]),
+        ("channels-last instance norms",),
+    ),
+}
+"""Configuration, network, patch, scan and what is turned off, by title; the batch is 2."""
 
 REPEATS = 3
 
@@ -39,10 +46,10 @@ class Variant(MeasuredNetwork):
     """A network with some of the paths; `off` is the name of one, "plain" or "nothing"."""
 
     def __init__(self, off: str, *arguments: Any) -> None:
-        os.environ[VARIABLE] = "0" if off in (KEPT, "plain") else "1"
+        os.environ[VARIABLE] = "0" if off in (KEPT, PLAIN) else "1"
         super().__init__(*arguments)
         for network in (self.trainer.network, self.predictor.network):
-            accelerate(restore(network), [] if off == "plain" else [path for path in PATHS if path != off])
+            accelerate(restore(network), [] if off == PLAIN else [path for path in PATHS if path != off])
 
     def differs_by(self, path: str) -> bool:
         """Whether a path changes a module of this network."""
@@ -62,18 +69,18 @@ def main() -> None:
     for threads in dict.fromkeys(args.threads):
         with tempfile.TemporaryDirectory() as folder:
             set_environment(Path(folder), threads)
-            for configuration in CASES:
-                rows += measure(configuration, threads, args.rounds)
+            for title in CASES:
+                rows += measure(title, threads, args.rounds)
     write_json(args.json, {"rows": rows, "environment": environment.describe()})
 
 
-def measure(configuration: str, threads: int, rounds: int) -> list[dict[str, Any]]:
+def measure(title: str, threads: int, rounds: int) -> list[dict[str, Any]]:
     """A row for each variant that differs from the full one."""
-    patch, scan = CASES[configuration]
-    plans = plans_of(configuration, patch, 2, "eas")
+    configuration, network, patch, scan, turned_off = CASES[title]
+    plans = plans_of(configuration, patch, 2, network)
     arguments = (plans, configuration, DATASET_JSON, "EASUNetTrainer_short", torch.device("cpu"), scan)
     probe = OwnProcess(Variant, "nothing", *arguments)
-    variants = ["nothing", *[path for path in PATHS if probe("differs_by", path)], KEPT, "plain"]
+    variants = ["nothing", *(off for off in turned_off if off not in PATHS or probe("differs_by", off))]
     probe.close()
     found: dict[str, dict[str, list[float]]] = {name: {"step": [], "scan": [], "peak": []} for name in variants}
     for round_ in range(rounds):
@@ -87,14 +94,14 @@ def measure(configuration: str, threads: int, rounds: int) -> list[dict[str, Any
                     times["peak"].append(process("peak_bytes"))
                 process.close()
             print(
-                f"{threads} threads, {configuration}, off: {name}: step {statistics.median(times['step']):.2f} s, "
+                f"{threads} threads, {title}, off: {name}: step {statistics.median(times['step']):.2f} s, "
                 f"scan {statistics.median(times['scan']):.2f} s, peak {times['peak'][0] / 1e9:.2f} GB",
                 flush=True,
             )
     return [
         {
             "threads": threads,
-            "configuration": configuration,
+            "configuration": title,
             "patch_size": patch,
             "batch_size": 2,
             "scan_shape": scan,

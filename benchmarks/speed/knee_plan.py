@@ -45,7 +45,7 @@ def plans_of(
         configuration: 2d or 3d_fullres.
         patch: In voxels.
         batch: Patches of a step.
-        network: The plans' name; `resenc_m` gets nnU-Net's residual encoder.
+        network: The plans' name; `resenc_m` gets nnU-Net's residual encoder, `eas_paper` the paper's EAS U-Net.
         stages: Stages of the network; None for nnU-Net's number with a knee's patch.
     """
     dim = len(patch)
@@ -100,7 +100,7 @@ def plans_of(
         },
         "batch_dice": True,
     }
-    return {
+    plans: dict[str, Any] = {
         "dataset_name": DATASET,
         "plans_name": network,
         "original_median_spacing_after_transp": SPACING["3d_fullres"],
@@ -115,6 +115,7 @@ def plans_of(
             "0": dict.fromkeys(("max", "mean", "median", "min", "percentile_00_5", "percentile_99_5", "std"), 1.0)
         },
     }
+    return translate_plans(plans, of_the_paper=True) if network == "eas_paper" else plans
 
 
 def architectures(configuration: str, patch: list[int], stages: int | None = None) -> dict[str, dict[str, Any]]:

@@ -13,6 +13,8 @@ sliding window with mirroring, commands are `nnUNetv2_predict` and `nnunet-eas p
     eas_predict_network_2d                    nnU-Net's predictor on the default network, our predictor on ours
     eas_predict_command_2d                    the same as whole commands, with start-up, reading and writing
 
+`ratios_of_changes` are the paper's EAS U-Net / ours, for what of this is a network's.
+
 `floor` is the least time that the machine could take: FLOPs over its measured matrix rate, or bytes (each block's input
 read once, its output written once) over its measured bandwidth; it stands beside the time of every stage.
 """
@@ -65,6 +67,7 @@ def main() -> None:
             "quick": args.quick,
             "threads": args.threads,
             "ratios": ratios(rows, commands),
+            "ratios_of_changes": network_ratios(rows, "eas_paper"),
             "networks": rows,
             "commands": commands,
             "floor": floor(torch.device(args.device), [384, 384]),
@@ -79,7 +82,7 @@ def measure(
     configuration: str, patch: list[int], batch: int, scan: list[int], args: argparse.Namespace
 ) -> dict[str, dict[str, Any]]:
     """Training step, prediction and memory of all networks in turns."""
-    names = ["default", "eas"]
+    names = ["default", "eas_paper", "eas"]
     if not args.quick:
         names.insert(1, "resenc_m")  # takes longer than the others together
     device = torch.device(args.device)
@@ -197,22 +200,32 @@ def measure_commands(work: Path, slices: int, args: argparse.Namespace) -> dict[
 
 
 def ratios(rows: dict[str, dict[str, Any]], commands: dict[str, Any]) -> dict[str, float]:
-    """Default / ours: the median over the rounds of the quotient in a round."""
-
-    def of_pairs(default: list[float], ours: list[float]) -> float:
-        return statistics.median(a / b for a, b in zip(default, ours, strict=True))
-
-    default, eas = rows["default_2d"], rows["eas_2d"]
-    default_3d, eas_3d = rows["default_3d_fullres"], rows["eas_3d_fullres"]
+    """Default / ours, of the networks and of the commands."""
     return {
-        "train_step_2d": of_pairs(default["step_seconds"], eas["step_seconds"]),
-        "train_memory_2d": default["peak_bytes"] / eas["peak_bytes"],
-        "predict_network_2d": of_pairs(default["scan_seconds"], eas["scan_seconds"]),
-        "eas_predict_network_2d": of_pairs(default["scan_seconds"], eas["our_predictor_scan_seconds"]),
-        "eas_predict_command_2d": of_pairs(commands["default"], commands["eas_ours"]),
-        "train_step_3d": of_pairs(default_3d["step_seconds"], eas_3d["step_seconds"]),
-        "predict_network_3d": of_pairs(default_3d["scan_seconds"], eas_3d["scan_seconds"]),
+        **network_ratios(rows, "default"),
+        "eas_predict_network_2d": _of_pairs(
+            rows["default_2d"]["scan_seconds"], rows["eas_2d"]["our_predictor_scan_seconds"]
+        ),
+        "eas_predict_command_2d": _of_pairs(commands["default"], commands["eas_ours"]),
     }
+
+
+def network_ratios(rows: dict[str, dict[str, Any]], other: str) -> dict[str, float]:
+    """Another network / ours."""
+    two, eas = rows[f"{other}_2d"], rows["eas_2d"]
+    three, eas_3d = rows[f"{other}_3d_fullres"], rows["eas_3d_fullres"]
+    return {
+        "train_step_2d": _of_pairs(two["step_seconds"], eas["step_seconds"]),
+        "train_memory_2d": two["peak_bytes"] / eas["peak_bytes"],
+        "predict_network_2d": _of_pairs(two["scan_seconds"], eas["scan_seconds"]),
+        "train_step_3d": _of_pairs(three["step_seconds"], eas_3d["step_seconds"]),
+        "predict_network_3d": _of_pairs(three["scan_seconds"], eas_3d["scan_seconds"]),
+    }
+
+
+def _of_pairs(others: list[float], ours: list[float]) -> float:
+    """The median over the rounds of the quotient in a round."""
+    return statistics.median(a / b for a, b in zip(others, ours, strict=True))
 
 
 if __name__ == "__main__":

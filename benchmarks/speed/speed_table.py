@@ -9,11 +9,11 @@ from benchmarks.markdown import table as rows_of
 
 
 def speed_table(content: dict[str, Any], others: dict[str, dict[str, Any]]) -> str:
-    """One row a measurement: default nnU-Net, EAS U-Net, their ratio, and the ratios of other runs.
+    """One row a measurement: default nnU-Net, EAS U-Net, their ratio, the paper's EAS U-Net, ratios of other runs.
 
     Args:
         content: The JSON of speed.py.
-        others: JSONs of speed.py --quick, for their ratios alone, with the head of each one's column.
+        others: Other JSONs of speed.py, for their ratios alone, with the head of each one's column.
     """
     networks, commands, ratios = content["networks"], content["commands"], content["ratios"]
     two, three = networks["default_2d"], networks["default_3d_fullres"]
@@ -71,11 +71,17 @@ def speed_table(content: dict[str, Any], others: dict[str, dict[str, Any]]) -> s
     head = (
         f"{found['gpu'] if content['device'] == 'cuda' else found['processor']}, {content['threads']} threads, PyTorch "
         f"{found['torch']}. `nnunet-eas predict` chose {_engine(content)}. The last columns are ratios of other runs "
-        f"with fewer rounds ({of_others})."
+        f"({of_others})."
     )
-    heads = ["", "default nnU-Net", "EAS U-Net", "ratio", *others]
-    all_ratios = [ratios, *(other["ratios"] for other in others.values())]
-    cells = [[title, *values, *(f"{of_run[key]:.1f}" for of_run in all_ratios)] for title, key, values in rows]
+    changes = content["ratios_of_changes"]
+    heads = ["", "default nnU-Net", "EAS U-Net", "ratio", "the paper's / ours", *others]
+    cells = [
+        [
+            *(title, *values, f"{ratios[key]:.1f}", f"{changes[key]:.2f}" if key in changes else ""),
+            *(f"{other['ratios'][key]:.1f}" for other in others.values()),
+        ]
+        for title, key, values in rows
+    ]
     return "\n".join([head, "", *rows_of(heads, cells)]) + "\n"
 
 

@@ -252,8 +252,8 @@ def _normalise(norm: Any, x: torch.Tensor, affine: Affine) -> tuple[torch.Tensor
         norm.num_batches_tracked.add_(1)
         norm.running_mean.lerp_(mean, norm.momentum)
         norm.running_var.lerp_(variance * (values / (values - 1)), norm.momentum)
-    statistics = (mean, (variance + norm.eps).rsqrt())
-    return _normalise_again(norm, x, affine, statistics), statistics
+    of_batch = (mean, (variance + norm.eps).rsqrt())
+    return _normalise_again(norm, x, affine, of_batch), of_batch
 
 
 def _normalise_again(norm: Any, x: torch.Tensor, affine: Affine, statistics: Statistics) -> torch.Tensor:

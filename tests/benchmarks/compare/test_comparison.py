@@ -118,6 +118,12 @@ class TestWhole:
         assert "Equal time: 90 s of training each in 20 epochs" in text
         assert "![accuracy against cost](comparison_2.png)" in text
 
+    def test_prediction_without_mirrored_copies_is_said(self, compare, folder):
+        write_results(folder, "default", "eas", schedule={**SCHEDULE, "mirroring": False})
+        text = compare()[2]
+        assert text.count("Equal iterations: 500 each (20 epochs of 25)") == 2
+        assert text.count("; predicted without mirrored copies; batch 12") == 1
+
     def test_smaller_sizes_than_planned_are_said(self, compare, folder):
         for path in folder.rglob("*.json"):
             content = json.loads(path.read_text())

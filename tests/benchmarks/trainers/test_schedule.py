@@ -216,6 +216,20 @@ class TestCheckpoint:
         assert list(tmp_path.glob("checkpoint*")) == []
 
 
+def test_a_warmed_up_learning_rate_rises_over_the_first_twentieth(new_trainer):
+    trainer = new_trainer("v_shortcut_batch_gate_warmup", BENCHMARK_EPOCHS=20, BENCHMARK_ITERATIONS=4)
+    trainer.on_train_start()
+    rates = {0: [], 1: []}
+    for epoch, of_epoch in rates.items():
+        trainer.current_epoch = epoch
+        trainer.on_train_epoch_start()
+        for _ in range(4):
+            trainer.train_step(next(trainer.dataloader_train))
+            of_epoch.append(trainer.optimizer.param_groups[0]["lr"])
+    assert rates[0] == pytest.approx([0.0025, 0.005, 0.0075, 0.01])
+    assert rates[1] == pytest.approx([0.01 * (1 - 1 / 20) ** 0.9] * 4)
+
+
 def test_threads(new_trainer):
     new_trainer(BENCHMARK_THREADS=1)
     assert torch.get_num_threads() == 1
