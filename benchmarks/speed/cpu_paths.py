@@ -4,8 +4,9 @@ r"""Gain of every fast CPU path of `nnunet_eas.cpu`: a training step and a scan 
 
 Networks, plans and data are those of `benchmarks.speed.speed`; every measurement has a process of its own, and the
 variants take turns. "kept memory" is `keep_freed_memory`, "plain" has no path and no kept memory. Paths that change no
-module of a configuration are not measured there; the instance norms are those of the paper's network. In training, recomputation brings its instance norm with it: without
-"channels-last instance norms" a step shows the norms outside the stages only, a scan shows all of them.
+module of a configuration are not measured there; instance norms are those of the paper's network. In training,
+recomputation brings its instance norm with it: without "channels-last instance norms" a step shows the norms outside
+the stages only, a scan shows all of them.
 
 Nothing else should run on the machine meanwhile.
 """

@@ -12,9 +12,9 @@ from nnunetv2.training.nnUNetTrainer.nnUNetTrainer import nnUNetTrainer
 
 from nnunet_eas.inference import onnx_graph
 from nnunet_eas.inference.trained_model import TrainedModel, load_trained_model
-from nnunet_eas.trainer import EASUNetTrainer
+from nnunet_eas.trainer import EASUNetTrainer, EASUNetTrainer_paper
 
-TRAINERS = {"eas": EASUNetTrainer, "stock": nnUNetTrainer}
+TRAINERS = {"eas": EASUNetTrainer, "paper": EASUNetTrainer_paper, "stock": nnUNetTrainer}
 
 
 @pytest.fixture(scope="session", autouse=True)
@@ -44,7 +44,7 @@ def converted_every_time(monkeypatch):
 
 @pytest.fixture(scope="session")
 def trained(tmp_path_factory):
-    """Gives the folder of a model of "eas" or "stock" in a configuration, with folds 0 and 1."""
+    """Gives the folder of a model of one of `TRAINERS` in a configuration, with folds 0 and 1."""
     made: dict[tuple[str, str], Path] = {}
 
     def folder(which: str, configuration: str = "2d") -> Path:

@@ -49,7 +49,8 @@ def interface(graph, path):
 
 @GRAPHS
 @pytest.mark.parametrize(
-    ("which", "configuration"), [("eas", "2d"), ("eas", "3d_cascade_fullres"), ("stock", "2d"), ("stock", "3d_fullres")]
+    ("which", "configuration"),
+    [("eas", "2d"), ("eas", "3d_cascade_fullres"), ("paper", "3d_fullres"), ("stock", "2d"), ("stock", "3d_fullres")],
 )
 def test_any_batch_gives_the_networks_logits(loaded, graph, which, configuration, tmp_path):
     model = loaded(which, configuration)

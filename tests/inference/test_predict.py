@@ -71,7 +71,9 @@ def mask(path):
 
 @pytest.mark.slow
 @pytest.mark.parametrize("engine", ENGINES)
-@pytest.mark.parametrize(("which", "configuration"), [("eas", "2d"), ("eas", "3d_fullres"), ("stock", "2d")])
+@pytest.mark.parametrize(
+    ("which", "configuration"), [("eas", "2d"), ("eas", "3d_fullres"), ("paper", "3d_fullres"), ("stock", "2d")]
+)
 def test_the_masks_are_those_of_nnunet(trained, scans, tmp_path, which, configuration, engine):
     model = trained(which, configuration)
     folds = (0, 1) if engine == "torch" else (1,)  # making a graph takes seconds

@@ -32,7 +32,7 @@ def rewrite(file, change):
         torch.save(content, file)
 
 
-@pytest.mark.parametrize("which", ["eas", "stock"])
+@pytest.mark.parametrize("which", ["eas", "paper", "stock"])
 @pytest.mark.parametrize("configuration", ["2d", "3d_fullres", "3d_cascade_fullres"])
 def test_networks_are_those_of_nnunets_predictor(trained, which, configuration):
     folder = trained(which, configuration)

@@ -84,7 +84,7 @@ def write_model(
     """
     content = plans(normalization)
     if trainer.__name__.startswith("EASUNet"):
-        content = translate_plans(content)
+        content = translate_plans(content, of_the_paper=trainer.of_the_paper)
     folder = parent / f"{trainer.__name__}__nnUNetPlans__{configuration}"
     folder.mkdir(parents=True)
     described = {

@@ -21,7 +21,7 @@ TOPOLOGIES = {
     "3d, four stages": ((8, 32, 24), [[1, 1, 1], [1, 2, 2], [2, 2, 2], [1, 2, 2]], [[1, 3, 3]] * 2 + [[3] * 3] * 2),
     "3d, two stages": ((8, 12, 10), [[1, 1, 1], [2, 2, 2]]),
 }
-NETWORKS = ("EASUNet", "PlainConvUNet")
+NETWORKS = ("EASUNet", "EASUNet, the paper's", "PlainConvUNet")
 WIDE = (32, 64, 96, 128, 128)  # maps that outweigh what an allocator rounds
 EVERY_NETWORK = pytest.mark.parametrize("network", NETWORKS)
 EVERY_TOPOLOGY = pytest.mark.parametrize("topology", TOPOLOGIES)
@@ -118,7 +118,9 @@ def architecture(plain_unet):
 
     def build(network, topology, **features):
         planned = plain_unet(*TOPOLOGIES[topology], **features)
-        return translate_architecture(planned) if network == "EASUNet" else planned["architecture"]
+        if network == "PlainConvUNet":
+            return planned["architecture"]
+        return translate_architecture(planned, of_the_paper=network != "EASUNet")
 
     return build
 
