@@ -17,7 +17,7 @@ if TYPE_CHECKING:
     from nnunet_eas.reporting.report import report
     from nnunet_eas.trainer import EASUNetTrainer
 
-__version__ = "0.1.0"
+__version__ = "0.2.0"
 __all__ = [
     "EASUNet",
     "EASUNetPlanner",
