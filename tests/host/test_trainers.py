@@ -77,7 +77,7 @@ def test_paper_recipe(new_trainer, plans, configuration, batch_size):
     trainer = new_trainer(EASUNetTrainer_paper, configuration, plans=plans)
     network = trainer.configuration_manager.network_arch_init_kwargs
     norm = {"2d": "BatchNorm2d", "3d_fullres": "InstanceNorm3d"}[configuration]
-    assert (network["norm_op"].__name__, network["shortcut"], network["eas_first_scale"]) == (norm, False, None)
+    assert (network["norm_op"].split(".")[-1], network["shortcut"], network["eas_first_scale"]) == (norm, False, None)
     trainer.on_train_start()
     assert trainer.num_epochs == 50
     assert trainer.batch_size == trainer.dataloader_train.data_loader.batch_size == batch_size

@@ -144,7 +144,7 @@ def test_pooling():
     ],
 )
 def test_the_first_block_is_marked_and_the_legend_holds_the_kinds_that_occur(changes, first, kinds):
-    drawn = figure(PAPER, **changes)
+    drawn = figure(PAPER, **{"shortcut": False, **changes})
     assert f"first block:\n{first}" in texts(drawn)
     assert sorted(text.split(" block: ")[0] for text in texts(drawn) if " block: " in text) == kinds
     full = 18 if changes.get("block") == "full" else int(first == "full")  # 10 of the encoder, 8 of the decoder

@@ -22,7 +22,7 @@ class Tiny:
         torch.manual_seed(1)
         super().__init__(plans, configuration, fold, dataset_json, device)
         self.num_epochs = 2
-        self.num_iterations_per_epoch = 30 if configuration == "2d" else 10
+        self.num_iterations_per_epoch = 30
         self.num_val_iterations_per_epoch = 1
 
 
