@@ -110,6 +110,7 @@ def cost(network: str, **changes: Any) -> dict[str, Any]:
         "device": "cpu",
         "code": CODE,
         "plan": {"batch_size": 12, "patch_size": [56, 40]},
+        "environment": {"processor": "Some CPU", "gpu": None, "torch": "2.16.0"},
         "cost": {
             "parameters": 1_230_000,
             "flops": 4_560_000_000,

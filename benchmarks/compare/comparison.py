@@ -21,7 +21,7 @@ from benchmarks.compare.comparison_figure import draw
 from benchmarks.compare.comparison_markdown import markdown
 from benchmarks.compare.networks import NETWORKS
 from benchmarks.compare.presets import PRESETS, Preset
-from benchmarks.compare.tables import tables
+from benchmarks.compare.tables import device_of, tables
 from nnunet_eas.support.files import write_json, write_text
 
 Tables = list[dict[str, Any]]
@@ -95,7 +95,7 @@ def read_costs(path: Path | None) -> tuple[list[dict[str, Any]], list[str]]:
     try:
         costs = json.loads(path.read_text(encoding="utf-8"))["costs"]
         for cost in costs:
-            for key in ("dataset", "configuration", "arm", "device", "plan", "cost"):
+            for key in ("dataset", "configuration", "arm", "device", "plan", "cost", "environment"):
                 cost[key]
             cost["code"]["sources"] = provenance.original(cost["code"]["sources"])
         return costs, []
@@ -104,7 +104,10 @@ def read_costs(path: Path | None) -> tuple[list[dict[str, Any]], list[str]]:
 
 
 def add_costs(table: dict[str, Any], costs: list[dict[str, Any]]) -> list[str]:
-    """Adds each network's measured cost, where it was measured with the same plan and code."""
+    """Adds each network's measured cost, where it was measured with the same plan and code.
+
+    PyTorch's version may be another one, because the costs of all networks are measured in one run; the table names it.
+    """
     faults = []
     for name, network in table["networks"].items():
         row = (table["dataset"], table["configuration"], name)
@@ -112,16 +115,21 @@ def add_costs(table: dict[str, Any], costs: list[dict[str, Any]]) -> list[str]:
         fitting = [
             cost
             for cost in measured
-            if (cost["code"], cost["plan"]) == (network["code"], network["plan"])
+            if (_without_torch(cost["code"]), cost["plan"]) == (_without_torch(network["code"]), network["plan"])
             and cost["device"] in network["device_kinds"]
         ]
         if fitting:
             network["cost"] = fitting[-1]["cost"]
+            network["cost_device"] = device_of(fitting[-1])
         elif measured:
             faults.append(
                 f"{', '.join(row)}: costs must be of the results' plan and code, got others. Run costs.py again."
             )
     return faults
+
+
+def _without_torch(code: dict[str, Any]) -> dict[str, Any]:
+    return {**code, "versions": {name: version for name, version in code["versions"].items() if name != "torch"}}
 
 
 def rounded(content: Any) -> Any:

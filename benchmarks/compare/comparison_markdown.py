@@ -99,10 +99,12 @@ def _footnotes(table: dict[str, Any]) -> list[str]:
         for seed, folds in network["resumed"].items()
         for fold in folds
     ]
+    costs = sorted({network["cost_device"] for network in networks.values() if "cost" in network})
     notes = [
         ("Ranking, each against the next", ranked),
         ("The same network, its last seed against its first", apart),
         ("Interrupted and resumed, with other samples from there on", resumed),
+        ("Step and scan were measured on", costs),
     ]
     return [line for head, found in notes if found for line in (f"{head}: {'; '.join(found)}.", "")]
 

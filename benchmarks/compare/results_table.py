@@ -37,9 +37,10 @@ def results_table(tables: list[dict[str, Any]], iterations: int = 400) -> str:
     ]
     eas = networks["2d"]["eas"]
     sizes = "; ".join(f"{c}: {_sizes(networks[c]['eas']['plan'])}" for c in CONFIGURATIONS)
+    devices = sorted({device for c in CONFIGURATIONS for n in networks[c].values() for device in n["devices"]})
     caption = (
         f"{chosen['2d']['dataset']}, {eas['cases']} cases in {len(eas['folds']['0'])} folds, {iterations} iterations "
-        f"of training each ({sizes}). A cell with two numbers has one mean Dice per seed. {'; '.join(eas['devices'])}."
+        f"of training each ({sizes}). A cell with two numbers has one mean Dice per seed. {'; '.join(devices)}."
     )
     return "\n".join([*rows_of(heads, rows), "", caption]) + "\n"
 

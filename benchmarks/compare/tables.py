@@ -99,7 +99,7 @@ def _network(name: str, results: list[Result]) -> dict[str, Any]:
         "plan": {key: recipe["plan"][key] for key in ("batch_size", "patch_size")},
         "planned": results[0]["planned"],
         "resumed": {seed: found for seed, found in resumed.items() if found},
-        "devices": sorted({_device(result) for result in results}),
+        "devices": sorted({device_of(result) for result in results}),
         "device_kinds": sorted({result["device"] for result in results}),
     }
 
@@ -108,6 +108,7 @@ def _common(result: Result, keys: tuple[str, ...]) -> str:
     return json.dumps({key: result["recipe"][key] for key in keys}, sort_keys=True)
 
 
-def _device(result: Result) -> str:
+def device_of(result: Result) -> str:
+    """The device of a result or of a row of costs.py, with PyTorch's version."""
     found = result["environment"]
     return f"{found['gpu'] if result['device'] == 'cuda' else found['processor']}, PyTorch {found['torch']}"

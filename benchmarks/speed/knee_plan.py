@@ -118,10 +118,12 @@ def plans_of(
     return translate_plans(plans, of_the_paper=True) if network == "eas_paper" else plans
 
 
-def architectures(configuration: str, patch: list[int], stages: int | None = None) -> dict[str, dict[str, Any]]:
-    """The plan's `architecture` for default nnU-Net and for EAS U-Net."""
+def architectures(
+    configuration: str, patch: list[int], stages: int | None = None, of_the_paper: bool = False
+) -> dict[str, dict[str, Any]]:
+    """The plan's `architecture` for default nnU-Net and for EAS U-Net, today's or the paper's."""
     default = plans_of(configuration, patch, 2, "default", stages)
-    plans = {"default": default, "eas": translate_plans(default)}
+    plans = {"default": default, "eas": translate_plans(default, of_the_paper=of_the_paper)}
     return {name: each["configurations"][configuration]["architecture"] for name, each in plans.items()}
 
 

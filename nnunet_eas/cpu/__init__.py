@@ -2,7 +2,8 @@
 
 `accelerate(network)` replaces the classes of some modules by faster ones that compute the same:
 
-- `recompute`: a stage keeps one map a block for the backward pass, half of the memory;
+- `recompute`: a stage keeps one map a block for the backward pass, two where the block has a shortcut;
+- `shortcut`: the sums of shortcuts overwrite a map, for prediction;
 - `conv3d`: gradients of 3-D depthwise convolutions, and 1x1x1 convolutions with one thread;
 - `instance_norm`: instance norms that keep the channels-last layout;
 - `folded_norm`: batch norms folded into convolutions for prediction, with the activation.

@@ -56,7 +56,7 @@ class NormNonlin(NamedTuple):
 
 
 class RecomputingStage(Stage):
-    """`Stage` that keeps one map a block in training."""
+    """`Stage` that keeps one map a block in training, two where the block has a shortcut."""
 
     def forward(self, *maps: torch.Tensor) -> torch.Tensor:
         if not (self.training and torch.is_grad_enabled() and eager.runs_on(maps[0])):

@@ -41,11 +41,13 @@ class EASUNet(AbstractDynamicNetworkArchitectures):
         dilations: The plan records them, in proportion to the map (`nnunet_eas.plans.translation.dilation_rates`).
             That rule gives DeepLab's (6, 12, 18) for the paper's 24x24 map. Without the argument: 1, 2, 3.
         norm_op: The paper's batch norm, in 3-D too. 3-D plans of arch format 1 record instance norm.
-        shortcut: Blocks that keep the number of channels have a shortcut (ResNet, He et al. 2016). The paper's have none.
+        shortcut: Blocks that keep the number of channels have a shortcut (ResNet, He et al. 2016). The paper's have
+            none.
         eas_first_scale: The EAS module is added to its input, scaled (LayerScale, Touvron et al. 2021): where it does
             not help, on a small map, it begins near nothing. In the paper it stands in place of its input.
-            The last three together: 75.1 and 74.2 % Dice in place of 64.6 and 70.0, two seeds of 400 iterations in 3-D;
-            85.0 and 85.4 in place of 84.5 after 3000 (docs/benchmarks/network.md, where each stands alone as well).
+            The last three together: 77.1 % Dice in place of 72.1 after 400 iterations in 3-D (five folds, one seed);
+            after 3000, in fold 0 and without mirroring, 85.0 and 85.4 (two seeds) in place of 84.5 (one).
+            docs/benchmarks/network.md has what else was tried.
         block, pool: A full block, and a strided convolution instead of max pooling, are for the ablation. A full block
             ends with `pointwise_nonlin`, like the separable block that it replaces.
 

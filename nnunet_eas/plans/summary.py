@@ -91,7 +91,7 @@ def summarise(plans: Mapping[str, Any], configuration: str, dataset_json: Mappin
         spacing=tuple(planned.spacing),
         batch_size=planned.batch_size,
         stages=tuple(stages),
-        norm=None if kwargs["norm_op"] is None else kwargs["norm_op"].rsplit(".", 1)[-1],
+        norm=None if kwargs.get("norm_op") is None else kwargs["norm_op"].rsplit(".", 1)[-1],
         shortcuts=sum(isinstance(module, ResidualSeparableConv) for module in network.modules()),
         eas_module=_eas_module(network),
         dilations=kwargs.get("dilations"),

@@ -69,7 +69,7 @@ def bottleneck_edges(patch_size: Sequence[int], strides: Sequence[Sequence[int]]
 
 
 def switches(dim: int, of_the_paper: bool = False) -> dict[str, Any]:
-    """The switches in which the network of `EASUNetTrainer` differs from the paper's, with the values of one of them.
+    """The switches in which the network of `EASUNetTrainer` differs from the paper's, with its values, or the paper's.
 
     The paper is 2-D. In 3-D its network has the norm of arch format 1, instance norm.
     """
@@ -135,8 +135,9 @@ def translate_plans(
 ) -> dict[str, Any]:
     """Copies plans and translates every configuration to an EAS U-Net.
 
-    A configuration that already names an EAS U-Net is copied unchanged; only its patch is checked. A translated one
-    gets `recompute`, where it has none, so that a training holds no more memory than that of the planned network.
+    A configuration that already names an EAS U-Net is copied, but for `trained` and `of_the_paper` below; its patch is
+    checked. A translated one gets `recompute`, where it has none, so that a training holds no more memory than that of
+    the planned network.
 
     Args:
         plans: Content of a plans file.
@@ -183,7 +184,7 @@ def architecture_differences(a: Mapping[str, Any], b: Mapping[str, Any]) -> list
     """
     if a["network_class_name"] != b["network_class_name"]:
         return [f"network {a['network_class_name']} there and {b['network_class_name']} here"]
-    defaults = {} if not names_eas_unet(a) else {key: p.default for key, p in signature(EASUNet).parameters.items()}
+    defaults = _defaults() if names_eas_unet(a) else {}
     left, right = ({**defaults, **each["arch_kwargs"]} for each in (a, b))
     return [
         f"{key} {left.get(key)} there and {right.get(key)} here"
@@ -206,6 +207,12 @@ def _as_in_the_paper(architecture: Mapping[str, Any]) -> Mapping[str, Any]:
     ours, paper = switches(dim), switches(dim, of_the_paper=True)
     changed = {key: paper[key] for key in paper if key in kwargs and kwargs[key] == ours[key]}
     return {**architecture, "arch_kwargs": {**kwargs, **changed}} if changed else architecture
+
+
+def _defaults() -> dict[str, Any]:
+    """The constructor's defaults, as plans record them."""
+    values = {key: parameter.default for key, parameter in signature(EASUNet).parameters.items()}
+    return {key: f"torch.nn.{v.__name__}" if isinstance(v, type) else v for key, v in values.items()}
 
 
 def _arch_format(architecture: Mapping[str, Any]) -> int:

@@ -61,6 +61,7 @@ class EASUNetTrainer(ProgressBar, Interruptible, FiniteStatistics):
     ) -> None:
         _check_surroundings(dataset_json, device)
         super().__init__(self.prepare_plans(plans, configuration), configuration, fold, dataset_json, device)
+        self._tell_of_another_network(plans)
         if self.configuration_manager.network_arch_init_kwargs["n_stages"] == 2:
             # nnU-Net gives the lowest output the weight 0 and divides by the sum of the weights
             self.enable_deep_supervision = False
@@ -76,6 +77,17 @@ class EASUNetTrainer(ProgressBar, Interruptible, FiniteStatistics):
         model_folder = get_output_folder(plans["dataset_name"], cls.__name__, plans["plans_name"], configuration)
         trained = _read_plans(Path(model_folder) / "plans.json")
         return translate_plans(plans, trained=trained, of_the_paper=cls.of_the_paper)
+
+    def _tell_of_another_network(self, plans: dict[str, Any]) -> None:
+        """Writes to the log in what the folds beside this one, whose network it gets, differ from the plans."""
+        planned = PlansManager(translate_plans(plans, of_the_paper=self.of_the_paper))
+        there = self.configuration_manager.configuration["architecture"]
+        here = planned.get_configuration(self.configuration_name).configuration["architecture"]
+        if differences := architecture_differences(there, here):
+            self.print_to_log_file(
+                f"This fold gets the network of the folds in {self.output_folder_base}, which an earlier version or "
+                f"other plans began: {'; '.join(differences)}. For that of the plans, train under another plans_name."
+            )
 
     @classmethod
     def build_network_architecture(  # nnU-Net looks at the argument names, and calls the method on the class
@@ -150,7 +162,11 @@ class EASUNetTrainer(ProgressBar, Interruptible, FiniteStatistics):
 
 
 def _read_plans(path: Path) -> dict[str, Any] | None:
-    """The content of a plans file; None where there is none, or half of one that nobody completes."""
+    """The content of a plans file; None where there is none, or half of one that nobody completes.
+
+    Raises:
+        ValueError: Half a file stands beside trained folds, whose network it named.
+    """
     for _ in range(20):
         try:
             plans: dict[str, Any] = json.loads(path.read_text(encoding="utf-8"))
@@ -159,6 +175,11 @@ def _read_plans(path: Path) -> dict[str, Any] | None:
             return None
         except json.JSONDecodeError:  # nnU-Net writes it in place, perhaps now for another fold
             time.sleep(0.1)
+    if any(path.parent.glob("fold_*/checkpoint_*.pth")):
+        raise ValueError(
+            f"{path} must be a whole JSON file, because it names the network of the folds there, got a part of one. "
+            "Write it again from a checkpoint (init_args, plans), or train in another folder."
+        )
     return None
 
 

@@ -22,7 +22,7 @@ CASES = {
     "3-D eager": (3, "batch", False),
 }
 if "TEST_ALL_KERNELS" in os.environ:
-    CASES["3-D compiled"] = (3, "instance", True)
+    CASES |= {"3-D compiled": (3, "batch", True), "3-D compiled, the paper's norm": (3, "instance", True)}
 
 
 class SyncNormOfCpu(_BatchNorm):

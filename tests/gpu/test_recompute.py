@@ -14,11 +14,19 @@ from nnunet_eas.gpu import checkpoint_stages, recompute
 from nnunet_eas.network.blocks import concatenated
 
 pytestmark = pytest.mark.slow
+LONG = pytest.mark.skipif("TEST_ALL_KERNELS" not in os.environ, reason="takes long")
 
 
 @pytest.fixture(autouse=True)
 def _seed():
     torch.manual_seed(0)
+
+
+CHANGED = {"shortcut": True, "eas_first_scale": 0.1}
+"""What the trainer's plans have, beside batch norm."""
+
+TRAINED = [(2, "batch", CHANGED), (3, "batch", CHANGED), (3, "instance", {})]
+"""The trainer's networks, and the paper's where its norm is another one."""
 
 
 def networks(dim, norm, **changes):
@@ -75,12 +83,13 @@ def test_the_step_is_the_same(dim, norm, changes):
 # not bfloat16 in 3-D: oneDNN's gradient of a depthwise convolution's weight reads unwritten memory, on the plain path
 # too (MALLOC_PERTURB_=129 shows it)
 @pytest.mark.parametrize(("dim", "dtype"), [(2, torch.float16), (2, torch.bfloat16), (3, torch.float16)], ids=str)
-def test_under_autocast_it_agrees_as_well_as_the_plain_path(dim, dtype):
+@pytest.mark.parametrize(("norm", "changes"), [("batch", CHANGED), ("instance", {})], ids=["ours", "instance"])
+def test_under_autocast_it_agrees_as_well_as_the_plain_path(dim, dtype, norm, changes):
     """With the step in double precision, on average: one network's rounding errors are luck."""
     errors = []
     for seed in range(5):
         torch.manual_seed(seed)
-        pair = networks(dim, "batch" if dim == 2 else "instance")
+        pair = networks(dim, norm, **changes)
         x = batch(dim, 2)
         exact = step(copy.deepcopy(pair[0]).double(), x.double())["gradients"]
         halves = [step(network, x, dtype)["gradients"] for network in pair]
@@ -89,10 +98,10 @@ def test_under_autocast_it_agrees_as_well_as_the_plain_path(dim, dtype):
     assert of_recomputing <= 1.1 * of_plain
 
 
-@pytest.mark.parametrize("dim", [2, 3])
-def test_a_decoder_s_maps_are_not_concatenated(monkeypatch, dim):
+@pytest.mark.parametrize(("dim", "norm", "changes"), TRAINED)
+def test_a_decoder_s_maps_are_not_concatenated(monkeypatch, dim, norm, changes):
     """Also with the norms that `accelerate` puts in place, as the trainer does for every device."""
-    network = accelerate(build(dim, "batch" if dim == 2 else "instance"))
+    network = accelerate(build(dim, norm, **changes))
     checkpoint_stages(network)
     numbers = set()
     monkeypatch.setattr(recompute, "concatenated", lambda maps: numbers.add(len(maps)) or concatenated(maps))
@@ -100,9 +109,9 @@ def test_a_decoder_s_maps_are_not_concatenated(monkeypatch, dim):
     assert numbers == {1}
 
 
-@pytest.mark.parametrize("dim", [2, 3])
-def test_less_is_kept(dim):
-    plain, recomputing = networks(dim, "batch" if dim == 2 else "instance")
+@pytest.mark.parametrize(("dim", "norm", "changes"), TRAINED)
+def test_less_is_kept(dim, norm, changes):
+    plain, recomputing = networks(dim, norm, **changes)
     x = batch(dim, 2)
     of_plain, of_recomputing = (alive_after_forward(network, x)[0] for network in (plain, recomputing))
     assert of_recomputing < 0.5 * of_plain
@@ -110,15 +119,16 @@ def test_less_is_kept(dim):
 
 # not 2-D with instance norm, on which this backend fails without recomputation as well
 @pytest.mark.parametrize(
-    ("dim", "norm"),
+    ("dim", "norm", "changes"),
     [
-        (3, "instance"),
-        pytest.param(2, "batch", marks=pytest.mark.skipif("TEST_ALL_KERNELS" not in os.environ, reason="takes long")),
+        (3, "batch", CHANGED),
+        pytest.param(3, "instance", {}, marks=LONG),
+        pytest.param(2, "batch", CHANGED, marks=LONG),
     ],
 )
-def test_a_compiler_gets_one_graph_that_keeps_less(dim, norm):
+def test_a_compiler_gets_one_graph_that_keeps_less(dim, norm, changes):
     """By the partitioner that Inductor has, too."""
-    plain, recomputing = networks(dim, norm)
+    plain, recomputing = networks(dim, norm, **changes)
     torch._dynamo.reset()
     compiled = torch.compile(recomputing.double(), backend="aot_eager_decomp_partition", fullgraph=True)
     x = batch(dim, 2, torch.float64)

@@ -3,6 +3,7 @@
 import copy
 import json
 import math
+import time
 
 import numpy as np
 import pytest
@@ -200,6 +201,29 @@ def test_a_truncated_plans_file_beside_the_model_is_ignored(new_trainer, tmp_pat
     saved = tmp_path / "results" / trainer.plans_manager.dataset_name / "EASUNetTrainer__nnUNetPlans__2d" / "plans.json"
     saved.write_text('{"configurations": {"2d": {')
     assert new_trainer().plans_manager.plans == trainer.plans_manager.plans
+
+
+def test_a_truncated_plans_file_beside_trained_folds_is_refused(new_trainer, tmp_path):
+    trainer = new_trainer()
+    model = tmp_path / "results" / trainer.plans_manager.dataset_name / "EASUNetTrainer__nnUNetPlans__2d"
+    (model / "plans.json").write_text('{"configurations": {"2d": {')
+    (model / "fold_0" / "checkpoint_latest.pth").touch()
+    with pytest.raises(ValueError, match=r"plans\.json must be a whole JSON file, .* got a part of one"):
+        new_trainer()
+
+
+def test_a_plans_file_that_is_completed_meanwhile_is_read(new_trainer, tmp_path, monkeypatch):
+    trainer = new_trainer()
+    saved = tmp_path / "results" / trainer.plans_manager.dataset_name / "EASUNetTrainer__nnUNetPlans__2d" / "plans.json"
+    content = copy.deepcopy(trainer.plans_manager.plans)
+    architecture(content)["arch_kwargs"].update(arch_format=1, shortcut=False)
+    saved.write_text('{"configurations": {"2d": {')
+    monkeypatch.setattr(time, "sleep", lambda seconds: saved.write_text(json.dumps(content)))
+    later = new_trainer()
+    assert later.plans_manager.plans == content
+    (log,) = (saved.parent / "fold_0").glob("training_log_*.txt")
+    assert "This fold gets the network of the folds in" in log.read_text()
+    assert "shortcut False there and True here" in log.read_text()
 
 
 class TestForeignCheckpoint:

@@ -251,7 +251,8 @@ def test_parameters_and_flops_against_the_default_network_of_the_same_plan():
     }
     with torch.device("meta"):
         default = PlainConvUNet(**plan)
-        eas = EASUNet(**{**plan, "norm_op": nn.BatchNorm2d, "dilations": [2, 3, 5]})
+        changes = {"norm_op": nn.BatchNorm2d, "shortcut": True, "eas_first_scale": 0.1}
+        eas = EASUNet(**{**plan, **changes, "dilations": [2, 3, 5]})
         x = torch.empty(1, 1, 384, 384)
     parameters, flops = [], []
     for network in (eas, default):

@@ -280,6 +280,12 @@ class TestCosts:
         assert list(of) == ["default nnU-Net", "U-Net"]
         assert of["U-Net"] == ["1.23 M", "4.56", "0.123", "7.89", "321"]
         assert content["tables"][0]["networks"]["unet"]["cost"]["flops"] == 4_560_000_000
+        assert "Step and scan were measured on: Some CPU, PyTorch 2.16.0." in text
+
+    def test_of_another_pytorch(self, compare, write_costs):
+        code = {**CODE, "versions": {"torch": "2.16.0"}}
+        status, _, text, _ = compare("--costs", write_costs(cost("default", code=code)))
+        assert (status, list(rows(text, "cost"))) == (0, ["default nnU-Net"])
 
     def test_without_costs_there_is_no_such_table(self, compare):
         assert "| cost |" not in compare()[2]
