@@ -28,9 +28,7 @@ def results_table(tables: list[dict[str, Any]], iterations: int = 400) -> str:
         [
             network["title"],
             *(_dice(networks[configuration].get(name)) for configuration in CONFIGURATIONS),
-            f"{network['cost']['parameters'] / 1e6:.2f} M",
-            f"{network['cost']['step_seconds']['median']:.2f} s",
-            f"{network['cost']['scan_seconds']['median']:.1f} s",
+            *_costs(network.get("cost")),
         ]
         for name, network in networks["2d"].items()
         if name in COMPARED
@@ -47,6 +45,13 @@ def results_table(tables: list[dict[str, Any]], iterations: int = 400) -> str:
 
 def _dice(network: dict[str, Any] | None) -> str:
     return "" if network is None else ", ".join(f"{100 * dice:.1f}" for dice in network["mean_dice_of_seeds"].values())
+
+
+def _costs(cost: dict[str, Any] | None) -> list[str]:
+    if cost is None:
+        return ["", "", ""]
+    seconds = [f"{cost['step_seconds']['median']:.2f} s", f"{cost['scan_seconds']['median']:.1f} s"]
+    return [f"{cost['parameters'] / 1e6:.2f} M", *seconds]
 
 
 def _sizes(plan: dict[str, Any]) -> str:
