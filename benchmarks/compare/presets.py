@@ -32,7 +32,9 @@ PAPER_RANKING = ("eas_paper", "unet_plus_plus", "attention_unet", "unet")
 
 PRESETS = {
     "comparison": Preset((*COMPARED, *CONTROLS), reference="default"),
-    "rivals": Preset(("eas_paper", "unet", "attention_unet", "unet_plus_plus", "segnet", "deeplabv3plus")),
+    "rivals": Preset(
+        ("eas", "unet", "attention_unet", "unet_plus_plus", "segnet", "deeplabv3plus"), reference="eas_paper"
+    ),
     "ablation": Preset(tuple(ABLATION), reference="eas_paper"),
     "synthetic_knees": Preset(("eas", *PAPER_RANKING), reference="eas_paper", ranking=PAPER_RANKING),
     "variants": Preset(("default", *VARIANTS), reference="eas_paper"),
