@@ -23,10 +23,10 @@ def _seed():
 
 
 CHANGED = {"shortcut": True, "eas_first_scale": 0.1}
-"""What the trainer's plans have, beside batch norm."""
+"""Switches of the trainer's plans, beside batch norm."""
 
 TRAINED = [(2, "batch", CHANGED), (3, "batch", CHANGED), (3, "instance", {})]
-"""The trainer's networks, and the paper's where its norm is another one."""
+"""Networks of the trainer, and the paper's where its norm is another one."""
 
 
 def networks(dim, norm, **changes):
