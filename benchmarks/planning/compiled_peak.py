@@ -13,7 +13,6 @@ from __future__ import annotations
 
 import argparse
 import itertools
-import json
 import math
 from collections.abc import Callable
 from functools import partial
@@ -28,9 +27,11 @@ from torch._inductor.compile_fx import compile_fx_inner
 from torch._inductor.decomposition import select_decomp_table
 
 from benchmarks import environment
+from benchmarks.earlier_rows import earlier_rows
 from benchmarks.planning.kept_bytes import BATCHES, NETWORKS, knee
 from benchmarks.planning.training_memory import build
 from nnunet_eas.gpu import checkpoint_stages, compiling
+from nnunet_eas.network.eas_unet import ARCH_FORMAT
 from nnunet_eas.plans.training_memory import training_step_memory
 from nnunet_eas.support.files import write_json
 
@@ -45,7 +46,8 @@ def main() -> None:
     parser.add_argument("--out", type=Path, required=True, help="the JSON to write")
     parser.add_argument("--configurations", nargs="+", default=["2d", "3d_fullres"])
     args = parser.parse_args()
-    rows = json.loads(args.out.read_text())["rows"] if args.out.is_file() else []
+    measured_as = {"arch_format": ARCH_FORMAT}
+    rows = earlier_rows(args.out, measured_as)
     done = [(row["configuration"], row["network"], row["settings"]) for row in rows]
     for configuration in args.configurations:
         architectures, patch = knee(configuration)
@@ -57,7 +59,7 @@ def main() -> None:
             row |= peaks(architectures[network], network, patch, SETTINGS[settings])
             rows.append(row)
             print(row, flush=True)
-            write_json(args.out, {"rows": rows, "environment": environment.describe()})
+            write_json(args.out, {**measured_as, "rows": rows, "environment": environment.describe()})
 
 
 def peaks(architecture: dict[str, Any], name: str, patch: list[int], settings: dict[str, int]) -> dict[str, float]:

@@ -15,7 +15,6 @@ import argparse
 import contextlib
 import io
 import itertools
-import json
 import math
 import os
 import tempfile
@@ -26,9 +25,11 @@ import torch
 
 from benchmarks import environment
 from benchmarks.commands import folder_variables
+from benchmarks.earlier_rows import earlier_rows
 from benchmarks.planning.fingerprints import write_geometry
 from benchmarks.planning.training_memory import build
 from nnunet_eas.gpu import checkpoint_stages
+from nnunet_eas.network.eas_unet import ARCH_FORMAT
 from nnunet_eas.support.files import write_json
 
 DATASET = "Dataset510_Knee"
@@ -45,7 +46,8 @@ def main() -> None:
     parser.add_argument("--out", type=Path, required=True, help="the JSON to write")
     parser.add_argument("--configurations", nargs="+", default=["2d", "3d_fullres"])
     args = parser.parse_args()
-    rows = json.loads(args.out.read_text())["rows"] if args.out.is_file() else []
+    measured_as = {"arch_format": ARCH_FORMAT}
+    rows = earlier_rows(args.out, measured_as)
     done = [(row["configuration"], row["precision"], row["mode"]) for row in rows]
     for configuration in args.configurations:
         architectures, patch = knee(configuration)
@@ -61,7 +63,7 @@ def main() -> None:
             print({key: round(value) if isinstance(value, float) else value for key, value in row.items()}, flush=True)
             most = max(row["eas, recomputed"] / row["default"] for row in rows)
             content = {"rows": rows, "most_ratio_to_default": most, "environment": environment.describe()}
-            write_json(args.out, content)
+            write_json(args.out, measured_as | content)
 
 
 def knee(configuration: str) -> tuple[dict[str, dict[str, Any]], list[int]]:

@@ -7,7 +7,7 @@ in both memory layouts, with recomputation and without, in bfloat16, compiled an
 `torch.cuda.max_memory_allocated`. One process at a time holds the GPU.
 
 A case that fails, or answers nothing for 200 seconds, is a row with its error. A second call measures what is missing
-or failed, also of a call that ran out of --seconds, which ends with 75; it must run on the same GPU. `--device cpu
+or failed, also of a call that ran out of --seconds, which ends with 75; network and GPU must be the same. `--device cpu
 --tiny` rehearses all of it with a few voxels.
 """
 
@@ -16,7 +16,6 @@ from __future__ import annotations
 import argparse
 import contextlib
 import functools
-import json
 import os
 import statistics
 import subprocess
@@ -34,10 +33,12 @@ import torch
 from benchmarks import environment
 from benchmarks.checks.agreement import count_differences
 from benchmarks.compare.networks import NETWORKS
+from benchmarks.earlier_rows import earlier_rows
 from benchmarks.speed.knee_plan import DATASET, DATASET_JSON, plans_of, set_environment
 from benchmarks.speed.measured import OwnProcess, seconds
 from benchmarks.speed.speed import SpeedOfNetwork
 from nnunet_eas.gpu import compiling, depthwise, layout
+from nnunet_eas.network.eas_unet import ARCH_FORMAT
 from nnunet_eas.support.files import write_json
 from nnunet_eas.support.nnunet_commands import command_line
 
@@ -104,11 +105,8 @@ def main() -> None:
     )
     args = parser.parse_args()
     gpu = torch.cuda.get_device_name() if args.device == "cuda" else None
-    measured_as = {"device": args.device, "tiny": args.tiny, "gpu": gpu}
-    before = json.loads(args.json.read_text()) if args.json.is_file() else {**measured_as, "rows": []}
-    if {key: before.get(key) for key in measured_as} != measured_as:
-        parser.error(f"--json must be a file of the same --device, --tiny and GPU, got {args.json}")
-    rows, wanted = before["rows"], cases(args)
+    measured_as = {"device": args.device, "tiny": args.tiny, "gpu": gpu, "arch_format": ARCH_FORMAT}
+    rows, wanted = earlier_rows(args.json, measured_as), cases(args)
     failed = [row["case"] for row in rows if "error" in row and row["case"] in wanted]
     done = [row["case"] for row in rows if row["case"] not in failed]
     end = time.monotonic() + args.seconds

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -13,6 +14,7 @@ from benchmarks.commands import folder_variables, trainer_variables
 from nnunet_eas.plans.translation import translate_plans
 
 DATASET = "Dataset521_Speed"
+EAS = ("eas", "eas_paper")
 SPACING = {"2d": [0.36, 0.36], "3d_fullres": [0.7, 0.36, 0.36]}
 DATASET_JSON = {
     "channel_names": {"0": "MR"},
@@ -45,7 +47,7 @@ def plans_of(
         configuration: 2d or 3d_fullres.
         patch: In voxels.
         batch: Patches of a step.
-        network: The plans' name; `resenc_m` gets nnU-Net's residual encoder, `eas_paper` the paper's EAS U-Net.
+        network: The plans' name; `resenc_m` gets nnU-Net's residual encoder, `eas` and `eas_paper` an EAS U-Net.
         stages: Stages of the network; None for nnU-Net's number with a knee's patch.
     """
     dim = len(patch)
@@ -115,15 +117,14 @@ def plans_of(
             "0": dict.fromkeys(("max", "mean", "median", "min", "percentile_00_5", "percentile_99_5", "std"), 1.0)
         },
     }
-    return translate_plans(plans, of_the_paper=True) if network == "eas_paper" else plans
+    return translate_plans(plans, of_the_paper=network == "eas_paper") if network in EAS else plans
 
 
 def architectures(
-    configuration: str, patch: list[int], stages: int | None = None, of_the_paper: bool = False
+    configuration: str, patch: list[int], stages: int | None = None, networks: Sequence[str] = ("default", "eas")
 ) -> dict[str, dict[str, Any]]:
-    """The plan's `architecture` for default nnU-Net and for EAS U-Net, today's or the paper's."""
-    default = plans_of(configuration, patch, 2, "default", stages)
-    plans = {"default": default, "eas": translate_plans(default, of_the_paper=of_the_paper)}
+    """The plan's `architecture` for each network."""
+    plans = {name: plans_of(configuration, patch, 2, name, stages) for name in networks}
     return {name: each["configurations"][configuration]["architecture"] for name, each in plans.items()}
 
 

@@ -186,11 +186,14 @@ class _DepthwiseSeparable(torch.autograd.Function):
         maps = others[9:]
         del others
 
+        shortcut: torch.Tensor | None = None  # stays, because it is needed three times
+
         def depthwise_input() -> torch.Tensor:
+            if shortcut is not None:
+                return shortcut
             x = concatenated(maps)
             return x if due is None else _again(due, x, due_affine, due_statistics)
 
-        shortcut: torch.Tensor | None = None  # stays, because it is needed three times
         grad_shortcut: Any = None
         grad_after: Sequence[Any] = (None, None)
         if after is not None:
@@ -202,7 +205,7 @@ class _DepthwiseSeparable(torch.autograd.Function):
                 after.norm, grad_shortcut, before_after, after_affine, after_statistics
             )
             del before_after
-        x = depthwise._conv_forward(depthwise_input() if shortcut is None else shortcut, depthwise_weight, None)
+        x = depthwise._conv_forward(depthwise_input(), depthwise_weight, None)
         y = _again(between, x, affine, statistics)
         grad, grad_pointwise = conv3d.gradients(pointwise, grad, y, pointwise_weight)
         grad = _activation_backward(between, grad, x, affine, statistics, y)
@@ -210,9 +213,10 @@ class _DepthwiseSeparable(torch.autograd.Function):
         grad, *grad_affine = _normalise_backward(between.norm, grad, x, affine, statistics)
         del x
         needs_input_grad = due is not None or any(ctx.needs_input_grad[1 + N_PARAMETERS :])
-        x = depthwise_input() if shortcut is None else shortcut
+        x = depthwise_input()
         grad, grad_depthwise = conv3d.gradients(depthwise, grad, x, depthwise_weight, needs_input_grad)
-        del x, shortcut
+        del x
+        shortcut = None
         if grad_shortcut is not None and grad is not None:
             grad = grad_shortcut.add_(grad)
         grad_due: Sequence[Any] = (None, None)

@@ -60,8 +60,12 @@ class EASUNetTrainer(ProgressBar, Interruptible, FiniteStatistics):
         device: torch.device = torch.device("cuda"),  # noqa: B008  nnU-Net's signature
     ) -> None:
         _check_surroundings(dataset_json, device)
-        super().__init__(self.prepare_plans(plans, configuration), configuration, fold, dataset_json, device)
-        self._tell_of_another_network(plans)
+        model_folder = get_output_folder(plans["dataset_name"], type(self).__name__, plans["plans_name"], configuration)
+        trained = _read_plans(Path(model_folder) / "plans.json")
+        prepared = self.prepare_plans(plans, configuration, trained)
+        super().__init__(prepared, configuration, fold, dataset_json, device)
+        if trained is not None:
+            self._tell_of_another_network(self.prepare_plans(plans, configuration))
         if self.configuration_manager.network_arch_init_kwargs["n_stages"] == 2:
             # nnU-Net gives the lowest output the weight 0 and divides by the sum of the weights
             self.enable_deep_supervision = False
@@ -72,17 +76,23 @@ class EASUNetTrainer(ProgressBar, Interruptible, FiniteStatistics):
         self.__dict__.update(self.settings)
 
     @classmethod
-    def prepare_plans(cls, plans: dict[str, Any], configuration: str) -> dict[str, Any]:
-        """The plans that this trainer hands to nnU-Net: a copy in which every network is an EAS U-Net."""
-        model_folder = get_output_folder(plans["dataset_name"], cls.__name__, plans["plans_name"], configuration)
-        trained = _read_plans(Path(model_folder) / "plans.json")
+    def prepare_plans(
+        cls, plans: dict[str, Any], configuration: str, trained: dict[str, Any] | None = None
+    ) -> dict[str, Any]:
+        """The plans that this trainer hands to nnU-Net: a copy in which every network is an EAS U-Net.
+
+        Args:
+            plans: Content of a plans file.
+            configuration: The one to train.
+            trained: The plans saved with folds that were trained before, whose network this one gets.
+        """
         return translate_plans(plans, trained=trained, of_the_paper=cls.of_the_paper)
 
-    def _tell_of_another_network(self, plans: dict[str, Any]) -> None:
+    def _tell_of_another_network(self, untrained: dict[str, Any]) -> None:
         """Writes to the log in what the folds beside this one, whose network it gets, differ from the plans."""
-        planned = PlansManager(translate_plans(plans, of_the_paper=self.of_the_paper))
+        planned = PlansManager(untrained).get_configuration(self.configuration_name)
         there = self.configuration_manager.configuration["architecture"]
-        here = planned.get_configuration(self.configuration_name).configuration["architecture"]
+        here = planned.configuration["architecture"]
         if differences := architecture_differences(there, here):
             self.print_to_log_file(
                 f"This fold gets the network of the folds in {self.output_folder_base}, which an earlier version or "

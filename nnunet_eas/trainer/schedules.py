@@ -126,9 +126,11 @@ class EASUNetTrainer_paper(EASUNetTrainer):
     settings = {"num_epochs": 50, "weight_decay": 1e-4}
 
     @classmethod
-    def prepare_plans(cls, plans: dict[str, Any], configuration: str) -> dict[str, Any]:
+    def prepare_plans(
+        cls, plans: dict[str, Any], configuration: str, trained: dict[str, Any] | None = None
+    ) -> dict[str, Any]:
         """Plans as EASUNetTrainer prepares them, with the paper's batch size in 2d."""
-        prepared = super().prepare_plans(plans, configuration)
+        prepared = super().prepare_plans(plans, configuration, trained)
         planned = PlansManager(prepared).get_configuration(configuration)
         if len(planned.patch_size) == 2:
             own = prepared["configurations"][configuration]

@@ -226,6 +226,24 @@ def test_a_plans_file_that_is_completed_meanwhile_is_read(new_trainer, tmp_path,
     assert "shortcut False there and True here" in log.read_text()
 
 
+class OwnDilations(EASUNetTrainer):
+    @classmethod
+    def prepare_plans(cls, plans, configuration, trained=None):
+        prepared = super().prepare_plans(plans, configuration, trained)
+        architecture(prepared)["arch_kwargs"]["dilations"] = [[1, 1]]
+        return prepared
+
+
+def test_what_a_subclass_changes_is_not_laid_to_other_folds(new_trainer, tmp_path):
+    trainer = new_trainer(OwnDilations)
+    model = tmp_path / "results" / trainer.plans_manager.dataset_name / "OwnDilations__nnUNetPlans__2d"
+    (model / "plans.json").write_text(json.dumps(trainer.plans_manager.plans))
+    new_trainer(OwnDilations)
+    logs = [path.read_text() for path in (model / "fold_0").glob("training_log_*.txt")]
+    assert logs
+    assert "This fold gets the network" not in "".join(logs)
+
+
 class TestForeignCheckpoint:
     @pytest.fixture
     def trainer(self, new_trainer):

@@ -53,8 +53,8 @@ class EASUNetTrainer_stops(Tiny, EASUNetTrainer):
         self.steps_in_epoch_1 = 0
 
     @classmethod
-    def prepare_plans(cls, plans, configuration):
-        prepared = super().prepare_plans(plans, configuration)
+    def prepare_plans(cls, plans, configuration, trained=None):
+        prepared = super().prepare_plans(plans, configuration, trained)
         if "TEST_OTHER_RULE" in os.environ:
             prepared["configurations"]["2d"]["architecture"]["arch_kwargs"]["dilations"] = [[1, 1]]
         return prepared
