@@ -3,9 +3,9 @@ r"""The paper's Table 1 for every dataset that the runner has results of, with d
     python -m benchmarks.compare.comparison --results benchmarks/results/runs \
         --costs benchmarks/results/costs.json --out benchmarks/results/comparison
 
-Writes OUT.json, OUT.md and for each table a figure of accuracy against cost, OUT_1.png and so on. The same results give
-the same bytes. Results that can't be compared (another version of the code, other data, a broken file) are named, the
-others are compared, and the exit status is then 1.
+Writes OUT.json, OUT.md and, for each table of which all costs are known, a figure of accuracy against cost (OUT_1.png,
+...). The same results give the same bytes. Results that can't be compared (another version of the code, other data, a
+broken file) are named, the others are compared, and the exit status is then 1.
 """
 
 from __future__ import annotations
@@ -81,10 +81,13 @@ def compare(results_folder: Path, costs_file: Path | None, preset: Preset, out: 
         definitions = {}
     out.parent.mkdir(parents=True, exist_ok=True)
     write_json(out.with_name(f"{out.name}.json"), rounded({"definitions": definitions, "tables": made}))
-    figures = [out.with_name(f"{out.name}_{number}.png") for number in range(1, len(made) + 1)]
-    for table, figure in zip(made, figures, strict=True):
-        draw(table, figure)
-    write_text(out.with_name(f"{out.name}.md"), markdown(made, [figure.name for figure in figures]))
+    figures: list[str | None] = []
+    for number, table in enumerate(made, 1):
+        complete = all("cost" in network for network in table["networks"].values())
+        figures.append(f"{out.name}_{number}.png" if complete else None)
+        if complete:
+            draw(table, out.with_name(f"{out.name}_{number}.png"))
+    write_text(out.with_name(f"{out.name}.md"), markdown(made, figures))
     return made, [*faults, *cost_faults, *table_faults]
 
 

@@ -21,11 +21,7 @@ def draw(table: dict[str, Any], path: Path) -> None:
     from matplotlib import pyplot as plt
     from matplotlib.ticker import LogLocator, MaxNLocator, NullFormatter, NullLocator, ScalarFormatter
 
-    networks = [
-        network
-        for network in table["networks"].values()
-        if network["structures"][ALL]["dice"]["mean"] is not None and "cost" in network
-    ]
+    networks = [n for n in table["networks"].values() if n["structures"][ALL]["dice"]["mean"] is not None]
     axes_of = [
         ("GFLOPs of a patch", lambda cost: cost["flops"] / 1e9),
         ("training step, s", lambda cost: cost["step_seconds"]["median"]),
@@ -58,8 +54,6 @@ def draw(table: dict[str, Any], path: Path) -> None:
     axes[0].set_ylabel("mean DSC, %\n(bar: interval of the difference)")
     if networks:
         axes[1].legend(loc="center left", bbox_to_anchor=(1.02, 0.5), frameon=False)
-    else:
-        axes[0].text(0.5, 0.5, "no costs given", ha="center", transform=axes[0].transAxes)
     figure.suptitle(f"{table['dataset']}, {table['configuration']}")
     with replacing(path) as temporary:
         figure.savefig(temporary, dpi=110, format="png", metadata={"Software": None})

@@ -25,8 +25,8 @@ LEGEND = (
 )
 
 
-def markdown(tables: list[dict[str, Any]], figures: list[str]) -> str:
-    """All tables with all metrics, each with its figure."""
+def markdown(tables: list[dict[str, Any]], figures: list[str | None]) -> str:
+    """All tables with all metrics, each with its figure, where it has one."""
     return "\n".join(_full(table, figure) for table, figure in zip(tables, figures, strict=True))
 
 
@@ -44,7 +44,7 @@ def summary(tables: list[dict[str, Any]]) -> str:
     return "\n".join(parts)
 
 
-def _full(table: dict[str, Any], figure: str) -> str:
+def _full(table: dict[str, Any], figure: str | None) -> str:
     networks = list(table["networks"].values())
     structures = [s for s in networks[0]["structures"] if s != ALL] if networks else []
     lines = [f"### {table['dataset']}, {table['configuration']}", "", f"{length(table)} {LEGEND}", ""]
@@ -59,7 +59,8 @@ def _full(table: dict[str, Any], figure: str) -> str:
     costs = [[network["title"], *_cost(network["cost"])] for network in networks if "cost" in network]
     if costs:
         lines += [*rows_of(["cost", *COSTS], costs), ""]
-    lines += [f"![accuracy against cost]({figure})", ""]
+    if figure is not None:
+        lines += [f"![accuracy against cost]({figure})", ""]
     return "\n".join(lines)
 
 

@@ -78,9 +78,15 @@ class TestWhole:
         assert set(table["networks"]) == set(TITLES)
         assert content["definitions"] == {"dice": "2 |R and P| / (|R| + |P|)"}
         made = {path.name for path in (tmp_path / "made").iterdir()}
-        assert made == {"comparison.json", "comparison.md", "comparison_1.png"}
+        assert made == {"comparison.json", "comparison.md"}
+        assert "![" not in text
+
+    def test_a_figure_where_all_costs_are_known(self, compare, tmp_path, write_costs):
+        _, _, text, _ = compare("--costs", write_costs(cost("default"), cost("eas"), cost("unet")))
         assert (tmp_path / "made" / "comparison_1.png").read_bytes().startswith(b"\x89PNG")
         assert "![accuracy against cost](comparison_1.png)" in text
+        _, _, text, _ = compare("--costs", write_costs(cost("default"), cost("eas")))
+        assert "![" not in text
 
     @pytest.mark.parametrize("head", ["core", "shell", "mean over structures"])
     def test_a_row_for_each_network(self, compare, head):
@@ -116,7 +122,6 @@ class TestWhole:
         status, content, text, _ = compare()
         assert (status, len(content["tables"])) == (0, 2)
         assert "Equal time: 90 s of training each in 20 epochs" in text
-        assert "![accuracy against cost](comparison_2.png)" in text
 
     def test_prediction_without_mirrored_copies_is_said(self, compare, folder):
         write_results(folder, "default", "eas", schedule={**SCHEDULE, "mirroring": False})
@@ -196,7 +201,7 @@ class TestWhole:
         out = tmp_path / "made" / "v0.5"
         monkeypatch.setattr(sys, "argv", ["comparison.py", "--results", str(folder), "--out", str(out)])
         assert comparison.main() == 0
-        assert {path.name for path in out.parent.iterdir()} == {"v0.5.json", "v0.5.md", "v0.5_1.png"}
+        assert {path.name for path in out.parent.iterdir()} == {"v0.5.json", "v0.5.md"}
 
     def test_a_structure_that_is_undefined_in_some_cases_says_of_how_many_it_is(self, compare):
         assert rows(compare()[2], "shell")["default nnU-Net"][0] == "66.67 ± 5.77 (3)"
