@@ -46,6 +46,7 @@ def main() -> None:
     parser.add_argument("--out", type=Path, required=True, help="the JSON to write")
     parser.add_argument("--configurations", nargs="+", default=["2d", "3d_fullres"])
     args = parser.parse_args()
+    torch.set_num_threads(1)  # the profiler may miss what another thread allocates
     measured_as = {"arch_format": ARCH_FORMAT}
     rows = earlier_rows(args.out, measured_as)
     done = [(row["configuration"], row["precision"], row["mode"]) for row in rows]
