@@ -19,6 +19,7 @@ NETWORK = {"torch", "numpy", "dynamic_network_architectures"}
 ARRAYS = {"numpy", "scipy"}
 ROOMS = (
     ("support/datasets.py", 0, {"nnunetv2"}),
+    ("support/checkpoints.py", 0, {"torch", "numpy"}),
     ("support/device.py", 0, {"torch"}),
     ("support", 0, {"numpy", "SimpleITK", "filelock", "tqdm", "isal"}),
     ("network", 1, NETWORK),

@@ -12,7 +12,7 @@ from nnunet_eas.trainer.schedules import (
     EASUNetTrainer_earlystop,
     EASUNetTrainer_paper,
 )
-from nnunet_eas.trainer.variants import EASUNetTrainer_bf16, EASUNetTrainer_noMirrorLR
+from nnunet_eas.trainer.variants import EASUNetTrainer_bf16, EASUNetTrainer_fp32, EASUNetTrainer_noMirrorLR
 
 __all__ = [
     "EASUNetTrainer",
@@ -25,6 +25,7 @@ __all__ = [
     "EASUNetTrainer_demo",
     "EASUNetTrainer_demo_quick",
     "EASUNetTrainer_earlystop",
+    "EASUNetTrainer_fp32",
     "EASUNetTrainer_noMirrorLR",
     "EASUNetTrainer_paper",
 ]

@@ -18,22 +18,27 @@ from torch import nn
 from nnunet_eas.cpu import accelerate, keep_freed_memory
 from nnunet_eas.gpu import checkpoint_stages, fuse_norms_into_their_readers, lay_out, use_depthwise_kernels
 from nnunet_eas.plans.translation import architecture_differences, check_structures, translate_plans
+from nnunet_eas.support.checkpoints import read_checkpoint
 from nnunet_eas.support.datasets import check_folders
 from nnunet_eas.support.parallel import THREADS_VARIABLE
-from nnunet_eas.trainer.finite_statistics import FiniteStatistics
+from nnunet_eas.trainer.finite_data import FiniteData
+from nnunet_eas.trainer.finite_steps import FiniteSteps
 from nnunet_eas.trainer.interruptible import Interruptible
 from nnunet_eas.trainer.progress_bar import ProgressBar
+from nnunet_eas.trainer.reproducible import Reproducible
+from nnunet_eas.trainer.whole_checkpoints import WholeCheckpoints
 
 
-class EASUNetTrainer(ProgressBar, Interruptible, FiniteStatistics):
+class EASUNetTrainer(ProgressBar, Interruptible, FiniteSteps, FiniteData, WholeCheckpoints, Reproducible):
     """Trains the EAS U-Net with nnU-Net's own schedule, from any plan.
 
     The constructor translates the plan's networks once, before nnU-Net sees the plan. The plan that nnU-Net then saves
     beside the model names `EASUNet` with all its arguments, so that prediction, a resumed training and the stock
     trainer build the same network. A plan of two stages has one output only and trains without deep supervision.
 
-    On a terminal it shows a bar inside an epoch (`ProgressBar`), and it can be stopped and resumed (`Interruptible`).
-    A step that overflows leaves the batch norms' statistics as they were (`FiniteStatistics`).
+    On a terminal it shows a bar inside an epoch (`ProgressBar`), and it can be stopped and resumed (`Interruptible`)
+    and repeated (`Reproducible`). Steps and images with values that are not finite do no harm (`FiniteSteps`,
+    `FiniteData`), nor do kills and full disks (`WholeCheckpoints`).
 
     Args:
         plans: Content of a plans file. Not changed.
@@ -137,13 +142,6 @@ class EASUNetTrainer(ProgressBar, Interruptible, FiniteStatistics):
             if self.configuration_manager.configuration.get("recompute", False):
                 checkpoint_stages(self.network)
 
-    def save_checkpoint(self, filename: str) -> None:
-        """Saves as nnU-Net does; a run killed while it writes leaves the previous checkpoint whole."""
-        temporary = f"{filename}.tmp"
-        super().save_checkpoint(temporary)
-        if self.local_rank == 0 and not self.disable_checkpointing:  # nnU-Net saves nothing otherwise
-            os.replace(temporary, filename)
-
     def load_checkpoint(self, filename_or_checkpoint: dict | str) -> None:
         """Loads as nnU-Net does, after a check that the checkpoint holds this network.
 
@@ -151,12 +149,14 @@ class EASUNetTrainer(ProgressBar, Interruptible, FiniteStatistics):
 
         Raises:
             RuntimeError: The checkpoint holds another network, or another number of classes or channels.
+            ValueError: The file is no whole checkpoint, or its pickle would run something.
         """
         if not self.was_initialized:
             self.initialize()
         checkpoint = filename_or_checkpoint
         if isinstance(checkpoint, str):
-            checkpoint = torch.load(checkpoint, map_location="cpu", weights_only=False, mmap=True)
+            filename_or_checkpoint = str(self.whole_checkpoint(Path(checkpoint)))
+            checkpoint = read_checkpoint(filename_or_checkpoint)
         init_args = checkpoint["init_args"]
         trained = PlansManager(init_args["plans"]).get_configuration(init_args["configuration"])
         differences = architecture_differences(

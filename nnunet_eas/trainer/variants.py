@@ -31,6 +31,15 @@ class EASUNetTrainer_bf16(EASUNetTrainer):
         self.grad_scaler = None  # without a scaler nnU-Net steps as on a CPU
 
 
+class EASUNetTrainer_fp32(EASUNetTrainer_bf16):
+    """EASUNetTrainer in single precision on CUDA: slower, twice the memory, for data on which float16 overflows.
+
+    PyTorch warns once that its autocast is off.
+    """
+
+    autocast_dtype = torch.float32
+
+
 class EASUNetTrainer_noMirrorLR(EASUNetTrainer):
     """EASUNetTrainer without left-right mirroring, in training and prediction.
 

@@ -16,7 +16,10 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import pytest
+import torch
 from tiny_dataset import LABELS, case_identifiers, write_scans
+
+from nnunet_eas.trainer import EASUNetTrainer
 
 COMMANDS = Path(sys.executable).parent
 MY_TRAINERS = Path(__file__).parent / "my_trainers"
@@ -149,3 +152,25 @@ def predictions(fold_0) -> dict[str, Path]:
     processes = {"2d": ("-npp", 1, "-nps", 1), "3d_fullres": ()}  # a user has some
     fold_0.host.run_together(*[fold_0.predict(images, folders[c], c, "-f", 0, *processes[c]) for c in folders])
     return folders
+
+
+@pytest.fixture
+def new_trainer(blobs, tmp_path, monkeypatch):
+    """Builds a trainer on the planned dataset, with a results folder for each test."""
+    monkeypatch.setenv("nnUNet_preprocessed", str(blobs.host.preprocessed))
+    monkeypatch.setenv("nnUNet_results", str(tmp_path / "results"))
+    monkeypatch.setenv("nnUNet_n_proc_DA", "0")
+
+    def build(trainer=EASUNetTrainer, configuration="2d", *, plans=None, dataset_json=None, device="cpu"):
+        given = json.loads(blobs.plans) if plans is None else plans
+        described = json.loads((blobs.preprocessed / "dataset.json").read_text(encoding="utf-8"))
+        # as nnUNetv2_train calls it
+        return trainer(
+            plans={**given, "continue_training": False},
+            configuration=configuration,
+            fold=0,
+            dataset_json=described if dataset_json is None else dataset_json,
+            device=torch.device(device),
+        )
+
+    return build

@@ -1,0 +1,82 @@
+"""Preprocessed cases with values that are no numbers, found before a training starts."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from nnunetv2.training.nnUNetTrainer.nnUNetTrainer import nnUNetTrainer
+from tqdm import tqdm
+
+from nnunet_eas.support.files import write_json
+
+ENDINGS = (".b2nd", ".npz", ".npy")  # of preprocessed images
+
+
+class FiniteData(nnUNetTrainer):
+    """nnUNetTrainer that does not start with images which hold NaN or infinity.
+
+    Each image is read once for all trainings: what was seen stands in a JSON beside the preprocessed data.
+    """
+
+    def get_tr_and_val_datasets(self) -> tuple[Any, Any]:
+        """Opens nnU-Net's datasets, and looks at their images.
+
+        Raises:
+            RuntimeError: Images hold values that are not finite.
+        """
+        datasets: tuple[Any, Any] = super().get_tr_and_val_datasets()
+        if self.local_rank == 0:
+            self._check([case for dataset in datasets for case in dataset.identifiers])
+        return datasets
+
+    def _check(self, cases: list[str]) -> None:
+        folder = Path(self.preprocessed_dataset_folder)
+        seen_file = folder.parent / f"finite_{folder.name}.json"
+        files = {case: file for case in cases if (file := _file_of(folder, case))}
+        seen = _read(seen_file)
+        new = {case: file for case, file in files.items() if seen.get(case, {}).get("file") != _state(file)}
+        try:
+            for case in tqdm(sorted(new), desc="looking for values that are not finite", leave=False, disable=None):
+                seen[case] = {"file": _state(new[case]), "finite": _is_finite(new[case])}
+        finally:
+            if new:
+                write_json(seen_file, seen)
+        faulty = [case for case in sorted(files) if not seen[case]["finite"]]
+        if faulty:
+            raise RuntimeError(
+                f"Training images must have finite values, got NaN or infinity in {len(faulty)} of {len(files)} "
+                f"preprocessed cases: {', '.join(faulty[:20])}{' ...' if len(faulty) > 20 else ''}. Repair or remove "
+                "these scans, and preprocess again."
+            )
+
+
+def _file_of(folder: Path, case: str) -> Path | None:
+    return next((file for ending in ENDINGS if (file := folder / f"{case}{ending}").is_file()), None)
+
+
+def _state(file: Path) -> list[int]:
+    """Size in bytes and time in ns, which change when a case is preprocessed again."""
+    stat = file.stat()
+    return [stat.st_size, stat.st_mtime_ns]
+
+
+def _read(path: Path) -> dict[str, Any]:
+    """What was seen before; nothing where the file is missing or damaged."""
+    try:
+        content = json.loads(path.read_text(encoding="utf-8"))
+        return {case: one for case, one in content.items() if isinstance(one.get("finite"), bool)}
+    except (OSError, ValueError, AttributeError):
+        return {}
+
+
+def _is_finite(file: Path) -> bool:
+    if file.suffix == ".b2nd":
+        import blosc2
+
+        channels = blosc2.open(urlpath=str(file), mode="r")
+        return all(bool(np.isfinite(channels[number]).all()) for number in range(channels.shape[0]))
+    content = np.load(file, mmap_mode="r", allow_pickle=False)
+    return bool(np.isfinite(content["data"] if file.suffix == ".npz" else content).all())

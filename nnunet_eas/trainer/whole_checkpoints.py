@@ -1,0 +1,112 @@
+"""Checkpoints that a kill, a full disk or a damaged file does not lose."""
+
+from __future__ import annotations
+
+import errno
+import os
+import shutil
+from pathlib import Path
+
+from nnunetv2.training.nnUNetTrainer.nnUNetTrainer import nnUNetTrainer
+
+from nnunet_eas.support.checkpoints import fault_of, read_checkpoint, sync
+
+FINAL, LATEST = "checkpoint_final.pth", "checkpoint_latest.pth"
+PREVIOUS = "checkpoint_previous.pth"
+"""Name of the checkpoint that was the latest one before the latest."""
+
+
+class WholeCheckpoints(nnUNetTrainer):
+    """nnUNetTrainer that replaces a checkpoint only by one that was written, synced to the disk and read back.
+
+    The one before the latest is kept until training ends, and `--c` takes it where the latest one is damaged. Where the
+    disk is full, the checkpoint before stays, a line in the log says so, and training goes on; the final checkpoint
+    must be written.
+    """
+
+    current_epoch: int
+
+    def save_checkpoint(self, filename: str) -> None:
+        """Saves as nnU-Net does, under another name at first.
+
+        Raises:
+            RuntimeError: The final checkpoint cannot be written.
+        """
+        if self.local_rank != 0 or self.disable_checkpointing:  # nnU-Net saves nothing then
+            super().save_checkpoint(filename)
+            return
+        file = Path(filename)
+        temporary = file.with_name(f"{file.name}.tmp")
+        try:
+            super().save_checkpoint(str(temporary))
+            sync(temporary)
+            fault = fault_of(temporary)
+        except (OSError, RuntimeError) as error:  # PyTorch raises the latter where the disk is full
+            fault = next(iter(str(error).splitlines()), "")
+        if fault is None:
+            if file.name == LATEST and file.exists():
+                _link(file, file.with_name(PREVIOUS))
+            os.replace(temporary, file)
+            sync(file.parent)
+            return
+        temporary.unlink(missing_ok=True)
+        message = f"{file} could not be written ({fault}); its disk has {_free_mb(file):.0f} MB left."
+        if file.name == FINAL:
+            raise RuntimeError(f"{message} Make room, and continue with --c.")
+        self.print_to_log_file(f"{message} The checkpoint of before stays; training goes on.")
+
+    def load_checkpoint(self, filename_or_checkpoint: dict | str) -> None:
+        """Loads as nnU-Net does; instead of a damaged latest checkpoint, the one before."""
+        if isinstance(filename_or_checkpoint, str):
+            filename_or_checkpoint = str(self.whole_checkpoint(Path(filename_or_checkpoint)))
+        super().load_checkpoint(filename_or_checkpoint)
+
+    def whole_checkpoint(self, file: Path) -> Path:
+        """The file, or the one before where it is the latest checkpoint and damaged.
+
+        Raises:
+            ValueError: There is no other one.
+        """
+        previous = file.with_name(PREVIOUS)
+        try:
+            read_checkpoint(file)
+        except ValueError as error:
+            if file.name != LATEST or not previous.is_file():
+                raise
+            self.print_to_log_file(f"{error} The one before, {previous.name}, is loaded instead.")
+            read_checkpoint(previous)
+            return previous
+        return file
+
+    def on_epoch_end(self) -> None:
+        """Ends the epoch as nnU-Net does; a full disk does not end the training."""
+        epoch = self.current_epoch
+        try:
+            super().on_epoch_end()
+        except OSError as error:
+            if error.errno != errno.ENOSPC:
+                raise
+            self.print_to_log_file(f"The disk of {self.output_folder} is full; training goes on.")
+            self.current_epoch = epoch + 1  # nnU-Net counts after it has drawn its curves
+
+    def on_train_end(self) -> None:
+        """Ends training as nnU-Net does, and removes the previous checkpoint, as nnU-Net removes the latest one."""
+        super().on_train_end()
+        if self.local_rank == 0:
+            for name in (PREVIOUS, f"{LATEST}.tmp"):
+                (Path(self.output_folder) / name).unlink(missing_ok=True)
+
+
+def _link(file: Path, other: Path) -> None:
+    """Gives a file a second name, which may be another file's until then; file systems without links keep one only."""
+    temporary = other.with_name(f"{other.name}.tmp")
+    temporary.unlink(missing_ok=True)
+    try:
+        os.link(file, temporary)
+    except OSError:
+        return
+    os.replace(temporary, other)
+
+
+def _free_mb(file: Path) -> float:
+    return shutil.disk_usage(file.parent).free / 1e6
