@@ -13,6 +13,7 @@ from __future__ import annotations
 
 import argparse
 import contextlib
+import gc
 import io
 import itertools
 import math
@@ -46,7 +47,6 @@ def main() -> None:
     parser.add_argument("--out", type=Path, required=True, help="the JSON to write")
     parser.add_argument("--configurations", nargs="+", default=["2d", "3d_fullres"])
     args = parser.parse_args()
-    torch.set_num_threads(1)  # the profiler may miss what another thread allocates
     measured_as = {"arch_format": ARCH_FORMAT}
     rows = earlier_rows(args.out, measured_as)
     done = [(row["configuration"], row["precision"], row["mode"]) for row in rows]
@@ -99,8 +99,11 @@ def held_bytes(
     with torch.autocast("cpu", dtype=autocast, enabled=autocast is not None):
         if mode == "compiled":
             forward(data)  # compiles, which allocates on its own account
+        gc.collect()  # what was allocated before the profile must not be freed during it: it would be subtracted
+        gc.disable()
         with torch.profiler.profile(activities=activities, profile_memory=True) as profile:
             outputs = forward(data)
+        gc.enable()
     held = sum(event.nbytes() for event in profile.profiler.kineto_results.events() if event.name() == "[memory]")
     del outputs
     return held
