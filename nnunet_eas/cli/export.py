@@ -22,6 +22,7 @@ def add_options(parser: argparse.ArgumentParser) -> None:
     mean = "one file with the mean of the folds' logits, as nnU-Net (default)"
     several.add_argument("--average", action="store_true", default=True, help=mean)
     several.add_argument("--apart", action="store_false", dest="average", help="a file for each fold")
+    options.add_trust(parser)
     output = "file ending in .onnx or .xml, or a folder for named files"
     add("-o", type=Path, required=True, metavar="OUT", dest="output", help=output)
 

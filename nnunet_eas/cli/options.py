@@ -35,6 +35,11 @@ def add_folds_and_checkpoint(parser: argparse._ActionsContainer, fold: Callable[
     parser.add_argument("-chk", default=name, metavar="NAME", dest="checkpoint", help=text)
 
 
+def add_trust(parser: argparse.ArgumentParser) -> None:
+    text = "load checkpoints as nnU-Net does, which runs whatever they hold; only for files from people you trust"
+    parser.add_argument("--trust", action="store_true", help=text)
+
+
 def add_device(parser: argparse.ArgumentParser) -> None:
     text = "auto takes a GPU where there is one (default: %(default)s)"
     parser.add_argument("-device", choices=DEVICES, default="auto", help=text)

@@ -43,6 +43,7 @@ def add_options(parser: argparse.ArgumentParser) -> None:
     add("--batch", type=int, metavar="N", help="patches in a pass (default: by the free memory)")
     engines = ("auto", "torch", "openvino", "openvino-bf16")
     add("--engine", choices=engines, default="auto", help="what runs the network (default: %(default)s)")
+    options.add_trust(parser)
     add("--verbose", action="store_true", help="print what nnU-Net's predictor prints")
 
 

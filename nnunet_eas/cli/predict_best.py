@@ -21,6 +21,7 @@ def add_options(parser: argparse.ArgumentParser) -> None:
     options.add_dataset(parser)
     options.add_prediction(parser)
     parser.add_argument("--engine", default="auto", help="what runs the networks, as in nnunet-eas predict")
+    options.add_trust(parser)
 
 
 def run(args: argparse.Namespace) -> int:

@@ -29,6 +29,7 @@ def predict_best(
     device: str = "auto",
     engine: Engine = "auto",
     mirroring: bool = True,
+    trust: bool = False,
     progress: bool = False,
     say: Callable[[str], None] = lambda line: None,
 ) -> list[Prediction]:
@@ -45,6 +46,7 @@ def predict_best(
         device: "cuda", "cpu" or "mps"; "auto" takes a GPU where there is one.
         engine: What runs the networks, as for `predict`.
         mirroring: Averages the views that the training mirrored; without it prediction is faster and less accurate.
+        trust: Load checkpoints as nnU-Net does, whatever that runs.
         progress: Shows a bar for each model on a terminal.
         say: Gets a line for each model, which names the engine that was chosen.
 
@@ -81,6 +83,7 @@ def predict_best(
                 device=device,
                 engine=engine,
                 mirroring=mirroring,
+                trust=trust,
                 save_probabilities=len(best.models) > 1,
                 progress=progress,
                 say=say,

@@ -18,6 +18,7 @@ from nnunet_eas.demo.knees import SIDE, write_knees
 from nnunet_eas.demo.progress import Progress, TrainingOutput
 from nnunet_eas.demo.settings import CONFIGURATION, DATASET_ID, DATASET_NAME, FOLD, NAME, DemoSettings
 from nnunet_eas.demo.workspace import Workspace, fingerprint
+from nnunet_eas.support.checkpoints import read_checkpoint
 from nnunet_eas.support.device import choose_device
 from nnunet_eas.support.files import write_json
 from nnunet_eas.support.nnunet_commands import last_line, run_command
@@ -169,8 +170,6 @@ class Demo:
         )
 
     def _score(self, _: bool) -> None:
-        import torch
-
         from nnunet_eas.demo import figures
 
         knees, predictions = self.root / KNEES, self.root / PREDICTIONS
@@ -182,7 +181,7 @@ class Demo:
             self.progress.detail(f"picture of {case}")
             folders = knees / "truth_scans", knees / "truth", predictions
             figures.draw_case(pictures / f"{case}.png", case, *folders, steps=steps)
-        checkpoint = torch.load(self._fold_folder / "checkpoint_final.pth", map_location="cpu", weights_only=False)
+        checkpoint = read_checkpoint(self._fold_folder / "checkpoint_final.pth")
         figures.draw_curves(pictures / "training.png", checkpoint["logging"], list(scores.STRUCTURES))
         content = {"definitions": scores.DEFINITIONS, "mean": scores.means(records), "per_case": records}
         content |= {"settings": asdict(self.settings), "environment": scores.environment(self.device)}

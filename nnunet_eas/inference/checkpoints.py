@@ -6,21 +6,27 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-import torch
 from nnunetv2.utilities.plans_handling.plans_handler import PlansManager
 
 from nnunet_eas.plans.translation import architecture_differences
+from nnunet_eas.support.checkpoints import read_checkpoint
 
 ENTRIES = ("network_weights", "init_args", "trainer_name")  # of every checkpoint of nnU-Net's
 
 
-def trainer_and_configuration(files: Sequence[Path], plans: Mapping[str, Any]) -> tuple[str, str]:
+def trainer_and_configuration(
+    files: Sequence[Path], plans: Mapping[str, Any], *, trust: bool = False
+) -> tuple[str, str]:
     """The names of the trainer's class and of the configuration that all checkpoints have, one for each fold.
 
     Weights of another network can fit by shape (other dilation rates, say) and would load without a warning. So the
     network that each file names is compared with the one of the plans beside the folds.
+
+    Raises:
+        ValueError: A file is no checkpoint, would run something (unless `trust`), or is of another training.
+        RuntimeError: It holds another network than the plans.
     """
-    names = {file: _names(file, plans) for file in files}
+    names = {file: _names(file, plans, trust=trust) for file in files}
     first = names[files[0]]
     for file, others in names.items():
         if others != first:
@@ -31,16 +37,9 @@ def trainer_and_configuration(files: Sequence[Path], plans: Mapping[str, Any]) -
     return first
 
 
-def _names(file: Path, plans: Mapping[str, Any]) -> tuple[str, str]:
-    advice = "Copy the model anew, or give -chk the name of another checkpoint."
-    try:
-        # mapped, not read: the weights come with nnU-Net's own loading
-        checkpoint = torch.load(file, map_location="cpu", weights_only=False, mmap=True)
-    except Exception as error:  # a file of unknown origin may raise anything
-        reason = next(iter(str(error).splitlines()), "") or type(error).__name__
-        raise ValueError(f"The checkpoint must be a whole one of nnU-Net's, got {file} ({reason}). {advice}") from error
-    lacking = [name for name in ENTRIES if not isinstance(checkpoint, dict) or name not in checkpoint]
-    if lacking:
+def _names(file: Path, plans: Mapping[str, Any], *, trust: bool) -> tuple[str, str]:
+    checkpoint = read_checkpoint(file, trust=trust)
+    if lacking := [name for name in ENTRIES if name not in checkpoint]:
         raise ValueError(
             f"The checkpoint must be nnU-Net's, got {file}, which has no {', '.join(lacking)}. "
             "Only models that nnU-Net v2 has trained can be read."

@@ -63,6 +63,7 @@ def export(
     folds: Sequence[int | str] | None = None,
     checkpoint: str = "checkpoint_final.pth",
     average: bool = True,
+    trust: bool = False,
     say: Callable[[str], None] = lambda line: None,
 ) -> list[Exported]:
     """Writes a trained model of nnU-Net, of any trainer, as ONNX or OpenVINO files: patches to logits.
@@ -77,6 +78,7 @@ def export(
         folds: Numbers, or "all"; None takes all that are trained. Not used for a loaded model.
         checkpoint: The file in each fold's folder. Not used for a loaded model.
         average: One file with the mean of the folds' logits, as nnU-Net averages them; otherwise a file for each fold.
+        trust: Load checkpoints as nnU-Net does, whatever that runs.
         say: Gets a line that names the model, and one for every file that has been compared.
 
     Raises:
@@ -101,7 +103,7 @@ def export(
             '".[export]".'
         )
     if not isinstance(model, TrainedModel):
-        model = load_trained_model(model, folds, checkpoint)
+        model = load_trained_model(model, folds, checkpoint, trust=trust)
     say(f"{model.name}, fold {', '.join(map(str, model.folds))}")
     targets = _targets(model, to, Path(output), average=average)
     folder = targets[0][0].parent

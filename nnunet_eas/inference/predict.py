@@ -60,6 +60,7 @@ def predict(
     continue_prediction: bool = False,
     part_id: int = 0,
     num_parts: int = 1,
+    trust: bool = False,
     verbose: bool = False,
     progress: bool = False,
     say: Callable[[str], None] = lambda line: None,
@@ -89,6 +90,7 @@ def predict(
         continue_prediction: Leaves out the cases whose masks are in `output` already.
         part_id: Which of several calls that share the cases this is, from 0.
         num_parts: How many such calls there are.
+        trust: Load checkpoints as nnU-Net does, whatever that runs.
         verbose: Prints what nnU-Net's predictor prints.
         progress: Shows a bar on a terminal.
         say: Gets a line that names the model and the engine that was chosen.
@@ -114,7 +116,7 @@ def predict(
     arguments = {name: value for name, value in locals().items() if name != "say"}
     _check(output, engine, step_size, batch, part_id, num_parts, save_probabilities or continue_prediction)
     if not isinstance(model, TrainedModel):
-        model = load_trained_model(model, folds, checkpoint)
+        model = load_trained_model(model, folds, checkpoint, trust=trust)
     previous = model.configuration.previous_stage_name
     if previous is not None and previous_stage is None:
         raise ValueError(

@@ -82,16 +82,21 @@ def model_folder(dataset: str, configuration: str, trainer: str, plans: str) -> 
 
 
 def load_trained_model(
-    folder: str | Path, folds: Sequence[int | str] | None = None, checkpoint_name: str = "checkpoint_final.pth"
+    folder: str | Path,
+    folds: Sequence[int | str] | None = None,
+    checkpoint_name: str = "checkpoint_final.pth",
+    *,
+    trust: bool = False,
 ) -> TrainedModel:
     """Loads a model with nnU-Net's own predictor, after checks that name faults which nnU-Net passes over.
 
-    Loading runs what a checkpoint's pickle holds, as nnU-Net does: load only files from people you trust.
+    A checkpoint that holds more than nnU-Net's own checkpoints do is not loaded, because loading could run anything.
 
     Args:
         folder: The model's folder, with dataset.json, plans.json and fold_0, ...
         folds: Numbers or "all"; None takes those that hold the checkpoint, "all" only if there are no others.
         checkpoint_name: The file in each fold's folder.
+        trust: Load the checkpoints as nnU-Net does, whatever that runs.
     """
     folder, contents = Path(folder), {}
     for name in ("dataset.json", "plans.json"):
@@ -103,7 +108,7 @@ def load_trained_model(
         contents[name] = read_json(folder / name, name)
     chosen = _chosen_folds(folder, folds, checkpoint_name)
     files = [folder / f"fold_{fold}" / checkpoint_name for fold in chosen]
-    trainer, configuration = trainer_and_configuration(files, contents["plans.json"])
+    trainer, configuration = trainer_and_configuration(files, contents["plans.json"], trust=trust)
     with quiet(), autocast_dtype(torch.float16):
         predictor, networks = _networks(folder, chosen, checkpoint_name, trainer)
         chosen_dtype = torch.get_autocast_dtype("cuda")

@@ -177,5 +177,5 @@ def test_no_model(tmp_path, capsys):
     for file in model.glob("fold_*/*"):
         file.write_bytes(b"PK\x03\x04 but no more")
     assert main(["export", str(model), "--to", "onnx", "-o", str(tmp_path / "out")]) == 1
-    assert capsys.readouterr().err.startswith("error: The checkpoint must be a whole one of nnU-Net's, got ")
+    assert capsys.readouterr().err.startswith("error: The checkpoint must be whole, got ")
     assert not (tmp_path / "out").exists()

@@ -1,6 +1,7 @@
 """Loading a trained model's folder, and what is said where it is none."""
 
 import json
+import os
 import shutil
 
 import pytest
@@ -121,6 +122,20 @@ def foreign_tensor(folder):
     torch.save(torch.zeros(3), folder / "fold_0" / CHECKPOINT)
 
 
+class Runs:
+    """Makes a folder where it is unpickled."""
+
+    def __init__(self, folder):
+        self.folder = folder
+
+    def __reduce__(self):
+        return os.makedirs, (str(self.folder / "ran"), 0o777, True)
+
+
+def running_checkpoint(folder):
+    rewrite(folder / "fold_1" / CHECKPOINT, lambda content: content.update(logging=Runs(folder)))
+
+
 def other_trainer_in_one_fold(folder):
     rewrite(folder / "fold_1" / CHECKPOINT, lambda content: content.update(trainer_name="nnUNetTrainer"))
 
@@ -158,11 +173,12 @@ def other_labels(folder):
         (remove_plans, FileNotFoundError, r"which has no plans\.json"),
         (cut_dataset, ValueError, r"dataset\.json must be whole JSON"),
         (remove_checkpoints, FileNotFoundError, r"must have a fold with checkpoint_final\.pth"),
-        (cut_checkpoint, ValueError, r"whole one of nnU-Net's, got .*fold_1"),
-        (empty_checkpoint, ValueError, r"whole one of nnU-Net's, got .*fold_0"),
-        (text_checkpoint, ValueError, r"whole one of nnU-Net's, got .*fold_0"),
+        (cut_checkpoint, ValueError, r"The checkpoint must be whole, got .*fold_1"),
+        (empty_checkpoint, ValueError, r"The checkpoint must be whole, got .*fold_0"),
+        (text_checkpoint, ValueError, r"The checkpoint must be whole, got .*fold_0"),
         (foreign_checkpoint, ValueError, r"fold_1.*which has no network_weights, init_args, trainer_name"),
-        (foreign_tensor, ValueError, r"fold_0.*which has no network_weights"),
+        (foreign_tensor, ValueError, r"must hold a dictionary, got Tensor in .*fold_0"),
+        (running_checkpoint, ValueError, r"fold_1.*which would also load os\.makedirs\. Loading may run"),
         (other_trainer_in_one_fold, ValueError, r"of one training, got nnUNetTrainer 2d in .*fold_1"),
         (unknown_trainer, RuntimeError, r"trainer must be one that nnU-Net finds, got TrainerOfSomeoneElse"),
         (other_rates, RuntimeError, r"network of plans\.json .*dilations"),
@@ -174,6 +190,13 @@ def test_what_cannot_be_loaded_is_named(copied, damage, error, message):
     damage(copied)
     with pytest.raises(error, match=message):
         load_trained_model(copied)
+    assert not (copied / "ran").exists()
+
+
+def test_what_is_trusted_may_run(copied):
+    running_checkpoint(copied)
+    assert load_trained_model(copied, [1], trust=True).folds == (1,)
+    assert (copied / "ran").is_dir()
 
 
 def test_missing_fold(copied):
