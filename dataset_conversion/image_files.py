@@ -10,7 +10,7 @@ import numpy as np
 import SimpleITK as sitk
 
 from dataset_conversion.geometry import blank, oriented, same_place
-from nnunet_eas.support.whole_nifti import check_whole
+from nnunet_eas.support.image_checks import check_image
 
 ENDINGS = (".nii.gz", ".nii", ".mha", ".mhd", ".nrrd")
 
@@ -81,7 +81,7 @@ def file_faults(path: Path) -> list[str]:
     if path.suffix == ".mhd":
         return _meta_image_faults(path)
     try:
-        check_whole(path)
+        check_image(path)
     except (OSError, RuntimeError):
         return [f"{path.name} is damaged or cut off. Get it anew."]
     return []

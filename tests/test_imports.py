@@ -21,7 +21,7 @@ ROOMS = (
     ("support/datasets.py", 0, {"nnunetv2"}),
     ("support/checkpoints.py", 0, {"torch", "numpy"}),
     ("support/device.py", 0, {"torch"}),
-    ("support", 0, {"numpy", "SimpleITK", "filelock", "tqdm", "isal"}),
+    ("support", 0, {"numpy", "SimpleITK", "nibabel", "filelock", "tqdm", "isal"}),
     ("network", 1, NETWORK),
     ("cpu", 2, {"torch"}),
     ("gpu/depthwise_kernels.py", 2, {"triton"}),

@@ -15,7 +15,7 @@ from PIL import Image, ImageSequence
 from scipy.ndimage import find_objects
 
 from nnunet_eas.evaluation.grid import Grid
-from nnunet_eas.support.whole_nifti import check_whole
+from nnunet_eas.support.image_checks import check_image
 
 PICTURES = (".png", ".bmp", ".tif", ".tiff")
 """Endings of files without millimetres: nnU-Net counts 1 mm a pixel, or takes a 3-D TIFF's spacing from a JSON file."""
@@ -27,7 +27,7 @@ LARGEST_LABEL = 65535
 
 _SCAN = re.compile(r"(?P<case>.+)_\d{4}")  # nnU-Net's name of a scan: its case and the number of the channel
 
-# what SimpleITK, check_whole and PIL raise at a damaged file
+# what SimpleITK, check_image and PIL raise at a damaged file
 _UNREADABLE = (RuntimeError, OSError, ValueError, SyntaxError)
 
 
@@ -59,7 +59,7 @@ def read_mask(source: Path | sitk.Image) -> Mask:
             if source.suffix in PICTURES:
                 array, grid = _read_picture(source)
             else:
-                check_whole(source)
+                check_image(source)
                 image = sitk.ReadImage(str(source))
                 array, grid = sitk.GetArrayFromImage(image), Grid.of(image)
         except _UNREADABLE as error:

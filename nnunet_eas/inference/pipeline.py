@@ -20,7 +20,7 @@ from nnunet_eas.inference.engines import Engine, forwards_of
 from nnunet_eas.inference.scan_files import ScanFiles
 from nnunet_eas.inference.trained_model import TrainedModel
 from nnunet_eas.support.files import replacing
-from nnunet_eas.support.whole_nifti import check_whole
+from nnunet_eas.support.image_checks import check_image
 
 
 def predict_cases(
@@ -78,7 +78,7 @@ def predict_cases(
 def _read(predictor: BatchedPredictor, case: ScanFiles) -> tuple[torch.Tensor, dict[str, Any]]:
     """The case as the network takes it, and what nnU-Net needs to write the mask, by its preprocessing."""
     for image in case.images:
-        check_whole(image)
+        check_image(image, is_scan=True)
     preprocessor = predictor.configuration_manager.preprocessor_class(verbose=predictor.verbose_preprocessing)
     data, previous, properties = preprocessor.run_case(
         [str(image) for image in case.images],

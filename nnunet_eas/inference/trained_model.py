@@ -19,6 +19,7 @@ from torch import nn
 from nnunet_eas.inference.batched_predictor import autocast_dtype
 from nnunet_eas.inference.checkpoints import trainer_and_configuration
 from nnunet_eas.inference.quiet import quiet
+from nnunet_eas.plans.check import check_dataset, check_plans
 from nnunet_eas.support.datasets import check_folders, dataset_name
 from nnunet_eas.support.files import read_json
 
@@ -106,6 +107,8 @@ def load_trained_model(
                 f"got {folder}, which has no {name}. Correct the path."
             )
         contents[name] = read_json(folder / name, name)
+    check_plans(contents["plans.json"])
+    check_dataset(contents["dataset.json"])
     chosen = _chosen_folds(folder, folds, checkpoint_name)
     files = [folder / f"fold_{fold}" / checkpoint_name for fold in chosen]
     trainer, configuration = trainer_and_configuration(files, contents["plans.json"], trust=trust)
