@@ -2,7 +2,8 @@
 
 Compare predicted masks with references, case by case and structure by structure: Dice, IoU, precision, recall,
 Hausdorff distance, HD95, ASSD, NSD and volumes, in mm. The JSON file defines each number. A faulty case is named there
-and on the screen; all others are evaluated, and the exit status is then 1.
+and on the screen; all others are evaluated, and the exit status is then 1. A call that was interrupted goes on when it is
+made again.
 """
 
 from __future__ import annotations
@@ -33,8 +34,10 @@ def add_options(parser: argparse.ArgumentParser) -> None:
 
 def run(args: argparse.Namespace) -> int:
     from nnunet_eas.evaluation.evaluate import evaluate
+    from nnunet_eas.support.files import PARTIAL
     from nnunet_eas.support.outputs import check_output_file
 
+    unfinished = args.o.with_name(f"{PARTIAL}{args.o.name}.jsonl")
     if args.csv and args.csv.resolve() == args.o.resolve():
         raise ValueError(f"--csv must be another file than -o, got {args.csv} for both. Give another name.")
     for argument, path in (("-o", args.o), ("--csv", args.csv or args.o)):
@@ -42,6 +45,7 @@ def run(args: argparse.Namespace) -> int:
 
     def show(result: Evaluation) -> None:
         result.write_json(args.o)
+        unfinished.unlink(missing_ok=True)
         if args.csv:
             result.write_csv(args.csv)
         if result.folds:
@@ -52,4 +56,6 @@ def run(args: argparse.Namespace) -> int:
         if result.folds == ("fold_all",):
             print("warning: fold_all was trained on the very cases that it is evaluated on", file=sys.stderr)
 
-    return options.finish(evaluate, {**options.keywords(args, "o", "csv"), "progress": True}, show)
+    return options.finish(
+        evaluate, {**options.keywords(args, "o", "csv"), "unfinished": unfinished, "progress": True}, show
+    )

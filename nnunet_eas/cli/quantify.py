@@ -2,7 +2,8 @@
 
 Measure the structures in 3-D masks, in mm: volume, surface, the thickness of layers such as cartilage (mean, spread,
 regions), and the bone that they cover and leave bare. A row per case and label. The page "Measure cartilage" of the
-documentation defines the numbers. A faulty mask is named, all others are measured, and the exit status is then 1.
+documentation defines the numbers. A faulty mask is named, all others are measured, and the exit status is then 1. A
+call that was interrupted goes on when it is made again.
 """
 
 from __future__ import annotations
@@ -36,18 +37,22 @@ def add_options(parser: argparse.ArgumentParser) -> None:
 
 def run(args: argparse.Namespace) -> int:
     from nnunet_eas.morphometry.quantify import quantify
+    from nnunet_eas.support.files import PARTIAL
     from nnunet_eas.support.outputs import check_output_file
 
     for pair in args.bones or ():
         if pair.count("=") != 1:
             raise ValueError(f"--bones must be pairs CARTILAGE=BONE, got {pair}. Give for example 2=1.")
     check_output_file(args.o, "-o")
+    unfinished = args.o.with_name(f"{PARTIAL}{args.o.name}.jsonl")
 
     def show(result: Quantification) -> None:
         result.write_csv(args.o)
+        unfinished.unlink(missing_ok=True)
         options.say(f"{options.counted(len(result.cases), 'case')} in {args.o}")
         for note in result.notes:
             print(f"warning: {note}", file=sys.stderr)
 
     bones = dict(pair.split("=") for pair in args.bones) if args.bones else None
-    return options.finish(quantify, {**options.keywords(args, "o"), "bones": bones, "progress": True}, show)
+    more = {"bones": bones, "unfinished": unfinished, "progress": True}
+    return options.finish(quantify, {**options.keywords(args, "o"), **more}, show)

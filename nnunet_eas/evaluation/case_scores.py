@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from functools import partial
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -14,6 +15,7 @@ from nnunet_eas.evaluation.grid import check_same_place
 from nnunet_eas.evaluation.mask_file import Mask, inside, read_mask
 from nnunet_eas.evaluation.metrics import measure
 from nnunet_eas.evaluation.structures import Structures
+from nnunet_eas.support.kept_results import KeptResults
 from nnunet_eas.support.parallel import all_results
 
 Record = dict[str, Any]
@@ -29,11 +31,25 @@ class Scores:
 
 
 def score_cases(
-    cases: Sequence[Case], structures: Structures, tolerance_mm: float, *, workers: int, progress: bool
+    cases: Sequence[Case],
+    structures: Structures,
+    tolerance_mm: float,
+    *,
+    unfinished: str | Path | None = None,
+    workers: int,
+    progress: bool,
 ) -> list[Scores]:
-    """The scores of all cases, in their order."""
-    score = partial(score_case, structures=structures, tolerance_mm=tolerance_mm)
-    return all_results(score, cases, workers=workers, description="evaluating", progress=progress)
+    """The scores of all cases, in their order; those that the file `unfinished` keeps are not computed again."""
+    kept = KeptResults(unfinished, Scores, structures, tolerance_mm)
+    return all_results(
+        partial(score_case, structures=structures, tolerance_mm=tolerance_mm),
+        cases,
+        workers=workers,
+        description="evaluating",
+        progress=progress,
+        known=lambda case: kept.get([case.reference, case.prediction]),
+        keep=lambda case, scores: None if scores.faults else kept.add([case.reference, case.prediction], scores),
+    )
 
 
 def score_case(case: Case, structures: Structures, tolerance_mm: float) -> Scores:

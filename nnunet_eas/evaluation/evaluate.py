@@ -59,6 +59,7 @@ def evaluate(
     labels: int | Iterable[int] | None = None,
     dataset_json: str | Path | None = None,
     tolerance_mm: float = 1.0,
+    unfinished: str | Path | None = None,
     workers: int = 1,
     progress: bool = False,
 ) -> Evaluation:
@@ -73,6 +74,8 @@ def evaluate(
             references hold.
         dataset_json: dataset.json with the structures' names. None takes the one in `predictions`, if there is one.
         tolerance_mm: Distance in mm within which the normalised surface distance (NSD) counts surfaces as equal.
+        unfinished: File in which scores are kept, so that a call which was interrupted goes on when it is made again;
+            the caller removes it. None keeps nothing.
         workers: Processes. More than one start anew, so that a script needs `if __name__ == "__main__":`.
         progress: Show progress bars on terminals.
 
@@ -120,7 +123,7 @@ def evaluate(
     if labels is not None:
         structures = chosen(labels, structures)
 
-    scores = score_cases(cases, structures, tolerance_mm, workers=workers, progress=progress)
+    scores = score_cases(cases, structures, tolerance_mm, unfinished=unfinished, workers=workers, progress=progress)
     records = [record for of_case in scores for record in of_case.records]
     faults |= {case.identifier: found.faults for case, found in zip(cases, scores, strict=True) if found.faults}
     faults = dict(sorted(faults.items()))

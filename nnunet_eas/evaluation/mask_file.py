@@ -15,7 +15,7 @@ from PIL import Image, ImageSequence
 from scipy.ndimage import find_objects
 
 from nnunet_eas.evaluation.grid import Grid
-from nnunet_eas.support.image_checks import check_image
+from nnunet_eas.support.image_checks import EDGES_MM, check_image
 
 PICTURES = (".png", ".bmp", ".tif", ".tiff")
 """Endings of files without millimetres: nnU-Net counts 1 mm a pixel, or takes a 3-D TIFF's spacing from a JSON file."""
@@ -67,6 +67,10 @@ def read_mask(source: Path | sitk.Image) -> Mask:
             lines = [line.strip() for line in str(error).splitlines() if line.strip()] or [type(error).__name__]
             reason = lines[-1].rstrip(".").replace(f"{source.parent}{os.sep}", "")
             raise ValueError(f"{name} must be a whole file, got a damaged one: {reason}. Write it anew.") from error
+    if not all(EDGES_MM[0] <= edge <= EDGES_MM[1] for edge in grid.spacing):  # not a number compares as false
+        raise ValueError(
+            f"{name} must have a spacing between {EDGES_MM[0]:g} and {EDGES_MM[1]:g} mm, got {grid.spacing}. Correct it."
+        )
     if array.ndim != len(grid.size) or array.ndim not in (2, 3):
         raise ValueError(
             f"{name} must hold one channel in 2-D or 3-D, got an array of shape {array.shape}. Give a label map."

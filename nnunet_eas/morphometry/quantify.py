@@ -15,10 +15,11 @@ import SimpleITK as sitk
 from nnunet_eas.evaluation.mask_file import ENDINGS, check_filled, masks_in
 from nnunet_eas.evaluation.structures import chosen, find_structures, labels_in
 from nnunet_eas.morphometry.bone import given_bones, known_bones
-from nnunet_eas.morphometry.case import label, measure_case
+from nnunet_eas.morphometry.case import Measured, label, measure_case
 from nnunet_eas.morphometry.measures import COLUMNS
 from nnunet_eas.support.errors import PartialSuccess
 from nnunet_eas.support.files import write_csv
+from nnunet_eas.support.kept_results import KeptResults
 from nnunet_eas.support.outputs import check_output_folder
 from nnunet_eas.support.parallel import all_results, check_workers
 
@@ -54,6 +55,7 @@ def quantify(
     bones: Mapping[str | int, str | int] | None = None,
     dataset_json: str | Path | None = None,
     maps: str | Path | None = None,
+    unfinished: str | Path | None = None,
     workers: int = 1,
     progress: bool = False,
 ) -> Quantification:
@@ -67,6 +69,8 @@ def quantify(
             tibial_cartilage: tibia and patellar_cartilage: patella where dataset.json has these names.
         dataset_json: dataset.json with the structures' names. None takes the one beside the masks, if there is one.
         maps: Folder for pictures of the thickness, CASE_NAME.png; None draws none.
+        unfinished: File in which measured cases are kept, so that a call which was interrupted goes on when it is made
+            again; the caller removes it. None keeps nothing.
         workers: Processes. More than one start anew, so that a script needs `if __name__ == "__main__":`.
         progress: Show progress bars on terminals.
 
@@ -116,7 +120,16 @@ def quantify(
         maps=None if maps is None else Path(maps),
         titles=_titles(folder),
     )
-    results = all_results(measure, list(sources.items()), workers=workers, description="measuring", progress=progress)
+    kept = KeptResults(unfinished, Measured, structures, measure.keywords["bones"], maps)
+    results = all_results(
+        measure,
+        list(sources.items()),
+        workers=workers,
+        description="measuring",
+        progress=progress,
+        known=lambda source: kept.get(source[1]),
+        keep=lambda source, measured: kept.add(source[1], measured) if measured.fault is None else None,
+    )
     faults = {case: found.fault for case, found in zip(sources, results, strict=True) if found.fault}
     if not structures.values and not faults:
         raise ValueError(f"masks must hold labels, got none in {len(sources)} masks. Give others, or labels (-l).")

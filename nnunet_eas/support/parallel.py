@@ -55,11 +55,24 @@ def for_all(
 
 
 def all_results(
-    function: Callable[[Job], Result], jobs: Sequence[Job], *, workers: int, description: str, progress: bool
+    function: Callable[[Job], Result],
+    jobs: Sequence[Job],
+    *,
+    workers: int,
+    description: str,
+    progress: bool,
+    known: Callable[[Job], Result | None] = lambda job: None,
+    keep: Callable[[Job, Result], None] = lambda job, result: None,
 ) -> list[Result]:
-    """The results of all jobs, in the jobs' order; arguments as in `for_all`."""
-    done = for_all(function, jobs, workers=workers, description=description, progress=progress)
-    by_job = {id(job): result for job, result in done}
+    """The results of all jobs, in the jobs' order; arguments as in `for_all`.
+
+    What is `known` of a job is not computed again, and each new result is handed to `keep` as soon as it is ready.
+    """
+    by_job = {id(job): result for job in jobs if (result := known(job)) is not None}
+    left = [job for job in jobs if id(job) not in by_job]
+    for job, result in for_all(function, left, workers=workers, description=description, progress=progress):
+        keep(job, result)
+        by_job[id(job)] = result
     return [by_job[id(job)] for job in jobs]
 
 
