@@ -2,8 +2,8 @@
 
 Compare predicted masks with references, case by case and structure by structure: Dice, IoU, precision, recall,
 Hausdorff distance, HD95, ASSD, NSD and volumes, in mm. The JSON file defines each number. A faulty case is named there
-and on the screen; all others are evaluated, and the exit status is then 1. A call that was interrupted goes on when it is
-made again.
+and on the screen; all others are evaluated, and the exit status is then 1. A call that was interrupted goes on when it
+is made again.
 """
 
 from __future__ import annotations

@@ -68,8 +68,9 @@ def read_mask(source: Path | sitk.Image) -> Mask:
             reason = lines[-1].rstrip(".").replace(f"{source.parent}{os.sep}", "")
             raise ValueError(f"{name} must be a whole file, got a damaged one: {reason}. Write it anew.") from error
     if not all(EDGES_MM[0] <= edge <= EDGES_MM[1] for edge in grid.spacing):  # not a number compares as false
+        shortest, longest = EDGES_MM
         raise ValueError(
-            f"{name} must have a spacing between {EDGES_MM[0]:g} and {EDGES_MM[1]:g} mm, got {grid.spacing}. Correct it."
+            f"{name} must have a spacing between {shortest:g} and {longest:g} mm, got {grid.spacing}. Correct its header."
         )
     if array.ndim != len(grid.size) or array.ndim not in (2, 3):
         raise ValueError(
