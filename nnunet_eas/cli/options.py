@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from nnunet_eas.support.device import DEVICES
-from nnunet_eas.support.errors import PartialSuccess
+from nnunet_eas.support.errors import PartialSuccess, printable
 
 
 def add_workers(parser: argparse.ArgumentParser) -> None:
@@ -114,6 +114,6 @@ def finish(
     except PartialSuccess as partial:
         show(partial.result)
         for case, fault in partial.faults.items() if tell_faults else ():
-            print(f"left out {case}: {fault}", file=sys.stderr)
+            print(f"left out {printable(case)}: {fault}", file=sys.stderr)
         raise
     return 0

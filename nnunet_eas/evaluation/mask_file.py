@@ -70,7 +70,7 @@ def read_mask(source: Path | sitk.Image) -> Mask:
     if not all(EDGES_MM[0] <= edge <= EDGES_MM[1] for edge in grid.spacing):  # not a number compares as false
         shortest, longest = EDGES_MM
         raise ValueError(
-            f"{name} must have a spacing between {shortest:g} and {longest:g} mm, got {grid.spacing}. Correct its header."
+            f"{name} must have a spacing between {shortest:g} and {longest:g} mm, got {grid.spacing}. Correct it."
         )
     if array.ndim != len(grid.size) or array.ndim not in (2, 3):
         raise ValueError(

@@ -21,7 +21,7 @@ from nnunet_eas.inference.quiet import quiet
 from nnunet_eas.inference.scan_files import Scan, find_cases
 from nnunet_eas.inference.trained_model import TrainedModel, load_trained_model
 from nnunet_eas.support.device import choose_device
-from nnunet_eas.support.errors import PartialSuccess
+from nnunet_eas.support.errors import PartialSuccess, printable
 from nnunet_eas.support.files import write_text
 
 
@@ -174,7 +174,7 @@ def without_faults(predictions: list[Prediction], faults: dict[str, str]) -> lis
     if not faults:
         return predictions
     raise PartialSuccess(
-        f"scans (-i) must be sound, got faulty ones: {', '.join(faults)}. Fix the named faults and predict again.",
+        f"scans (-i) must be sound, got faulty ones: {', '.join(map(printable, faults))}. Fix the named faults and predict again.",
         predictions,
         faults,
     )

@@ -54,9 +54,7 @@ def find_cases(
 def _cases_in(
     folder: Path, previous_stage: Scan | None, file_ending: str, channels: int
 ) -> tuple[list[ScanFiles], dict[str, str]]:
-    pattern = re.compile(
-        rf"(?P<case>.+)_(?P<channel>\d{{4}}){re.escape(file_ending)}", re.DOTALL
-    )  # names may break lines
+    pattern = re.compile(rf"(?P<case>.+)_(?P<channel>\d{{4}}){re.escape(file_ending)}", re.DOTALL)
     found: dict[str, dict[int, Path]] = {}
     others = []
     for path in sorted(path for path in folder.glob(f"*{file_ending}") if not path.name.startswith(".")):

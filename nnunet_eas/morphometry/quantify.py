@@ -17,7 +17,7 @@ from nnunet_eas.evaluation.structures import chosen, find_structures, labels_in
 from nnunet_eas.morphometry.bone import given_bones, known_bones
 from nnunet_eas.morphometry.case import Measured, label, measure_case
 from nnunet_eas.morphometry.measures import COLUMNS
-from nnunet_eas.support.errors import PartialSuccess
+from nnunet_eas.support.errors import PartialSuccess, printable
 from nnunet_eas.support.files import write_csv
 from nnunet_eas.support.kept_results import KeptResults
 from nnunet_eas.support.outputs import check_output_folder
@@ -143,7 +143,7 @@ def quantify(
     result = Quantification(rows, cases, missing + [note for found in results for note in found.notes])
     if faults:
         raise PartialSuccess(
-            f"masks must be sound, got faults in {', '.join(faults)}. Correct these cases; the other {len(cases)} are "
+            f"masks must be sound, got faults in {', '.join(map(printable, faults))}. Correct these cases; the other {len(cases)} are "
             "measured.",
             result,
             faults,

@@ -6,6 +6,11 @@ from collections.abc import Mapping
 from typing import Any
 
 
+def printable(name: str) -> str:
+    """A case's name for a message of one line, in quotes where it breaks lines or moves the cursor."""
+    return name if name.isprintable() else repr(name)
+
+
 class PartialSuccess(RuntimeError):
     """Some cases failed; everything else was done and written.
 
