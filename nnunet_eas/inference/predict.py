@@ -173,8 +173,9 @@ def without_faults(predictions: list[Prediction], faults: dict[str, str]) -> lis
     """The predictions, where no scan was faulty; raises `PartialSuccess` otherwise."""
     if not faults:
         return predictions
+    names = ", ".join(map(printable, faults))
     raise PartialSuccess(
-        f"scans (-i) must be sound, got faulty ones: {', '.join(map(printable, faults))}. Fix the named faults and predict again.",
+        f"scans (-i) must be sound, got faulty ones: {names}. Fix the named faults and predict again.",
         predictions,
         faults,
     )

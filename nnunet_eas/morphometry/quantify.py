@@ -142,9 +142,9 @@ def quantify(
     cases = [case for case in sources if case not in faults]
     result = Quantification(rows, cases, missing + [note for found in results for note in found.notes])
     if faults:
+        names = ", ".join(map(printable, faults))
         raise PartialSuccess(
-            f"masks must be sound, got faults in {', '.join(map(printable, faults))}. Correct these cases; the other {len(cases)} are "
-            "measured.",
+            f"masks must be sound, got faults in {names}. Correct these cases; the other {len(cases)} are measured.",
             result,
             faults,
         )
