@@ -7,9 +7,7 @@ parts of the folder's name that repeat the patient's name, id or a date are writ
 
 from __future__ import annotations
 
-import csv
 import hashlib
-import json
 import os
 import re
 from collections import Counter
@@ -27,7 +25,7 @@ from dataset_conversion.faults import FAULT_TYPES, Faults, ForAll, errors_are_fa
 from dataset_conversion.geometry import obliquity_deg
 from dataset_conversion.writing.nifti import write_nifti
 from dataset_conversion.writing.output_folder import CONVERSION, SETTINGS, one_conversion_at_a_time, sha256
-from nnunet_eas.support.files import write_csv, write_json
+from nnunet_eas.support.files import read_csv, read_json, write_csv, write_json
 
 TABLE = "series.csv"
 COLUMNS = ("name", "series_instance_uid", "folder", "slices", "side", "mirrored", "shape_zyx", "spacing_zyx_mm")
@@ -132,7 +130,7 @@ def convert_scans(
     if output.is_file() or (output.is_dir() and any(output.iterdir())):
         if not (output / SETTINGS).is_file():
             raise ValueError(f"-o must be new, empty or an earlier conversion, got {output}. Choose another folder.")
-        before = json.loads((output / SETTINGS).read_text())["side"]
+        before = read_json(output / SETTINGS, SETTINGS.name, keys=["side"])["side"]
         if before != side:  # `convert masks` would mirror masks wrongly that were predicted from the scans there
             was = f"--side must stay what it was in {output}, {before or 'none'}"
             raise ValueError(f"{was}, got {side or 'none'}. Choose another folder.")
@@ -145,7 +143,8 @@ def convert_scans(
             write_json(output / SETTINGS, {"side": side})
             (output / _RECORDS).mkdir(exist_ok=True)
             faults |= find_faults(for_all, _convert, todo, "converting")
-            records = [json.loads(file.read_text()) for file in sorted((output / _RECORDS).glob("*.json"))]
+            files = sorted((output / _RECORDS).glob("*.json"))
+            records = [read_json(file, file.name, "Remove it, and convert again.", keys=COLUMNS) for file in files]
             write_csv(output / TABLE, COLUMNS, [{column: record[column] for column in COLUMNS} for record in records])
             write_json(output / SKIPPED, faults)
     return [scan.name for scan in todo if scan.name not in faults], faults
@@ -155,8 +154,7 @@ def read_table(file: Path) -> dict[str, dict[str, str]]:
     """The rows of `series.csv`, by name."""
     if not file.is_file():
         raise FileNotFoundError(f"--table must be the {TABLE} of a conversion, got {file}. It lies beside the images.")
-    with file.open(newline="", encoding="utf-8") as f:
-        rows = list(csv.DictReader(f))
+    rows = read_csv(file, "--table")
     if not rows or not set(COLUMNS) <= set(rows[0]):
         raise ValueError(f"--table must have the columns {', '.join(COLUMNS)}, got {file}. Convert the scans again.")
     return {row["name"]: row for row in rows}
@@ -240,6 +238,7 @@ def _convert(scan: Scan) -> list[str]:
 
 def _is_done(scan: Scan) -> bool:
     try:
-        return json.loads(scan.record.read_text())["source"] == scan.fingerprint() and scan.image.is_file()
-    except (OSError, json.JSONDecodeError, KeyError):
+        record = read_json(scan.record, scan.record.name, keys=["source", *COLUMNS])
+        return record["source"] == scan.fingerprint() and scan.image.is_file()
+    except (OSError, ValueError):
         return False

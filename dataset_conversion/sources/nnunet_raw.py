@@ -2,20 +2,22 @@
 
 from __future__ import annotations
 
-import json
 from pathlib import Path
 from typing import Any
 
 from dataset_conversion.case import Case, Source
 from dataset_conversion.faults import Faults
 from dataset_conversion.image_files import ImageFile, MaskFile
+from nnunet_eas.support.files import read_json
+
+TYPES = {"file_ending": str, "labels": dict, "channel_names": dict}  # entries of dataset.json
 
 
 def read_dataset_json(folder: Path, option: str) -> dict[str, Any]:
     """Content of a raw dataset's dataset.json; `option` is the folder's name in the command."""
     try:
-        content = json.loads((folder / "dataset.json").read_text())
-        if {"file_ending", "labels", "channel_names"} <= set(content):
+        content: dict[str, Any] = read_json(folder / "dataset.json", "dataset.json", keys=list(TYPES))
+        if all(isinstance(content[key], kind) for key, kind in TYPES.items()):
             return content
     except (OSError, ValueError):
         pass

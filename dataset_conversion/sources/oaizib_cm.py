@@ -83,8 +83,13 @@ def _oai_ids(source: Path) -> dict[str, str]:
 
 def _rows(file: Path) -> list[list[str]]:
     if file.suffix == ".csv":
-        with file.open(newline="", encoding="utf-8-sig") as f:
-            return [[cell.strip() for cell in row] for row in csv.reader(f)]
+        try:
+            with file.open(newline="", encoding="utf-8-sig") as f:
+                return [[cell.strip() for cell in row] for row in csv.reader(f)]
+        except (ValueError, csv.Error) as error:
+            raise ValueError(
+                f"{file.name} must be a table in UTF-8, got another file ({error}). Get it anew."
+            ) from error
     try:
         import openpyxl
     except ImportError as error:

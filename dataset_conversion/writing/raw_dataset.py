@@ -5,8 +5,8 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Mapping
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -20,7 +20,7 @@ from dataset_conversion.writing.cases import RECORDS, TILES, Crop, Job, check_ca
 from dataset_conversion.writing.output_folder import CONVERSION, SETTINGS, one_conversion_at_a_time
 from dataset_conversion.writing.report import write_report
 from dataset_conversion.writing.splits import Split, make_split
-from nnunet_eas.support.files import write_json
+from nnunet_eas.support.files import read_json, write_json
 
 FORMAT = 1
 """Version of the folder's content; it grows when the same source and settings give other files than before."""
@@ -117,7 +117,7 @@ class RawDataset:
             return
         file, wanted, differs = self.folder / SETTINGS, self._settings(), "no conversion of ours"
         if file.is_file():
-            recorded = json.loads(file.read_text())
+            recorded = read_json(file, SETTINGS.name, keys=())
             if recorded == wanted:
                 return
             differs = ", ".join(f"{key} {recorded.get(key)}" for key in wanted if recorded.get(key) != wanted[key])
@@ -168,7 +168,8 @@ class RawDataset:
 
 def read_records(folder: Path) -> Records:
     """The record of every converted case, by identifier."""
-    return {path.stem: json.loads(path.read_text()) for path in sorted((folder / RECORDS).glob("*.json"))}
+    files = sorted((folder / RECORDS).glob("*.json"))
+    return {file.stem: read_json(file, file.name, keys=["patient", "outputs", "source"]) for file in files}
 
 
 def training_patients(records: Mapping[str, Mapping[str, Any]]) -> dict[str, str]:
@@ -183,19 +184,20 @@ def training_patients(records: Mapping[str, Mapping[str, Any]]) -> dict[str, str
 
 def _is_done(job: Job) -> bool:
     try:
-        record = json.loads(job.record.read_text())
+        record = read_json(job.record, job.record.name, keys=["source", "outputs"])
         return (
             (job.case.mask is None or job.tile.is_file())
             and record["source"] == job.case.fingerprint()
             and all((job.folder / o).stat().st_size == written["bytes"] for o, written in record["outputs"].items())
         )
-    except (OSError, json.JSONDecodeError):
+    except (OSError, ValueError, TypeError, KeyError, AttributeError):  # as converted anew
         return False
 
 
 def _remove(folder: Path, record: Path) -> None:
     if record.is_file():
-        for output in json.loads(record.read_text())["outputs"]:
-            (folder / output).unlink(missing_ok=True)
+        with suppress(ValueError):  # half a record names nothing; what is written anew replaces it
+            for output in read_json(record, record.name, keys=["outputs"])["outputs"]:
+                (folder / output).unlink(missing_ok=True)
         (folder / TILES / f"{record.stem}.png").unlink(missing_ok=True)
         record.unlink()

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
-import json
 import os
 from collections.abc import Mapping, Sequence
 from pathlib import Path
+from typing import Any
 
 import numpy as np
+
+from nnunet_eas.support.files import read_json
 
 Split = list[dict[str, list[str]]]
 
@@ -57,9 +59,9 @@ def two_fold(patients: Mapping[str, str], lists: Sequence[Sequence[str]]) -> Spl
 def split_from_file(patients: Mapping[str, str], file: Path) -> Split:
     """A split in nnU-Net's format, of case identifiers or patients."""
     try:
-        content = json.loads(file.read_text())
+        content = read_json(file, "--split")
         folds = [{side: [str(i) for i in fold[side]] for side in ("train", "val")} for fold in content]
-    except (json.JSONDecodeError, TypeError, KeyError) as error:
+    except (ValueError, TypeError, KeyError) as error:
         raise ValueError(
             f'{file} must hold [{{"train": [...], "val": [...]}}, ...], got something else. Write it as nnU-Net does.'
         ) from error
@@ -102,9 +104,17 @@ def split_warnings(split: Split | None, cases: int, dataset: str) -> list[str]:
             "random split, patients mixed, for any fold beyond, without an error."
         )
     preprocessed = Path(os.environ.get("nnUNet_preprocessed", "")) / dataset / "splits_final.json"
-    if preprocessed.is_file() and json.loads(preprocessed.read_text()) != split:
+    if preprocessed.is_file() and _content(preprocessed) != split:
         found.append(f"{preprocessed} holds another split, and nnU-Net will refuse to plan. Remove it.")
     return found
+
+
+def _content(file: Path) -> Any:
+    """The content of a JSON; None where it is damaged."""
+    try:
+        return read_json(file, file.name)
+    except ValueError:
+        return None
 
 
 def _fold(patients: Mapping[str, str], validation: set[str]) -> dict[str, list[str]]:

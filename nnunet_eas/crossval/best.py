@@ -29,17 +29,23 @@ def read_best(dataset: Path) -> Best:
     """Reads nnU-Net's choice from a dataset's folder of results."""
     path = dataset / FILE
     content = read_json(path, "the best configuration of -d", "Run nnunet-eas crossval.")
-    chosen = content["best_model_or_ensemble"]
-    best = Best(
-        models=tuple(
-            Model(one["trainer"], one["plans_identifier"], one["configuration"])
-            for one in chosen["selected_model_or_models"]
-        ),
-        folds=tuple(content["folds"]),
-        dice=chosen["result_on_crossval_post_pp"],
-        postprocessing=_moved(Path(chosen["postprocessing_file"]), dataset),
-        plans_file=_moved(Path(chosen["some_plans_file"]), dataset),
-    )
+    try:
+        chosen = content["best_model_or_ensemble"]
+        best = Best(
+            models=tuple(
+                Model(str(one["trainer"]), str(one["plans_identifier"]), str(one["configuration"]))
+                for one in chosen["selected_model_or_models"]
+            ),
+            folds=tuple(map(int, content["folds"])),
+            dice=float(chosen["result_on_crossval_post_pp"]),
+            postprocessing=_moved(Path(chosen["postprocessing_file"]), dataset),
+            plans_file=_moved(Path(chosen["some_plans_file"]), dataset),
+        )
+        is_whole = bool(best.models and best.folds)
+    except (KeyError, TypeError, ValueError, OverflowError):
+        is_whole = False
+    if not is_whole:
+        raise ValueError(f"{path} must name models, folds and their files, as nnU-Net writes it. Run crossval again.")
     missing = [str(file) for file in (best.postprocessing, best.plans_file) if not file.is_file()]
     if missing:
         raise FileNotFoundError(f"{path} must name files that are there, got {', '.join(missing)}. Run crossval again.")

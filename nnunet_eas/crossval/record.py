@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-import json
 import os
 import socket
 import time
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
 
-from nnunet_eas.support.files import write_json
+from nnunet_eas.support.files import read_json, write_json
 
 FILE = "crossval.json"
 
@@ -31,6 +30,6 @@ class Record:
 def read_record(folder: Path) -> Record | None:
     """The folder's record; None where there is none, or none that can be read."""
     try:
-        return Record(**json.loads((folder / FILE).read_text(encoding="utf-8")))
+        return Record(**read_json(folder / FILE, FILE, keys=()))
     except (OSError, ValueError, TypeError):
         return None

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import math
 from collections.abc import Collection, Sequence
 from dataclasses import dataclass
@@ -12,6 +11,7 @@ from nnunet_eas.crossval.dataset import SPLIT, Dataset, folds_of
 from nnunet_eas.crossval.fold import Fold, Model
 from nnunet_eas.crossval.record import read_record
 from nnunet_eas.reporting.training_log import Curve, read_curve
+from nnunet_eas.support.files import read_json
 
 RECENT = 10  # epochs from whose time the rest is estimated
 
@@ -164,6 +164,6 @@ def _duration(minutes: int) -> str:
 def _epochs(folder: Path) -> int | None:
     """The number of epochs by nnU-Net's file of its trainer's settings, which are text."""
     try:
-        return int(json.loads((folder / "debug.json").read_text(encoding="utf-8"))["num_epochs"])
-    except (OSError, ValueError, KeyError, TypeError):
+        return int(read_json(folder / "debug.json", "debug.json", keys=["num_epochs"])["num_epochs"])
+    except (OSError, ValueError, TypeError):
         return None

@@ -10,7 +10,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
-from nnunet_eas.support.files import write_json
+from nnunet_eas.support.files import read_json, write_json
 from nnunet_eas.support.locks import Busy, is_held, locked
 
 MARKER = "nnunet_eas_demo.json"
@@ -40,7 +40,7 @@ class Workspace:
         self.root.mkdir(parents=True, exist_ok=True)
         if not marker.exists():
             write_json(marker, {"made_by": "nnunet-eas demo", "format": 1, "options": options})
-        made_with = json.loads(marker.read_text()).get("options", options)
+        made_with = read_json(marker, "the demo's folder", keys=()).get("options", options)
         if made_with != options:
             raise FileExistsError(
                 f"--output must be new, empty or a demo's folder with the same options, got {self.root}, made with "
@@ -51,7 +51,7 @@ class Workspace:
     def stamp(self, stage: str) -> dict[str, Any]:
         """The stage's stamp; empty where it never began."""
         file = self.root / "stages" / f"{stage}.json"
-        return json.loads(file.read_text()) if file.is_file() else {}
+        return read_json(file, file.name, keys=()) if file.is_file() else {}
 
     def write_stamp(self, stage: str, fingerprint: str, seconds: float | None = None) -> None:
         """Notes that a stage with these settings has begun, or has finished after so many seconds."""

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import os
 import re
 from collections.abc import Mapping, Sequence
@@ -15,6 +14,7 @@ from PIL import Image, ImageSequence
 from scipy.ndimage import find_objects
 
 from nnunet_eas.evaluation.grid import Grid
+from nnunet_eas.support.files import read_json
 from nnunet_eas.support.image_checks import EDGES_MM, check_image
 
 PICTURES = (".png", ".bmp", ".tif", ".tiff")
@@ -129,7 +129,10 @@ def _read_picture(path: Path) -> tuple[np.ndarray, Grid]:
     if len(array) == 1:
         array, spacing = array[0], spacing[1:]
     elif path.with_suffix(".json").is_file():
-        spacing = json.loads(path.with_suffix(".json").read_text(encoding="utf-8"))["spacing"]
+        beside = path.with_suffix(".json")
+        spacing = read_json(beside, beside.name, keys=["spacing"])["spacing"]
+        if not (isinstance(spacing, list) and len(spacing) == 3 and all(isinstance(s, (int, float)) for s in spacing)):
+            raise ValueError(f"{beside.name} must have three numbers as spacing, got {spacing!r}")
     dimension = len(spacing)
     size = array.shape[:dimension][::-1]
     direction = tuple(np.eye(dimension).ravel().tolist())

@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-import json
 import os
 from collections.abc import Sequence
 from pathlib import Path
 
 from nnunet_eas.evaluation.mask_file import masks_in
+from nnunet_eas.support.files import read_json
 
 
 def folds_in(folder: Path) -> list[Path]:
@@ -42,7 +42,7 @@ def preprocessed_dataset(model: Path) -> Path | None:
     preprocessed, plans = os.environ.get("nnUNet_preprocessed"), model / "plans.json"
     if not preprocessed or not plans.is_file():
         return None
-    folder = Path(preprocessed) / json.loads(plans.read_text(encoding="utf-8")).get("dataset_name", "")
+    folder = Path(preprocessed) / str(read_json(plans, "plans.json", keys=["dataset_name"])["dataset_name"])
     return folder if (folder / "gt_segmentations").is_dir() else None
 
 
@@ -51,9 +51,13 @@ def split_cases(folds: Sequence[Path], dataset: Path | None) -> set[str]:
     file = dataset / "splits_final.json" if dataset else None
     if file is None or not file.is_file():
         return set()
-    split = json.loads(file.read_text(encoding="utf-8"))
+    split = read_json(file, "splits_final.json")
+    try:
+        validation = [list(map(str, fold["val"])) for fold in split]
+    except (TypeError, KeyError) as error:
+        raise ValueError(f"{file} must be a list of folds with val, got something else. Write it anew.") from error
     numbers = [number for fold in folds if (number := _number(fold)) is not None]
-    return {case for number in numbers if number < len(split) for case in split[number]["val"]}
+    return {case for number in numbers if number < len(validation) for case in validation[number]}
 
 
 def _number(fold: Path) -> int | None:

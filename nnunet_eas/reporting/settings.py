@@ -5,7 +5,6 @@ nnU-Net's debug.json also holds the machine's name and a user's paths: only the 
 
 from __future__ import annotations
 
-import json
 import platform
 import statistics
 from collections.abc import Mapping
@@ -16,6 +15,7 @@ from typing import Any
 import nnunet_eas
 from nnunet_eas.reporting.model import Model
 from nnunet_eas.reporting.training_log import Curve
+from nnunet_eas.support.files import read_json
 
 _OF_TRAINER = {
     "num_epochs": "epochs planned",
@@ -87,7 +87,7 @@ def _resolved(configurations: Mapping[str, Any], name: str) -> dict[str, Any]:
 def _debug(fold: Path) -> dict[str, Any]:
     """The content of a fold's debug.json; empty where it can't be read."""
     try:
-        return json.loads((fold / "debug.json").read_text(encoding="utf-8"))
+        return read_json(fold / "debug.json", "debug.json", keys=())
     except (OSError, ValueError):
         return {}
 

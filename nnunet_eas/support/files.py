@@ -58,12 +58,46 @@ def write_csv(path: Path, columns: Sequence[str], rows: Iterable[Mapping[str, An
     write_text(path, text.getvalue())
 
 
-def read_json(path: Path, what: str, remedy: str | None = None) -> Any:
-    """Reads JSON; an error names the file's part in the command (`what`: "-djfile", "plans") and ends in `remedy`."""
+def read_json(path: Path, what: str, remedy: str | None = None, *, keys: Sequence[str] | None = None) -> Any:
+    """Reads JSON.
+
+    Args:
+        path: The file.
+        what: Its part in the command, for an error: "-djfile", "plans".
+        remedy: The last sentence of an error.
+        keys: What the file must hold, if not None: an object with at least these keys.
+
+    Raises:
+        FileNotFoundError: There is no such file.
+        ValueError: It is no whole JSON, or no object with the keys.
+    """
     if not path.is_file():
         raise FileNotFoundError(f"{what} must be a file, got {path}. {remedy or 'Correct the path.'}")
+    remedy = remedy or "Copy or write it anew."
     try:
-        return json.loads(path.read_text(encoding="utf-8"))
-    except ValueError as error:
-        remedy = remedy or "Copy or write it anew."
+        content = json.loads(path.read_text(encoding="utf-8"))
+    except (ValueError, RecursionError) as error:  # the latter for thousands of brackets
         raise ValueError(f"{what} must be whole JSON, got {path} ({error}). {remedy}") from error
+    if keys is not None and not (isinstance(content, dict) and set(keys) <= set(content)):
+        having = f"with {', '.join(keys)}" if keys else "in braces"
+        raise ValueError(f"{what} must be an object {having}, got another content in {path}. {remedy}")
+    return content
+
+
+def read_csv(path: Path, what: str) -> list[dict[str, str]]:
+    """Reads a table with heads; a cell that a row lacks is empty.
+
+    Raises:
+        FileNotFoundError: There is no such file.
+        ValueError: It is no text, or no table.
+    """
+    if not path.is_file():
+        raise FileNotFoundError(f"{what} must be a file, got {path}. Correct the path.")
+    try:
+        with path.open(newline="", encoding="utf-8-sig") as file:
+            return [
+                {head: cell for head, cell in row.items() if head is not None}
+                for row in csv.DictReader(file, restval="", strict=True)
+            ]
+    except (ValueError, csv.Error) as error:
+        raise ValueError(f"{what} must be a table in UTF-8, got {path} ({error}). Write it anew.") from error
