@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import io
 import pickle
+import pickletools
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -35,13 +37,14 @@ class _Named:
 class _Unpickler(pickle.Unpickler):
     def find_class(self, module: str, name: str) -> Any:
         """Gives what a pickle may name: nnU-Net's functions, and what NumPy's scalars are made of."""
-        if f"{module}.{name}" in FUNCTIONS:
-            return _Named(f"{module}.{name}")
+        whole = f"{module}.{name}"
+        if whole in FUNCTIONS:
+            return _Named(whole)
         if (module, name) == ("numpy", "dtype"):
             return np.dtype
         if module in ("numpy.core.multiarray", "numpy._core.multiarray") and name == "scalar":
             return np.float32(0).__reduce__()[0]
-        raise ValueError(f"it would load {module!a}.{name!a}")
+        raise ValueError(f"it would load {whole!a}")
 
 
 def read_postprocessing(path: Path) -> Postprocessing:
@@ -56,8 +59,11 @@ def read_postprocessing(path: Path) -> Postprocessing:
     try:
         if path.stat().st_size > LARGEST:
             raise ValueError(f"it has more than {LARGEST} bytes")
-        with path.open("rb") as file:
-            functions, keywords = _Unpickler(file).load()
+        content = path.read_bytes()
+        for operation, argument, _ in pickletools.genops(content):
+            if operation.name.endswith("PUT") and argument > len(content):  # Python makes that many places at once
+                raise ValueError(f"it asks for {argument} places in memory")
+        functions, keywords = _Unpickler(io.BytesIO(content)).load()
         return checked_postprocessing([function.name for function in functions], [plain(one) for one in keywords])
     except Exception as error:  # a file of unknown origin may raise anything
         reason = next(iter(str(error).splitlines()), "") or type(error).__name__
