@@ -24,17 +24,8 @@ OUTSIDE = [
     *("../evil", "/evil", "a/../../evil", "a/./b", "a//b", "a/", "", ".", ".."),
     *("C:/evil", "c:evil", "\\evil", "..\\evil", "\\\\host\\share\\evil", "//host/share", "a\\b"),
     *("CON", "nul.txt", "a/Aux", "COM1.json", "lpt9", "com¹", "NUL .txt", "conin$", "a:stream"),
-    *(
-        "evil.",
-        "evil ",
-        "a./b",
-        "README.md\0.exe",
-        "two\nlines",
-        "\x1b[31m",
-        "right-to-left\u202e",
-        "x" * 300,
-        "a/" * 300 + "b",
-    ),
+    *("evil.", "evil ", "a./b", "README.md\0.exe", "two\nlines", "\x1b[31m", "right-to-left\u202e"),
+    *("x" * 300, "a/" * 300 + "b"),
 ]
 
 
@@ -213,9 +204,7 @@ def test_a_safe_name_stays_in_its_folder_on_every_system(name):
         assert not path.root
         assert ".." not in path.parts
         assert "/".join(path.parts) == name
-    assert not any(
-        part.upper().split(".")[0].strip() in ("CON", "NUL", "AUX", "PRN", "COM1") for part in name.split("/")
-    )
+    assert not {part.upper().split(".")[0].strip() for part in name.split("/")} & {"CON", "NUL", "AUX", "COM1"}
     assert name.isprintable()
 
 

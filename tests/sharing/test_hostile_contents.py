@@ -5,8 +5,8 @@ import pickle
 import zipfile
 
 import pytest
-from sharing.conftest import DATASET
 from sharing.packed_content import CHECKPOINT, NAME, PLANS, WEIGHTS, Packed
+from sharing.tiny_results import DATASET
 
 from nnunet_eas.cli.main import main
 from nnunet_eas.sharing.pack import pack

@@ -10,7 +10,7 @@ import zipfile
 
 import pytest
 import torch
-from sharing.conftest import CASES, DATASET, write_trained
+from sharing.tiny_results import CASES, DATASET, write_trained
 
 from nnunet_eas.cli.main import main
 from nnunet_eas.sharing import pack as module

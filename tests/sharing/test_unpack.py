@@ -3,6 +3,7 @@
 import json
 import shutil
 import tempfile
+import zipfile
 
 import numpy as np
 import pytest
@@ -11,7 +12,7 @@ import torch
 from batchgenerators.utilities.file_and_folder_operations import load_pickle
 from inference.tiny_models import SPACING
 from nnunetv2.inference.predict_from_raw_data import nnUNetPredictor
-from sharing.conftest import DATASET, POSTPROCESSING
+from sharing.tiny_results import DATASET, POSTPROCESSING
 from tiny_dataset import SHAPE, scan
 
 from nnunet_eas.cli.main import main
@@ -89,6 +90,16 @@ def test_kinds_of_tensors(trained, tmp_path):
             assert (found[name].dtype, found[name].shape) == (tensor.dtype, tensor.shape)
             torch.testing.assert_close(found[name], tensor.detach(), rtol=0, atol=0, equal_nan=True)
         assert found["whole"].data_ptr() == found["again"].data_ptr()
+
+
+def test_files_above_4_gb(trained, tmp_path, monkeypatch):
+    """Their numbers are elsewhere in the archive; here above 1000 bytes."""
+    monkeypatch.setattr(zipfile, "ZIP64_LIMIT", 1000)
+    file = pack(trained(), tmp_path / "large.nnunet.zip")
+    assert b"PK\6\6" in file.read_bytes()[-100:]
+    (folder,) = unpack(file, tmp_path / "unpacked")
+    for fold, checkpoint in checkpoints(trained()).items():
+        assert_same_weights(checkpoint["network_weights"], checkpoints(folder)[fold]["network_weights"])
 
 
 @pytest.mark.parametrize(("which", "configuration"), KINDS)
