@@ -61,9 +61,8 @@ def read_postprocessing(path: Path) -> Postprocessing:
             raise ValueError(f"it has more than {LARGEST} bytes")
         content = path.read_bytes()
         for operation, argument, _ in pickletools.genops(content):
-            if operation.name.endswith("PUT") and int(argument or 0) > len(
-                content
-            ):  # Python makes that many places at once
+            # Python makes as many places at once
+            if operation.name.endswith("PUT") and int(argument or 0) > len(content):
                 raise ValueError(f"it asks for {argument} places in memory")
         functions, keywords = _Unpickler(io.BytesIO(content)).load()
         return checked_postprocessing([function.name for function in functions], [plain(one) for one in keywords])
