@@ -22,6 +22,7 @@ from nnunet_eas.inference.packed_file import (
     PackedModel,
     open_packed,
 )
+from nnunet_eas.plans.check import check_dataset, check_plans
 from nnunet_eas.support.checkpoints import is_trusted
 from nnunet_eas.support.safe_archive import shown
 
@@ -50,10 +51,15 @@ def write_model(
     plans, dataset = (packed.read_json(f"{model.name}/{name}") for name in (PLANS, DATASET))
     if not is_trusted(trust):
         check_named_classes(plans, packed.path)
-    if plans.get("plans_name") != model.plans or model.configuration not in (plans.get("configurations") or ()):
+    try:
+        check_plans(plans)
+        check_dataset(dataset)
+    except ValueError as error:
+        raise packed.refuse("hold nnU-Net's plans and dataset.json", shown(str(error))) from error
+    if plans["plans_name"] != model.plans or model.configuration not in plans["configurations"]:
         raise packed.refuse("hold the plans that its manifest names", f"others in {shown(model.name)}")
-    if not isinstance(dataset.get("labels"), dict) or not _is_ending(dataset.get("file_ending")):
-        raise packed.refuse("hold nnU-Net's dataset.json", f"another one in {shown(model.name)}")
+    if not re.fullmatch(r"(\.\w+)+", dataset["file_ending"], re.ASCII):  # it becomes a part of names of files
+        raise packed.refuse("have masks with a plain ending", shown(dataset["file_ending"]))
     folder.mkdir(parents=True)
     for name in (PLANS, DATASET, FINGERPRINT):
         if packed.has(f"{model.name}/{name}"):
@@ -110,11 +116,6 @@ def unpacked(
             )
         write_model(packed, model, Path(work, model.name), folds=list(dict.fromkeys(folds or ())) or None, trust=trust)
         yield Path(work, model.name)
-
-
-def _is_ending(ending: Any) -> bool:
-    """Whether a file ending adds nothing but an ending to a name."""
-    return isinstance(ending, str) and re.fullmatch(r"(\.\w+)+", ending, re.ASCII) is not None
 
 
 def _are_axes(axes: Any) -> bool:

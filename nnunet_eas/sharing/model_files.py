@@ -13,6 +13,7 @@ from nnunetv2.utilities.plans_handling.plans_handler import ConfigurationManager
 from nnunet_eas.inference.checkpoints import names_of_training
 from nnunet_eas.inference.packed_file import DATASET, FINGERPRINT, PLANS, PackedModel
 from nnunet_eas.inference.trained_model import chosen_folds
+from nnunet_eas.plans.check import check_dataset, check_plans
 from nnunet_eas.support.checkpoints import read_checkpoint
 from nnunet_eas.support.files import read_json
 
@@ -51,10 +52,12 @@ def read_model(folder: Path, folds: Sequence[int | str] | None, checkpoint_name:
 
     Raises:
         FileNotFoundError: There is no model, or no such fold.
-        ValueError: A checkpoint is damaged, would run something (unless `trust`), or is of another training.
+        ValueError: A file is damaged, a checkpoint would run something (unless `trust`) or is of another training.
         RuntimeError: It holds another network than the plans.
     """
     plans, dataset = (read_json(folder / name, name) for name in (PLANS, DATASET))
+    check_plans(plans)
+    check_dataset(dataset)
     chosen = chosen_folds(folder, folds, checkpoint_name)
     files = {fold: folder / f"fold_{fold}" / checkpoint_name for fold in chosen}
     checkpoints = {fold: read_checkpoint(file, trust=trust) for fold, file in files.items()}
