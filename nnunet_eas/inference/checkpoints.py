@@ -14,6 +14,8 @@ from torch import nn
 
 from nnunet_eas.plans.translation import architecture_differences
 from nnunet_eas.support.checkpoints import TRUST_VARIABLE, read_checkpoint
+from nnunet_eas.support.errors import printable
+from nnunet_eas.support.safe_archive import shown
 
 ENTRIES = ("network_weights", "init_args", "trainer_name")  # of every checkpoint of nnU-Net's
 KNOWN = ("torch.nn", "dynamic_network_architectures", "nnunet_eas")  # packages of the classes that plans may name
@@ -69,9 +71,9 @@ def check_named_classes(plans: Mapping[str, Any], where: str | Path) -> None:
             for key, name in [("network_class_name", architecture["network_class_name"]), *layers]:
                 if name is not None and not _is_known(name):
                     raise ValueError(
-                        f"{key} of the plans must be a network or layer of {', '.join(KNOWN)}, got {name!a} in "
-                        f"{where}. Loading may run anything; if you trust its source, give --trust, or set "
-                        f"{TRUST_VARIABLE}=1."
+                        f"{printable(key)} of the plans must be a network or layer of {', '.join(KNOWN)}, got "
+                        f"{shown(name)} in {where}. Loading may run anything; if you trust its source, give --trust, "
+                        f"or set {TRUST_VARIABLE}=1."
                     )
     except (KeyError, TypeError, AttributeError) as error:
         raise ValueError(f"The plans must be nnU-Net's, got others in {where}. Get the file anew.") from error
@@ -85,7 +87,7 @@ def _is_known(name: Any) -> bool:
         if found is None:  # as nnU-Net does for networks: they move between versions
             folder, package = f"{dynamic_network_architectures.__path__[0]}/architectures", f"{KNOWN[1]}.architectures"
             found = recursive_find_python_class(folder, name.split(".")[-1], package)
-    except (pydoc.ErrorDuringImport, ImportError):
+    except Exception:  # a name of unknown origin may raise anything
         return False
     return isinstance(found, type) and issubclass(found, nn.Module) and _is_of_known_package(found.__module__)
 

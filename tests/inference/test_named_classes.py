@@ -60,6 +60,9 @@ def test_a_network_that_has_moved():
         "nnunet_eas_evil.Network",
         "monai.networks.nets.UNETR",
         " torch.nn.ReLU",
+        "torch.nn.\0",
+        f"nnunet_eas.{'x' * 5000}",
+        "nnunet_eas.two\nlines",
         "",
         7,
         ["torch.nn.ReLU"],
@@ -69,6 +72,16 @@ def test_a_network_that_has_moved():
 def test_other_names_are_refused(name, where):
     with pytest.raises(ValueError, match=r"(norm_op|network_class_name) of the plans must be .* in a file\. .*--trust"):
         check_named_classes(where(name), "a file")
+
+
+def test_a_key_that_breaks_lines():
+    def broken(architecture):
+        architecture["_kw_requires_import"] = ["two\nlines"]
+        architecture["arch_kwargs"]["two\nlines"] = "os.system"
+
+    with pytest.raises(ValueError, match=r"'two\\nlines' of the plans must be") as caught:
+        check_named_classes(with_architecture(broken), "a file")
+    assert "\n" not in str(caught.value)
 
 
 def test_a_layer_does_not_hide_the_network():
