@@ -15,6 +15,8 @@ if TYPE_CHECKING:
     from nnunet_eas.network.eas_unet import EASUNet
     from nnunet_eas.plans.planner import EASUNetPlanner
     from nnunet_eas.reporting.report import report
+    from nnunet_eas.sharing.pack import pack
+    from nnunet_eas.sharing.unpack import unpack
     from nnunet_eas.trainer import EASUNetTrainer
 
 __version__ = "0.2.0"
@@ -25,10 +27,12 @@ __all__ = [
     "convert",
     "evaluate",
     "export",
+    "pack",
     "predict",
     "predict_best",
     "quantify",
     "report",
+    "unpack",
 ]
 
 _MODULES = {
@@ -38,10 +42,12 @@ _MODULES = {
     "convert": "dataset_conversion.convert",
     "evaluate": "nnunet_eas.evaluation.evaluate",
     "export": "nnunet_eas.inference.export",
+    "pack": "nnunet_eas.sharing.pack",
     "predict": "nnunet_eas.inference.predict",
     "predict_best": "nnunet_eas.crossval.predict_best",
     "quantify": "nnunet_eas.morphometry.quantify",
     "report": "nnunet_eas.reporting.report",
+    "unpack": "nnunet_eas.sharing.unpack",
 }
 
 

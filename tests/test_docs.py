@@ -21,7 +21,7 @@ PAGES = [ROOT / "README.md", ROOT / "CONTRIBUTING.md", *sorted(DOCS.rglob("*.md"
 PAGES_THAT_TRAIN = ("convert-oai-zib", "plan-for-a-gpu", "train-five-folds", "use-slurm", "write-a-trainer")
 PAGES_WITH_A_MODEL = ("predict", "dicom", "evaluate")
 if "TEST_ALL_DOCS" in os.environ:
-    PAGES_WITH_A_MODEL += ("measure-cartilage", "export", "report")
+    PAGES_WITH_A_MODEL += ("measure-cartilage", "export", "report", "share-a-model")
 OTHER_PAGES = ("solve-problems", "../reference/network-switches")
 
 # Two steps teach nothing: its masks hold label 2 everywhere, so that there is a mask to work on.

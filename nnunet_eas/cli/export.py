@@ -15,7 +15,8 @@ from nnunet_eas.cli import options
 
 def add_options(parser: argparse.ArgumentParser) -> None:
     add = parser.add_argument
-    add("model", type=Path, metavar="MODEL", help="trained model's folder, TRAINER__PLANS__CONFIGURATION")
+    model = "trained model's folder, TRAINER__PLANS__CONFIGURATION, or a packed file"
+    add("model", type=Path, metavar="MODEL", help=model)
     add("--to", choices=("onnx", "openvino"), required=True, help="the format")
     options.add_folds_and_checkpoint(parser, _fold)
     several = parser.add_mutually_exclusive_group()

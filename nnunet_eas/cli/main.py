@@ -14,6 +14,7 @@ from nnunet_eas.cli import (
     doctor,
     evaluate,
     export,
+    pack,
     plan_and_preprocess,
     plan_experiment,
     plan_info,
@@ -22,6 +23,7 @@ from nnunet_eas.cli import (
     quantify,
     report,
     status,
+    unpack,
 )
 
 COMMANDS = {
@@ -39,6 +41,8 @@ COMMANDS = {
     "quantify": quantify,
     "report": report,
     "export": export,
+    "pack": pack,
+    "unpack": unpack,
 }
 
 EXPECTED_ERRORS = (ValueError, RuntimeError, OSError, ModuleNotFoundError)

@@ -23,7 +23,7 @@ def add_options(parser: argparse.ArgumentParser) -> None:
     add = parser.add_argument
     options.add_prediction(parser)
     model = parser.add_argument_group("the model: -m, or -d with -c")
-    folder = "a trained model's folder, TRAINER__PLANS__CONFIGURATION"
+    folder = "a trained model's folder, TRAINER__PLANS__CONFIGURATION, or a packed file"
     model.add_argument("-m", type=Path, metavar="MODEL", dest="model", help=folder)
     options.add_dataset(model, required=False)
     model.add_argument("-c", metavar="CONFIGURATION", dest="configuration", help="2d, 3d_fullres, ...")

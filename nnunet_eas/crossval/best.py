@@ -53,7 +53,12 @@ def read_best(dataset: Path) -> Best:
 
 
 def _moved(file: Path, dataset: Path) -> Path:
-    """The file in the dataset's present folder: nnU-Net writes whole paths, and its results may have moved since."""
+    """The file in the dataset's present folder: nnU-Net writes whole paths, and its results may have moved since.
+
+    The paths of an unpacked model are relative to the folder.
+    """
+    if not file.is_absolute() and (dataset / file).is_file():
+        return dataset / file
     if file.is_file() or dataset.name not in file.parts:
         return file
     return dataset.joinpath(*file.parts[len(file.parts) - file.parts[::-1].index(dataset.name) :])

@@ -72,7 +72,8 @@ def export(
     loaded and compared with PyTorch under temporary names, and only then get their own.
 
     Args:
-        model: A trained model's folder, TRAINER__PLANS__CONFIGURATION, or a model that `load_trained_model` gave.
+        model: A trained model's folder, TRAINER__PLANS__CONFIGURATION, a file of `pack`, or a model that
+            `load_trained_model` gave.
         to: "onnx" or "openvino".
         output: A file with the format's ending (.onnx, .xml), or a folder, made where it is missing.
         folds: Numbers, or "all"; None takes all that are trained. Not used for a loaded model.

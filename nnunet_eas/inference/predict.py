@@ -72,7 +72,8 @@ def predict(
     Args:
         scans: A folder with the files CASE_0000.nii.gz and so on (`file_ending` of dataset.json), all of which are
             predicted. Or one case: a file or a SimpleITK image, or a list of them, one for each channel.
-        model: A trained model's folder, TRAINER__PLANS__CONFIGURATION, or a model that `load_trained_model` gave.
+        model: A trained model's folder, TRAINER__PLANS__CONFIGURATION, a file of `pack`, or a model that
+            `load_trained_model` gave.
         output: Folder for the masks, CASE.nii.gz, made where it is missing. None returns the masks in memory.
         folds: Numbers, or "all"; None takes all that are trained. Not used for a loaded model.
         checkpoint: The file in each fold's folder. Not used for a loaded model.

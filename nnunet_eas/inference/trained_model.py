@@ -18,6 +18,7 @@ from torch import nn
 
 from nnunet_eas.inference.batched_predictor import autocast_dtype
 from nnunet_eas.inference.checkpoints import trainer_and_configuration
+from nnunet_eas.inference.packed_model import unpacked
 from nnunet_eas.inference.quiet import quiet
 from nnunet_eas.plans.check import check_dataset, check_plans
 from nnunet_eas.support.datasets import check_folders, dataset_name
@@ -94,22 +95,25 @@ def load_trained_model(
     A checkpoint that holds more than nnU-Net's own checkpoints do is not loaded, because loading could run anything.
 
     Args:
-        folder: The model's folder, with dataset.json, plans.json and fold_0, ...
+        folder: The model's folder, with dataset.json, plans.json and fold_0, ..., or a file of `nnunet-eas pack`.
         folds: Numbers or "all"; None takes those that hold the checkpoint, "all" only if there are no others.
         checkpoint_name: The file in each fold's folder.
-        trust: Load the checkpoints as nnU-Net does, whatever that runs.
+        trust: Load the checkpoints as nnU-Net does, whatever that runs, and accept any class that a packed file names.
     """
     folder, contents = Path(folder), {}
+    if folder.is_file():
+        with unpacked(folder, folds, checkpoint_name, trust=trust) as model:
+            return load_trained_model(model, folds, trust=trust)
     for name in ("dataset.json", "plans.json"):
         if not (folder / name).is_file():
             raise FileNotFoundError(
                 "model (MODEL, -m) must be a trained model's folder, TRAINER__PLANS__CONFIGURATION in nnUNet_results, "
-                f"got {folder}, which has no {name}. Correct the path."
+                f"or a packed file, got {folder}, which has no {name}. Correct the path."
             )
         contents[name] = read_json(folder / name, name)
     check_plans(contents["plans.json"])
     check_dataset(contents["dataset.json"])
-    chosen = _chosen_folds(folder, folds, checkpoint_name)
+    chosen = chosen_folds(folder, folds, checkpoint_name)
     files = [folder / f"fold_{fold}" / checkpoint_name for fold in chosen]
     trainer, configuration = trainer_and_configuration(files, contents["plans.json"], trust=trust)
     with quiet(), autocast_dtype(torch.float16):
@@ -129,7 +133,8 @@ def load_trained_model(
     )
 
 
-def _chosen_folds(folder: Path, folds: Sequence[int | str] | None, checkpoint_name: str) -> list[int | str]:
+def chosen_folds(folder: Path, folds: Sequence[int | str] | None, checkpoint_name: str) -> list[int | str]:
+    """The folds that are asked for; None takes those that hold the checkpoint, "all" only if there are no others."""
     names = [path.parent.name.removeprefix("fold_") for path in folder.glob(f"fold_*/{checkpoint_name}")]
     numbers = sorted(int(name) for name in names if name.isdecimal())
     trained: list[int | str] = [*numbers, *(name for name in names if name == "all")]

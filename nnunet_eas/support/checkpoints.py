@@ -28,6 +28,11 @@ ALLOWED: tuple[Any, ...] = (
 """Objects outside PyTorch's own list that a checkpoint may name."""
 
 
+def is_trusted(trust: bool) -> bool:
+    """Whether the caller or the user's environment trusts what a file would run."""
+    return trust or os.environ.get(TRUST_VARIABLE) == "1"
+
+
 def read_checkpoint(path: str | Path, *, trust: bool = False) -> dict[str, Any]:
     """The content of a checkpoint, on the CPU; its weights are mapped, not read.
 
@@ -42,7 +47,7 @@ def read_checkpoint(path: str | Path, *, trust: bool = False) -> dict[str, Any]:
     path = Path(path)
     if not path.is_file():
         raise FileNotFoundError(f"The checkpoint must be a file, got {path}. Correct the path.")
-    trust = trust or os.environ.get(TRUST_VARIABLE) == "1"
+    trust = is_trusted(trust)
     if fault := fault_of(path):
         raise ValueError(f"The checkpoint must be whole, got {path}, {fault}. Copy it anew, or take another one.")
     if not trust and (names := foreign_names(path)):

@@ -54,6 +54,7 @@ def plans(normalization: tuple[str, ...] = ("ZScoreNormalization",)) -> dict[str
         "configurations": {
             "2d": _configuration("2d", normalization),
             "3d_fullres": _configuration("3d_fullres", normalization),
+            "3d_lowres": {"inherits_from": "3d_fullres"},
             "3d_cascade_fullres": {"inherits_from": "3d_fullres", "previous_stage": "3d_lowres"},
         },
     }
