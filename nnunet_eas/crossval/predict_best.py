@@ -8,9 +8,10 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 
 import SimpleITK as sitk
+from nnunetv2.postprocessing.remove_connected_components import load_postprocess_save
 from nnunetv2.utilities.plans_handling.plans_handler import PlansManager
 
-from nnunet_eas.crossval.best import Best, read_best
+from nnunet_eas.crossval.best import read_best
 from nnunet_eas.crossval.dataset import find_dataset
 from nnunet_eas.crossval.fold import Model
 from nnunet_eas.inference.engines import Engine
@@ -19,6 +20,7 @@ from nnunet_eas.inference.scan_files import Scan
 from nnunet_eas.support.errors import PartialSuccess
 from nnunet_eas.support.files import read_json
 from nnunet_eas.support.nnunet_commands import call
+from nnunet_eas.support.safe_pickle import Postprocessing, read_postprocessing
 
 
 def predict_best(
@@ -66,6 +68,7 @@ def predict_best(
     """
     results = find_dataset(dataset).results
     best = read_best(results)
+    postprocessing = read_postprocessing(best.postprocessing)
     target = None if output is None else Path(output)
     faults: dict[str, str] = {}
 
@@ -105,7 +108,10 @@ def predict_best(
         dataset_json = predicted[0] / "dataset.json"
         ending = read_json(dataset_json, "dataset.json")["file_ending"]
         predictions = []
-        for mask in sorted(_finished(best, predicted, Path(work), target).glob(f"*{ending}")):
+        masks = predicted[0] if len(predicted) == 1 else _ensemble(predicted, Path(work), target)
+        finished = Path(work, "postprocessed")
+        _postprocess(sorted(masks.glob(f"*{ending}")), finished, best.plans_file, postprocessing)
+        for mask in sorted(finished.iterdir()):
             name = mask.name.removesuffix(ending)
             if target is None:
                 predictions.append(Prediction(name, mask=sitk.ReadImage(str(mask))))
@@ -121,15 +127,17 @@ def _previous_stage(model: Path, configuration: str) -> str | None:
     return PlansManager(str(model / "plans.json")).get_configuration(configuration).previous_stage_name
 
 
-def _finished(best: Best, predicted: Sequence[Path], work: Path, target: Path | None) -> Path:
-    """The folder of the final masks, by nnU-Net's commands for ensembles and postprocessing."""
+def _ensemble(predicted: Sequence[Path], work: Path, target: Path | None) -> Path:
+    """The folder of the masks of several models' mean probabilities, by nnU-Net's command."""
     log = Path(target or tempfile.gettempdir(), f"predict_best_{os.getpid()}.txt")  # not in `work`: errors point to it
-    masks = predicted[0]
-    if len(predicted) > 1:
-        masks = work / "ensemble"
-        call(["nnUNetv2_ensemble", "-i", *map(str, predicted), "-o", str(masks)], log)
-    command = ["nnUNetv2_apply_postprocessing", "-i", str(masks), "-o", str(work / "postprocessed")]
-    command += ["-pp_pkl_file", str(best.postprocessing), "-plans_json", str(best.plans_file)]
-    call([*command, "-dataset_json", str(predicted[0] / "dataset.json")], log)
+    call(["nnUNetv2_ensemble", "-i", *map(str, predicted), "-o", str(work / "ensemble")], log)
     log.unlink()
-    return work / "postprocessed"
+    return work / "ensemble"
+
+
+def _postprocess(masks: Sequence[Path], target: Path, plans_file: Path, postprocessing: Postprocessing) -> None:
+    """Writes postprocessed masks, by nnU-Net's functions."""
+    reader = PlansManager(str(plans_file)).image_reader_writer_class()
+    target.mkdir()
+    for mask in masks:
+        load_postprocess_save(str(mask), str(target / mask.name), reader, *postprocessing)

@@ -17,10 +17,11 @@ from nnunetv2.utilities.plans_handling.plans_handler import ConfigurationManager
 from torch import nn
 
 from nnunet_eas.inference.batched_predictor import autocast_dtype
-from nnunet_eas.inference.checkpoints import trainer_and_configuration
+from nnunet_eas.inference.checkpoints import check_named_classes, trainer_and_configuration
 from nnunet_eas.inference.packed_model import unpacked
 from nnunet_eas.inference.quiet import quiet
 from nnunet_eas.plans.check import check_dataset, check_plans
+from nnunet_eas.support.checkpoints import is_trusted
 from nnunet_eas.support.datasets import check_folders, dataset_name
 from nnunet_eas.support.files import read_json
 
@@ -98,7 +99,7 @@ def load_trained_model(
         folder: The model's folder, with dataset.json, plans.json and fold_0, ..., or a file of `nnunet-eas pack`.
         folds: Numbers or "all"; None takes those that hold the checkpoint, "all" only if there are no others.
         checkpoint_name: The file in each fold's folder.
-        trust: Load the checkpoints as nnU-Net does, whatever that runs, and accept any class that a packed file names.
+        trust: Load the checkpoints as nnU-Net does, whatever that runs, and accept any class that plans name.
     """
     folder, contents = Path(folder), {}
     if folder.is_file():
@@ -112,6 +113,8 @@ def load_trained_model(
             )
         contents[name] = read_json(folder / name, name)
     check_plans(contents["plans.json"])
+    if not is_trusted(trust):
+        check_named_classes(contents["plans.json"], folder / "plans.json")
     check_dataset(contents["dataset.json"])
     chosen = chosen_folds(folder, folds, checkpoint_name)
     files = [folder / f"fold_{fold}" / checkpoint_name for fold in chosen]

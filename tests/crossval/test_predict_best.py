@@ -1,6 +1,7 @@
 """Prediction with the best models: which are predicted in which order, and what becomes of faults."""
 
 import json
+import pickle
 import shutil
 
 import numpy as np
@@ -49,7 +50,16 @@ def best(monkeypatch, tmp_path):
             for name in {"a", "b"} - {path.stem for path in target.glob("*.npz")}:
                 (target / f"{name}.nii.gz").unlink()
 
+    def postprocess(masks, target, plans_file, postprocessing):
+        assert postprocessing == ([], [])
+        called.append("postprocessing")
+        target.mkdir()
+        for mask in masks:
+            shutil.copy(mask, target)
+
     monkeypatch.setattr(module, "predict", predict)
+    monkeypatch.setattr(module, "read_postprocessing", lambda path: ([], []))
+    monkeypatch.setattr(module, "_postprocess", postprocess)
     monkeypatch.setattr(module, "call", call)
     monkeypatch.setattr(module, "_previous_stage", lambda model, configuration: previous.get(configuration))
     monkeypatch.setattr(module, "find_dataset", lambda name: Dataset(name, tmp_path / "results", None))
@@ -67,7 +77,7 @@ def best(monkeypatch, tmp_path):
 def test_one_model_is_predicted_and_postprocessed(best, tmp_path):
     called = best("2d")
     done = predict_best("scans", "Dataset901_Blobs", tmp_path / "masks")
-    assert called == [("T__P__2d", None, False, (0, 1)), "nnUNetv2_apply_postprocessing"]
+    assert called == [("T__P__2d", None, False, (0, 1)), "postprocessing"]
     assert [one.file for one in done] == [tmp_path / "masks" / f"{name}.nii.gz" for name in CASES]
     assert sorted(path.name for path in (tmp_path / "masks").iterdir()) == ["a.nii.gz", "b.nii.gz", "dataset.json"]
 
@@ -89,7 +99,7 @@ def test_a_cascade_is_predicted_behind_its_first_stage(best, tmp_path):
         ("T__P__3d_lowres", None, True, (0, 1)),
         ("T__P__3d_cascade_fullres", "T__P__3d_lowres", True, (0, 1)),
         "nnUNetv2_ensemble",
-        "nnUNetv2_apply_postprocessing",
+        "postprocessing",
     ]
 
 
@@ -118,7 +128,7 @@ def test_where_no_scan_is_sound_nothing_else_is_done(best, tmp_path):
 
 
 def test_the_log_of_a_failed_command_is_kept(best, tmp_path, monkeypatch):
-    best("2d")
+    best("2d", "3d_fullres")
 
     def fail(command, log):
         log.write_text("why")
@@ -129,3 +139,19 @@ def test_the_log_of_a_failed_command_is_kept(best, tmp_path, monkeypatch):
         predict_best("scans", "Dataset901_Blobs", tmp_path / "masks")
     (log,) = (tmp_path / "masks").iterdir()
     assert str(caught.value) == f"See {log}."
+
+
+def test_a_postprocessing_that_would_run_something(tmp_path, monkeypatch):
+    class Runs:
+        def __reduce__(self):
+            return module.os.mkdir, (str(tmp_path / "ran"),)
+
+    results = tmp_path / "results"
+    results.mkdir()
+    (results / "postprocessing.pkl").write_bytes(pickle.dumps(([Runs()], [{}])))
+    found = Best((Model("T", "P", "2d"),), (0, 1), 0.5, results / "postprocessing.pkl", tmp_path / "plans.json")
+    monkeypatch.setattr(module, "find_dataset", lambda name: Dataset(name, results, None))
+    monkeypatch.setattr(module, "read_best", lambda folder: found)
+    with pytest.raises(ValueError, match=r"nnU-Net's functions and numbers only, got .*it would load 'posix\.mkdir'"):
+        predict_best("scans", "Dataset901_Blobs", tmp_path / "masks")
+    assert not (tmp_path / "ran").exists()

@@ -42,7 +42,7 @@ BEST = {
         ],
         "result_on_crossval_post_pp": 0.9,
         "postprocessing_file": "postprocessing.pkl",
-        "some_plans_file": "plans.json",
+        "some_plans_file": "some_plans.json",
     },
 }
 
@@ -100,7 +100,7 @@ def folder(tmp_path_factory):
     folder = tmp_path_factory.mktemp("damaged")
     before = os.environ.get("nnUNet_preprocessed")
     os.environ["nnUNet_preprocessed"] = str(folder.parent)
-    for name in ("postprocessing.pkl", "plans.json"):
+    for name in ("postprocessing.pkl", "some_plans.json"):
         (folder / name).write_bytes(b"")
     yield folder
     os.environ.pop("nnUNet_preprocessed")
