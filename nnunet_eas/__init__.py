@@ -15,6 +15,7 @@ if TYPE_CHECKING:
     from nnunet_eas.network.eas_unet import EASUNet
     from nnunet_eas.plans.planner import EASUNetPlanner
     from nnunet_eas.reporting.report import report
+    from nnunet_eas.sharing.inspect import inspect
     from nnunet_eas.sharing.pack import pack
     from nnunet_eas.sharing.unpack import unpack
     from nnunet_eas.trainer import EASUNetTrainer
@@ -27,6 +28,7 @@ __all__ = [
     "convert",
     "evaluate",
     "export",
+    "inspect",
     "pack",
     "predict",
     "predict_best",
@@ -42,6 +44,7 @@ _MODULES = {
     "convert": "dataset_conversion.convert",
     "evaluate": "nnunet_eas.evaluation.evaluate",
     "export": "nnunet_eas.inference.export",
+    "inspect": "nnunet_eas.sharing.inspect",
     "pack": "nnunet_eas.sharing.pack",
     "predict": "nnunet_eas.inference.predict",
     "predict_best": "nnunet_eas.crossval.predict_best",

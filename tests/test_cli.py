@@ -46,6 +46,7 @@ def test_every_command_is_offered_under_its_name_and_its_status_is_returned(monk
         "export": ["MODEL", "--to", "onnx", "-o", "OUT"],
         "pack": ["MODEL", "-o", "FILE"],
         "unpack": ["FILE", "-o", "DIR"],
+        "inspect": ["FILE"],
         "crossval": ["-d", "4", "-c", "2d"],
         "status": ["-d", "4"],
         "predict-best": ["-d", "4", "-i", "SCANS", "-o", "MASKS"],

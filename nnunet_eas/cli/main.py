@@ -14,6 +14,7 @@ from nnunet_eas.cli import (
     doctor,
     evaluate,
     export,
+    inspect,
     pack,
     plan_and_preprocess,
     plan_experiment,
@@ -43,6 +44,7 @@ COMMANDS = {
     "export": export,
     "pack": pack,
     "unpack": unpack,
+    "inspect": inspect,
 }
 
 EXPECTED_ERRORS = (ValueError, RuntimeError, OSError, ModuleNotFoundError)

@@ -99,7 +99,7 @@ def foreign_names(path: Path) -> list[str]:
 def _reason(error: Exception) -> str:
     """The part of PyTorch's long messages that says what is wrong."""
     text = str(error)
-    found = re.search(r"WeightsUnpickler error: (.+?)(?:\. |\.?$)", text, re.MULTILINE)
+    found = re.search(r"WeightsUnpickler error:\s+(.+?)(?:\. |\.?$)", text, re.MULTILINE)
     return found[1] if found else next(iter(text.splitlines()), "") or type(error).__name__
 
 
