@@ -12,6 +12,8 @@ import numpy as np
 from nnunetv2.preprocessing.resampling.default_resampling import compute_new_shape
 from nnunetv2.training.dataloading.nnunet_dataset import infer_dataset_class
 
+from nnunet_eas.support.pickle_names import HARMLESS, names_in
+
 DEFAULT_PLANS = "nnUNetPlans"
 
 # entries that decide the content of preprocessed data: of the plans, and of each configuration
@@ -64,8 +66,10 @@ def _first_fault(
         if identifier not in present or not (folder / f"{identifier}.pkl").is_file():
             return f"{identifier} is missing"
         try:
+            if foreign := names_in((folder / f"{identifier}.pkl").read_bytes()) - HARMLESS:
+                return f"{identifier}.pkl would load {', '.join(sorted(foreign))}"
             data, seg, _, properties = dataset.load_case(identifier)  # opens the files, reads no voxels
-        except (OSError, RuntimeError, ValueError, EOFError, pickle.UnpicklingError):
+        except (OSError, RuntimeError, ValueError, EOFError, IndexError, pickle.UnpicklingError):
             return f"{identifier} cannot be read"
         spacing = [properties["spacing"][axis] for axis in plans["transpose_forward"]]
         # 2d does not resample across slices

@@ -1,3 +1,5 @@
+import os
+import pickle
 import shutil
 import subprocess
 import sys
@@ -113,6 +115,21 @@ def test_damaged_data_are_not_used(blobs, capsys, damage):
     harm(data(blobs))
     assert used(plan_experiment(901)) == {"2d": OURS["2d"], "3d_fullres": THEIRS["3d_fullres"]}
     assert lines(capsys)["2d"] == f"data of its own, those of nnUNetPlans cannot be used: {reason}"
+
+
+class Runs:
+    def __init__(self, folder):
+        self.folder = folder
+
+    def __reduce__(self):
+        return os.mkdir, (str(self.folder),)
+
+
+def test_properties_that_would_run_something_are_not_loaded(blobs, capsys, tmp_path):
+    (data(blobs) / f"{CASE}.pkl").write_bytes(pickle.dumps({"spacing": Runs(tmp_path / "ran")}))
+    plan_experiment(901)
+    assert f"cannot be used: {CASE}.pkl would load posix.mkdir" in lines(capsys)["2d"]
+    assert not (tmp_path / "ran").exists()
 
 
 def test_data_without_a_new_case_are_not_used(blobs):
