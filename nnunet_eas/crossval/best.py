@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -37,7 +38,7 @@ def read_best(dataset: Path) -> Best:
                 for one in chosen["selected_model_or_models"]
             ),
             folds=tuple(map(int, content["folds"])),
-            dice=float(chosen["result_on_crossval_post_pp"]),
+            dice=math.nan if (dice := chosen["result_on_crossval_post_pp"]) is None else float(dice),
             postprocessing=_moved(Path(chosen["postprocessing_file"]), dataset),
             plans_file=_moved(Path(chosen["some_plans_file"]), dataset),
         )

@@ -111,7 +111,7 @@ def predict_best(
         masks = predicted[0] if len(predicted) == 1 else _ensemble(predicted, Path(work), target)
         finished = Path(work, "postprocessed")
         _postprocess(sorted(masks.glob(f"*{ending}")), finished, best.plans_file, postprocessing)
-        for mask in sorted(finished.iterdir()):
+        for mask in sorted(finished.glob(f"*{ending}")):
             name = mask.name.removesuffix(ending)
             if target is None:
                 predictions.append(Prediction(name, mask=sitk.ReadImage(str(mask))))

@@ -40,7 +40,6 @@ OF_PLANS: dict[str, Rule] = {
     "transpose_forward": ("be an order of 0, 1 and 2", _is_order),
     "transpose_backward": ("be an order of 0, 1 and 2", _is_order),
     "image_reader_writer": ("be a text", _is_text),
-    "foreground_intensity_properties_per_channel": ("be an object", lambda value: isinstance(value, Mapping)),
 }
 """Entries of a plans file, and what each must be."""
 
@@ -77,7 +76,12 @@ def check_plans(plans: Any, name: str = "plans.json") -> None:
     if not isinstance(plans, Mapping) or not isinstance(plans.get("configurations"), Mapping):
         raise ValueError(f"{name} must be an object with configurations, got {_shown(plans)}. Copy the file anew.")
     _check(plans, OF_PLANS, name)
-    for configuration in plans["configurations"]:
+    parents = {
+        of_one.get("inherits_from") for of_one in plans["configurations"].values() if isinstance(of_one, Mapping)
+    }
+    for configuration, own in plans["configurations"].items():
+        if configuration in parents and isinstance(own, Mapping) and "patch_size" not in own:
+            continue  # a part that others complete
         try:
             resolved = PlansManager(deepcopy(dict(plans))).get_configuration(configuration).configuration
         except Exception as error:  # nnU-Net resolves what a configuration inherits, and may raise anything

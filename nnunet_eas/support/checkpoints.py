@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import os
 import re
 import zipfile
@@ -90,10 +91,18 @@ def fault_of(path: Path) -> str | None:
 
 
 def foreign_names(path: Path) -> list[str]:
-    """What the pickle of a whole checkpoint would load beside tensors, Python's own types and `ALLOWED`."""
-    with torch.serialization.safe_globals(list(ALLOWED)):
-        names: list[str] = torch.serialization.get_unsafe_globals_in_checkpoint(path)
-    return sorted(names)
+    """What the pickle of a whole checkpoint would load beside tensors, Python's own types and `ALLOWED`.
+
+    Raises:
+        ValueError: The archive is none of torch.save's.
+    """
+    try:
+        with torch.serialization.safe_globals(list(ALLOWED)):
+            return sorted(torch.serialization.get_unsafe_globals_in_checkpoint(path))
+    except Exception as error:  # a file of unknown origin may raise anything
+        raise ValueError(
+            f"The checkpoint must be nnU-Net's, got {path} ({_reason(error)}). Copy it anew, or take another one."
+        ) from error
 
 
 def _reason(error: Exception) -> str:
@@ -110,5 +119,8 @@ def sync(path: Path) -> None:
     descriptor = os.open(path, os.O_RDONLY if path.is_dir() else os.O_RDWR)
     try:
         os.fsync(descriptor)
+    except OSError as error:
+        if error.errno not in (errno.EINVAL, errno.ENOTSUP):  # some network file systems sync no folders
+            raise
     finally:
         os.close(descriptor)

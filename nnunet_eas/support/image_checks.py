@@ -16,8 +16,9 @@ CHUNK = 1 << 20
 EDGES_MM = (1e-4, 1e3)
 """The shortest and the longest edge of a voxel."""
 
+MOST_VOXELS = 1 << 30
 MANY_VOXELS = 1 << 27  # 512 in each direction
-VOXELS_A_BYTE = 500  # of a file: a label map packs a few hundred into a byte
+VOXELS_A_BYTE = 500  # of a scan's file; a mask may be empty
 
 _TEXT_HEADER = 1 << 16  # bytes at the start of a file in which MetaImage and NRRD say the spacing
 
@@ -43,8 +44,8 @@ def check_image(path: Path, *, is_scan: bool = False) -> None:
     if is_scan and reader.GetDimension() not in (2, 3):
         raise OSError(f"it must have 2 or 3 axes, got {reader.GetDimension()}; split it")
     voxels = math.prod(reader.GetSize())
-    if voxels > MANY_VOXELS and voxels > VOXELS_A_BYTE * _bytes_on_disk(path):
-        raise OSError(f"it unpacks to {voxels} voxels; if it is a scan, store it without compression")
+    if voxels > MOST_VOXELS or (is_scan and voxels > MANY_VOXELS and voxels > VOXELS_A_BYTE * path.stat().st_size):
+        raise OSError(f"it unpacks to {voxels} voxels; crop it, or store a scan without compression")
     if is_nifti:
         bytes_a_voxel = int(reader.GetMetaData("bitpix")) // 8
         expected = int(float(reader.GetMetaData("vox_offset"))) + voxels * bytes_a_voxel
@@ -56,17 +57,14 @@ def check_image(path: Path, *, is_scan: bool = False) -> None:
             raise OSError(f"its spacing must lie between {EDGES_MM[0]:g} and {EDGES_MM[1]:g} mm, got {edge}")
 
 
-def _bytes_on_disk(path: Path) -> int:
-    beside = [path.with_suffix(ending) for ending in (".raw", ".zraw")] if path.suffix == ".mhd" else []
-    return sum(file.stat().st_size for file in (path, *beside) if file.is_file())
-
-
 def _nifti_spacing(path: Path, axes: int) -> list[str]:
     """The edges as the header has them; ITK makes 1 mm of what is impossible."""
     with igzip.open(path) if path.suffix == ".gz" else path.open("rb") as file:
         start = file.read(nib.Nifti1Header.template_dtype.itemsize)
     header = nib.Nifti1Header(start, check=False)  # ITK does not read the format's second version
-    return [str(edge) for edge in header["pixdim"][1 : axes + 1]]
+    to_mm = {"meter": 1e3, "micron": 1e-3}.get(header.get_xyzt_units()[0], 1.0)
+    edges = zip(header["pixdim"][1 : axes + 1], header["dim"][1 : axes + 1], strict=True)
+    return [str(edge * to_mm) for edge, voxels in edges if voxels != 1]  # a single slice needs no thickness
 
 
 def _written_spacing(path: Path) -> list[str]:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
@@ -34,7 +35,7 @@ class FiniteData(nnUNetTrainer):
 
     def _check(self, cases: list[str]) -> None:
         folder = Path(self.preprocessed_dataset_folder)
-        seen_file = folder.parent / f"finite_{folder.name}.json"
+        seen_file = folder.parent / f".finite_{folder.name}.json"
         files = {case: file for case in cases if (file := _file_of(folder, case))}
         seen = _read(seen_file)
         new = {case: file for case, file in files.items() if seen.get(case, {}).get("file") != _state(file)}
@@ -43,7 +44,8 @@ class FiniteData(nnUNetTrainer):
                 seen[case] = {"file": _state(new[case]), "finite": _is_finite(new[case])}
         finally:
             if new:
-                write_json(seen_file, seen)
+                with suppress(OSError):  # the folder may be read-only: then every training looks anew
+                    write_json(seen_file, seen)
         faulty = [case for case in sorted(files) if not seen[case]["finite"]]
         if faulty:
             raise RuntimeError(

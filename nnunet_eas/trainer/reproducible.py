@@ -10,22 +10,21 @@ import numpy as np
 import torch
 from batchgenerators.dataloading.multi_threaded_augmenter import MultiThreadedAugmenter
 from batchgenerators.dataloading.nondet_multi_threaded_augmenter import NonDetMultiThreadedAugmenter
+from batchgenerators.dataloading.single_threaded_augmenter import SingleThreadedAugmenter
 from nnunetv2.training.nnUNetTrainer.nnUNetTrainer import nnUNetTrainer
 
 SEED_VARIABLE = "NNUNET_EAS_SEED"
 """Environment variable: an integer that makes a training reproducible."""
 
-STRIDE = 10_007  # between the seeds of two epochs: more than there are loading processes
-SEEDS = 2**32  # number of NumPy's
-
 
 class Reproducible(nnUNetTrainer):
     """nnUNetTrainer that repeats a training bit by bit where `NNUNET_EAS_SEED` is an integer.
 
-    First weights, sampling and augmentation draw from the seed and the epoch's number, so that a training which was
-    interrupted and resumed ends with the weights of one that was not. Batches arrive in a fixed order, which depends on
-    nnUNet_n_proc_DA: the same number of loading processes, threads and the same versions are needed. On a GPU,
-    PyTorch's deterministic algorithms are used where there are some; it warns of the others.
+    First weights draw from the seed, each batch from the seed and its number since the training began. A training that
+    was killed and resumed from a checkpoint of an epoch's end therefore ends with the weights of one that was not, and
+    without dropout the number of loading processes does not matter. One that was stopped by a signal repeats the
+    interrupted epoch from the weights it had, and ends with others. On a GPU, PyTorch's deterministic algorithms are
+    used where there are some; it warns of the others.
     """
 
     def initialize(self) -> None:
@@ -37,7 +36,14 @@ class Reproducible(nnUNetTrainer):
     def get_dataloaders(self) -> tuple[Any, Any]:
         """Builds nnU-Net's loaders, in the form that returns batches in a fixed order."""
         loaders: tuple[Any, Any] = super().get_dataloaders()
-        return loaders if chosen_seed() is None else (_in_order(loaders[0]), _in_order(loaders[1]))
+        if (seed := chosen_seed()) is None:
+            return loaders
+        training, validation = loaders
+        of_rank = (seed, self.local_rank)
+        return (
+            _in_order(training, (*of_rank, 0), self.current_epoch * self.num_iterations_per_epoch),
+            _in_order(validation, (*of_rank, 1), self.current_epoch * self.num_val_iterations_per_epoch),
+        )
 
     def on_train_start(self) -> None:
         """Starts as nnU-Net does, and chooses deterministic algorithms."""
@@ -48,15 +54,9 @@ class Reproducible(nnUNetTrainer):
             torch.use_deterministic_algorithms(True, warn_only=True)
 
     def on_epoch_start(self) -> None:
-        """Starts the epoch as nnU-Net does, with seeds of its own."""
+        """Starts the epoch as nnU-Net does, with a seed of its own for what the network draws."""
         if (seed := chosen_seed()) is not None:
-            first = seed + STRIDE * (self.current_epoch + 1) + STRIDE**2 * self.local_rank
-            _seed(first)
-            for number, loader in enumerate((self.dataloader_train, self.dataloader_val)):
-                if isinstance(loader, MultiThreadedAugmenter):
-                    of_process = range(first + 1 + number, first + 1 + number + 2 * loader.num_processes, 2)
-                    loader.seeds = [one % SEEDS for one in of_process]
-                    loader.restart()
+            _seed(seed, self.local_rank, 2, self.current_epoch)
         super().on_epoch_start()
 
 
@@ -75,37 +75,46 @@ def chosen_seed() -> int | None:
 
 
 class _SeededLoader:
-    """A loader that seeds PyTorch, too, in the process that loads; batchgenerators seeds NumPy only."""
+    """A loader whose batches depend on their number alone, whichever process loads them."""
 
-    def __init__(self, loader: Any) -> None:
-        self.loader = loader
+    def __init__(self, loader: Any, seed: tuple[int, ...], first: int, processes: int) -> None:
+        self.loader, self.seed = loader, seed
+        self.number, self.processes = first, processes  # of the next batch; processes load in turns
 
     def set_thread_id(self, thread_id: int) -> None:
-        torch.manual_seed(int(np.random.randint(2**31)))  # NumPy was seeded just before
-        random.seed(int(np.random.randint(2**31)))
+        """Called once in each loading process, by its number."""
+        self.number += thread_id
         self.loader.set_thread_id(thread_id)
 
     def __iter__(self) -> _SeededLoader:
         return self
 
     def __next__(self) -> Any:
+        _seed(*self.seed, self.number)
+        self.number += self.processes
         return next(self.loader)
 
 
-def _in_order(augmenter: Any) -> Any:
-    if not isinstance(augmenter, NonDetMultiThreadedAugmenter):
-        return augmenter  # loads in this process
+def _in_order(augmenter: Any, seed: tuple[int, ...], first: int) -> Any:
+    """nnU-Net's augmenter as one that returns batches in the order of their numbers, from `first` on."""
+    if isinstance(augmenter, SingleThreadedAugmenter):  # loads in this process
+        return SingleThreadedAugmenter(_SeededLoader(augmenter.data_loader, seed, first, 1), None)
+    assert isinstance(augmenter, NonDetMultiThreadedAugmenter)
     augmenter._finish()
-    return MultiThreadedAugmenter(
-        _SeededLoader(augmenter.generator),
+    in_order = MultiThreadedAugmenter(
+        _SeededLoader(augmenter.generator, seed, first, augmenter.num_processes),
         None,
         augmenter.num_processes,
         pin_memory=augmenter.pin_memory,
         wait_time=augmenter.wait_time,
     )
+    in_order._start()  # before the first step: processes that start after it inherit OpenMP's threads, and would hang
+    return in_order
 
 
-def _seed(seed: int) -> None:
-    random.seed(seed)
-    np.random.seed(seed % SEEDS)
-    torch.manual_seed(seed)
+def _seed(*numbers: int) -> None:
+    """Seeds everything that draws, from several numbers."""
+    of_python, of_numpy, of_torch = np.random.SeedSequence(numbers).generate_state(3)
+    random.seed(int(of_python))
+    np.random.seed(int(of_numpy))
+    torch.manual_seed(int(of_torch))

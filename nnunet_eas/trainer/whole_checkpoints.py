@@ -44,7 +44,7 @@ class WholeCheckpoints(nnUNetTrainer):
         except (OSError, RuntimeError) as error:  # PyTorch raises the latter where the disk is full
             fault = next(iter(str(error).splitlines()), "")
         if fault is None:
-            if file.name == LATEST and file.exists():
+            if file.name == LATEST and file.exists() and fault_of(file) is None:
                 _link(file, file.with_name(PREVIOUS))
             os.replace(temporary, file)
             sync(file.parent)
@@ -84,7 +84,7 @@ class WholeCheckpoints(nnUNetTrainer):
         try:
             super().on_epoch_end()
         except OSError as error:
-            if error.errno != errno.ENOSPC:
+            if error.errno not in (errno.ENOSPC, errno.EDQUOT):
                 raise
             self.print_to_log_file(f"The disk of {self.output_folder} is full; training goes on.")
             self.current_epoch = epoch + 1  # nnU-Net counts after it has drawn its curves

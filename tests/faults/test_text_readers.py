@@ -14,6 +14,7 @@ from dataset_conversion.sources.nnunet_raw import read_dataset_json as read_raw_
 from dataset_conversion.writing.splits import split_from_file, split_warnings
 from nnunet_eas.cli.main import EXPECTED_ERRORS
 from nnunet_eas.crossval.best import read_best
+from nnunet_eas.crossval.record import FILE as RECORD
 from nnunet_eas.crossval.record import Record, read_record
 from nnunet_eas.evaluation.mask_file import read_mask
 from nnunet_eas.evaluation.model_folder import preprocessed_dataset, split_cases
@@ -78,7 +79,7 @@ JSON_READERS = {
     "--split": (SPLITS, lambda file: split_from_file({"a": "a", "b": "b", "c": "c"}, file)),
     "another split": (SPLITS, in_folder("splits_final.json", lambda folder: split_warnings(SPLITS, 3, folder.name))),
     "best": (BEST, in_folder("inference_information.json", read_best)),
-    "record": (vars(Record()), in_folder("nnunet_eas.json", read_record)),
+    "record": (vars(Record()), in_folder(RECORD, read_record)),
     "TIFF's spacing": ({"spacing": [0.5, 0.6, 0.7]}, read_tiff),
 }
 

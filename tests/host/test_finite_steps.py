@@ -162,7 +162,7 @@ class TestData:
     @pytest.mark.parametrize("content", ["", "[]", '{"blob_1": 3}', "{"])
     def test_a_damaged_list_is_written_again(self, spoilt, content):
         folder = Path(spoilt.preprocessed_dataset_folder)
-        seen = folder.parent / f"finite_{folder.name}.json"
+        seen = folder.parent / f".finite_{folder.name}.json"
         seen.write_text(content)
         spoilt.get_tr_and_val_datasets()
         assert all(one["finite"] for one in json.loads(seen.read_text()).values())

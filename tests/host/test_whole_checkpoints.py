@@ -61,6 +61,8 @@ def test_a_damaged_latest_checkpoint(trainer, folder, damage):
     trainer.load_checkpoint(str(folder / LATEST))
     assert trainer.current_epoch == 4
     assert f"The one before, {PREVIOUS}, is loaded instead." in Path(trainer.log_file).read_text()
+    save(trainer, LATEST, 4)
+    assert (epoch_of(folder / LATEST), epoch_of(folder / PREVIOUS)) == (5, 4)
 
 
 @pytest.mark.parametrize("damage", [cut, flip])

@@ -88,7 +88,31 @@ def test_more_voxels_than_a_scan_of_the_size_has(write, ending):
         return content if ending == ".nii" else gzip.compress(content)
 
     with pytest.raises(OSError, match="it unpacks to 1000000000 voxels"):
-        check_image(write(ending, change))
+        check_image(write(ending, change), is_scan=True)
+
+
+def test_more_voxels_than_a_mask_has(write):
+    def change(content):
+        return content[:40] + struct.pack("<4h", 3, 3000, 3000, 3000) + content[48:]
+
+    with pytest.raises(OSError, match="it unpacks to 27000000000 voxels"):
+        check_image(write(".nii", change))
+
+
+@pytest.mark.parametrize(("unit", "edge"), [(1, 5e-4), (3, 500.0)])
+def test_other_units_of_nifti(write, unit, edge):
+    def change(content):
+        content = content[:80] + struct.pack("<3f", edge, edge, edge) + content[92:]
+        return content[:123] + bytes([unit]) + content[124:]
+
+    check_image(write(".nii", change))
+
+
+def test_a_single_slice_without_a_thickness(tmp_path):
+    sitk.WriteImage(sitk.GetImageFromArray(np.zeros((1, 5, 6), np.uint8)), str(tmp_path / "a.nii"))
+    content = (tmp_path / "a.nii").read_bytes()
+    (tmp_path / "a.nii").write_bytes(content[:88] + struct.pack("<f", 0) + content[92:])
+    check_image(tmp_path / "a.nii")
 
 
 def test_four_axes(tmp_path):
