@@ -83,6 +83,7 @@ class _SeededLoader:
 
     def set_thread_id(self, thread_id: int) -> None:
         """Called once in each loading process, by its number."""
+        torch.set_num_threads(1)  # a forked process waits for ever for OpenMP's threads, which stayed with its parent
         self.number += thread_id
         self.loader.set_thread_id(thread_id)
 
@@ -108,7 +109,7 @@ def _in_order(augmenter: Any, seed: tuple[int, ...], first: int) -> Any:
         pin_memory=augmenter.pin_memory,
         wait_time=augmenter.wait_time,
     )
-    in_order._start()  # before the first step: processes that start after it inherit OpenMP's threads, and would hang
+    in_order._start()  # now, as nnU-Net does, not at the first step
     return in_order
 
 

@@ -30,6 +30,12 @@ class EASUNetTrainer_tiny(Tiny, EASUNetTrainer):
     pass
 
 
+class EASUNetTrainer_seeded(EASUNetTrainer):
+    """Draws from NNUNET_EAS_SEED alone."""
+
+    settings = {"num_epochs": 2, "num_iterations_per_epoch": 2, "num_val_iterations_per_epoch": 1}
+
+
 class nnUNetTrainer_tiny(Tiny, nnUNetTrainer):
     pass
 
