@@ -1,4 +1,4 @@
-"""What a checkpoint, a pickle, an archive or a folder holds, told without running any of it."""
+"""Inspection of checkpoints, pickles, archives and folders, without running any of them."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ MOST_UNPACKED = 20  # times its size, that an archive may unpack to
 
 @dataclass(frozen=True)
 class Inspection:
-    """What one file holds.
+    """Contents of one file, and their dangers.
 
     Attributes:
         name: The file, below what was inspected.

@@ -91,7 +91,7 @@ def fault_of(path: Path) -> str | None:
 
 
 def foreign_names(path: Path) -> list[str]:
-    """What the pickle of a whole checkpoint would load beside tensors, Python's own types and `ALLOWED`.
+    """Names that a whole checkpoint's pickle would load beside tensors, Python's own types and `ALLOWED`.
 
     Raises:
         ValueError: The archive is none of torch.save's.

@@ -12,7 +12,7 @@ HARMLESS = frozenset(
         *("numpy.core.numeric._frombuffer", "numpy._core.numeric._frombuffer"),
     }
 )
-"""What nnU-Net's pickles of cases' properties name."""
+"""Names in nnU-Net's pickles of cases' properties."""
 
 
 def names_in(content: bytes) -> set[str]:

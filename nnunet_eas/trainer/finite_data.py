@@ -66,7 +66,7 @@ def _state(file: Path) -> list[int]:
 
 
 def _read(path: Path) -> dict[str, Any]:
-    """What was seen before; nothing where the file is missing or damaged."""
+    """Results of earlier looks, by case; empty where the file is missing or damaged."""
     try:
         content = json.loads(path.read_text(encoding="utf-8"))
         return {case: one for case, one in content.items() if isinstance(one.get("finite"), bool)}

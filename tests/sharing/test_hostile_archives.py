@@ -165,7 +165,7 @@ def files_in(folder):
 
 
 def test_a_flipped_bit(packed, tmp_path):
-    """Of the content it is found; in a date, say, it does not matter."""
+    """A flipped bit in the content is found; one in a date, say, does not matter."""
     whole = packed().read_bytes()
     with zipfile.ZipFile(packed()) as archive:
         weights = archive.getinfo(WEIGHTS).header_offset + 100
