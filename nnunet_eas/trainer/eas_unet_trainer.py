@@ -18,7 +18,6 @@ from torch import nn
 from nnunet_eas.cpu import accelerate, keep_freed_memory
 from nnunet_eas.gpu import checkpoint_stages, fuse_norms_into_their_readers, lay_out, use_depthwise_kernels
 from nnunet_eas.plans.translation import architecture_differences, check_structures, translate_plans
-from nnunet_eas.support.checkpoints import read_checkpoint
 from nnunet_eas.support.datasets import check_folders
 from nnunet_eas.support.parallel import THREADS_VARIABLE
 from nnunet_eas.trainer.finite_data import FiniteData
@@ -142,21 +141,14 @@ class EASUNetTrainer(ProgressBar, Interruptible, FiniteSteps, FiniteData, WholeC
             if self.configuration_manager.configuration.get("recompute", False):
                 checkpoint_stages(self.network)
 
-    def load_checkpoint(self, filename_or_checkpoint: dict | str) -> None:
-        """Loads as nnU-Net does, after a check that the checkpoint holds this network.
+    def check_checkpoint(self, checkpoint: dict[str, Any]) -> None:
+        """Checks that a checkpoint holds this network.
 
         Weights of another network can have the same shapes (with other rates, for example) and would load silently.
 
         Raises:
             RuntimeError: The checkpoint holds another network, or another number of classes or channels.
-            ValueError: The file is no whole checkpoint, or its pickle would run something.
         """
-        if not self.was_initialized:
-            self.initialize()
-        checkpoint = filename_or_checkpoint
-        if isinstance(checkpoint, str):
-            filename_or_checkpoint = str(self.whole_checkpoint(Path(checkpoint)))
-            checkpoint = read_checkpoint(filename_or_checkpoint)
         init_args = checkpoint["init_args"]
         trained = PlansManager(init_args["plans"]).get_configuration(init_args["configuration"])
         differences = architecture_differences(
@@ -168,7 +160,6 @@ class EASUNetTrainer(ProgressBar, Interruptible, FiniteSteps, FiniteData, WholeC
                 f"The checkpoint must hold the network of {self.output_folder}, got another one: "
                 f"{'; '.join(differences[:3])}. Continue with that plan, or train anew in another folder."
             )
-        super().load_checkpoint(filename_or_checkpoint)
 
 
 def _read_plans(path: Path) -> dict[str, Any] | None:

@@ -6,6 +6,7 @@ import errno
 import os
 import shutil
 from pathlib import Path
+from typing import Any
 
 from nnunetv2.training.nnUNetTrainer.nnUNetTrainer import nnUNetTrainer
 
@@ -56,27 +57,33 @@ class WholeCheckpoints(nnUNetTrainer):
         self.print_to_log_file(f"{message} The checkpoint of before stays; training goes on.")
 
     def load_checkpoint(self, filename_or_checkpoint: dict | str) -> None:
-        """Loads as nnU-Net does; instead of a damaged latest checkpoint, the one before."""
-        if isinstance(filename_or_checkpoint, str):
-            filename_or_checkpoint = str(self.whole_checkpoint(Path(filename_or_checkpoint)))
-        super().load_checkpoint(filename_or_checkpoint)
-
-    def whole_checkpoint(self, file: Path) -> Path:
-        """The file, or the one before where it is the latest checkpoint and damaged.
+        """Loads as nnU-Net does, after `check_checkpoint`; instead of a damaged latest checkpoint, the one before.
 
         Raises:
-            ValueError: There is no other one.
+            ValueError: The file is no whole checkpoint and there is no other, or its pickle would run something.
         """
+        if not self.was_initialized:
+            self.initialize()
+        checkpoint = filename_or_checkpoint
+        if isinstance(checkpoint, str):
+            file, checkpoint = self._whole(Path(checkpoint))
+            filename_or_checkpoint = str(file)
+        self.check_checkpoint(checkpoint)
+        super().load_checkpoint(filename_or_checkpoint)
+
+    def check_checkpoint(self, checkpoint: dict[str, Any]) -> None:
+        """Raises where a checkpoint does not belong to this training; a subclass knows when."""
+
+    def _whole(self, file: Path) -> tuple[Path, dict[str, Any]]:
+        """A file that can be read, and its content: the one before where it is the latest checkpoint and damaged."""
         previous = file.with_name(PREVIOUS)
         try:
-            read_checkpoint(file)
+            return file, read_checkpoint(file)
         except ValueError as error:
             if file.name != LATEST or not previous.is_file():
                 raise
             self.print_to_log_file(f"{error} The one before, {previous.name}, is loaded instead.")
-            read_checkpoint(previous)
-            return previous
-        return file
+            return previous, read_checkpoint(previous)
 
     def on_epoch_end(self) -> None:
         """Ends the epoch as nnU-Net does; a full disk does not end the training."""
