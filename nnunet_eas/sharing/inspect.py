@@ -18,6 +18,7 @@ from nnunet_eas.inference.checkpoints import check_named_classes
 from nnunet_eas.inference.packed_file import MANIFEST, open_packed
 from nnunet_eas.plans.check import check_dataset, check_plans
 from nnunet_eas.support.checkpoints import fault_of, foreign_names, read_checkpoint
+from nnunet_eas.support.errors import first_line
 from nnunet_eas.support.files import read_json
 from nnunet_eas.support.pickle_names import HARMLESS, names_in
 from nnunet_eas.support.safe_archive import fault_of_name, shown
@@ -107,7 +108,7 @@ def _of_file(file: Path, name: str) -> Iterator[Inspection]:
     try:
         facts, dangers = inspected(file)
     except Exception as error:  # a file of unknown origin may raise anything
-        facts, dangers = [], [next(iter(str(error).splitlines()), "") or type(error).__name__]
+        facts, dangers = [], [first_line(error)]
     with file.open("rb") as content:
         digest = hashlib.file_digest(content, "sha256").hexdigest()
     yield Inspection(name, kind, file.stat().st_size, digest, facts, dangers)

@@ -12,6 +12,8 @@ from typing import Any
 import numpy as np
 import torch
 
+from nnunet_eas.support.errors import first_line
+
 TRUST_VARIABLE = "NNUNET_EAS_TRUST"
 """Environment variable that, set to 1, lets checkpoints be loaded as nnU-Net does."""
 
@@ -109,7 +111,7 @@ def _reason(error: Exception) -> str:
     """The part of PyTorch's long messages that says what is wrong."""
     text = str(error)
     found = re.search(r"WeightsUnpickler error:\s+(.+?)(?:\. |\.?$)", text, re.MULTILINE)
-    return found[1] if found else next(iter(text.splitlines()), "") or type(error).__name__
+    return found[1] if found else first_line(error)
 
 
 def sync(path: Path) -> None:

@@ -11,6 +11,11 @@ def printable(name: str) -> str:
     return name if name.isprintable() else repr(name)
 
 
+def first_line(error: Exception) -> str:
+    """The first line of a library's message, or the error's name where it has none."""
+    return next(iter(str(error).splitlines()), "") or type(error).__name__
+
+
 class PartialSuccess(RuntimeError):
     """Some cases failed; everything else was done and written.
 

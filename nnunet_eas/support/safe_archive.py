@@ -11,6 +11,8 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import BinaryIO
 
+from nnunet_eas.support.errors import first_line
+
 MOST_MEMBERS = 10_000
 LARGEST_TEXT = 16 * 2**20  # bytes, of a JSON or Markdown member, and of the archive's list of members
 
@@ -39,7 +41,7 @@ class SafeArchive:
         try:
             return self._archive.read(name)
         except Exception as error:  # a file of unknown origin may raise anything
-            raise self.refuse("be whole", f"{shown(name)}, which cannot be read ({_reason(error)}),") from error
+            raise self.refuse("be whole", f"{shown(name)}, which cannot be read ({first_line(error)}),") from error
 
     def read_text(self, name: str) -> bytes:
         """The content of a member of at most `LARGEST_TEXT` bytes."""
@@ -71,7 +73,7 @@ def open_archive(path: Path, remedy: str) -> Iterator[SafeArchive]:
             archive = zipfile.ZipFile(file)
             broken = _broken_rule(archive, file)
         except Exception as error:  # a file of unknown origin may raise anything
-            raise _refused(path, "be a whole ZIP archive", _reason(error), remedy) from error
+            raise _refused(path, "be a whole ZIP archive", first_line(error), remedy) from error
         with archive:
             if broken:
                 raise _refused(path, *broken, remedy)
@@ -156,7 +158,3 @@ def _broken_rule(archive: zipfile.ZipFile, file: BinaryIO) -> tuple[str, str] | 
 
 def _refused(path: Path, rule: str, got: str, remedy: str) -> ValueError:
     return ValueError(f"The packed file must {rule}, got {got} in {path}. {remedy}")
-
-
-def _reason(error: Exception) -> str:
-    return next(iter(str(error).splitlines()), "") or type(error).__name__

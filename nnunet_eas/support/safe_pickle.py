@@ -13,6 +13,7 @@ from typing import Any
 import numpy as np
 from nnunetv2.postprocessing.remove_connected_components import remove_all_but_largest_component_from_segmentation
 
+from nnunet_eas.support.errors import first_line
 from nnunet_eas.support.files import write_bytes
 
 FUNCTIONS: dict[str, Callable[..., Any]] = {
@@ -67,7 +68,7 @@ def read_postprocessing(path: Path) -> Postprocessing:
         functions, keywords = _Unpickler(io.BytesIO(content)).load()
         return checked_postprocessing([function.name for function in functions], [plain(one) for one in keywords])
     except Exception as error:  # a file of unknown origin may raise anything
-        reason = next(iter(str(error).splitlines()), "") or type(error).__name__
+        reason = first_line(error)
         raise ValueError(
             f"The postprocessing must hold nnU-Net's functions and numbers only, got {path} ({reason}). Run "
             "nnunet-eas crossval again."
