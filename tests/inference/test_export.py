@@ -24,7 +24,7 @@ NAME = "EASUNetTrainer__nnUNetPlans__2d"
 def small_networks(loaded, monkeypatch):
     """Commands get a loaded model with networks of one convolution; what is tested is behind the graph."""
     networks = tuple(torch.nn.Conv2d(1, 3, 3, padding=1).eval() for _ in range(2))
-    monkeypatch.setattr(exporting, "load_trained_model", lambda *args: replace(loaded("eas"), networks=networks))
+    monkeypatch.setattr(exporting, "load_trained_model", lambda *_, **__: replace(loaded("eas"), networks=networks))
 
 
 def test_average_and_apart(trained, tmp_path, capsys):
