@@ -37,11 +37,11 @@ def run(args: argparse.Namespace) -> int:
     from nnunet_eas.support.files import PARTIAL
     from nnunet_eas.support.outputs import check_output_file
 
-    unfinished = args.o.with_name(f"{PARTIAL}{args.o.name}.jsonl")
     if args.csv and args.csv.resolve() == args.o.resolve():
         raise ValueError(f"--csv must be another file than -o, got {args.csv} for both. Give another name.")
     for argument, path in (("-o", args.o), ("--csv", args.csv or args.o)):
         check_output_file(path, argument)
+    unfinished = args.o.with_name(f"{PARTIAL}{args.o.name}.jsonl")
 
     def show(result: Evaluation) -> None:
         result.write_json(args.o)

@@ -13,7 +13,8 @@ from typing import Any
 import safetensors.torch
 import torch
 
-from nnunet_eas.support.safe_archive import SafeArchive, fault_of_name, open_archive, shown
+from nnunet_eas.support.errors import shown
+from nnunet_eas.support.safe_archive import SafeArchive, fault_of_name, open_archive
 
 FORMAT = 1  # grows when a member or an entry changes its meaning or goes
 MANIFEST, CARD, POSTPROCESSING = "manifest.json", "README.md", "postprocessing.json"

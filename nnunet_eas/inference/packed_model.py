@@ -11,7 +11,6 @@ from typing import Any
 
 import torch
 
-from nnunet_eas.inference.checkpoints import check_named_classes
 from nnunet_eas.inference.packed_file import (
     DATASET,
     DESCRIPTION,
@@ -23,8 +22,9 @@ from nnunet_eas.inference.packed_file import (
     open_packed,
 )
 from nnunet_eas.plans.check import check_dataset, check_plans
+from nnunet_eas.plans.named_classes import check_named_classes
 from nnunet_eas.support.checkpoints import is_trusted
-from nnunet_eas.support.safe_archive import shown
+from nnunet_eas.support.errors import shown
 
 CHECKPOINT = "checkpoint_final.pth"
 

@@ -17,10 +17,11 @@ from nnunetv2.utilities.plans_handling.plans_handler import ConfigurationManager
 from torch import nn
 
 from nnunet_eas.inference.batched_predictor import autocast_dtype
-from nnunet_eas.inference.checkpoints import check_named_classes, trainer_and_configuration
+from nnunet_eas.inference.checkpoints import trainer_and_configuration
 from nnunet_eas.inference.packed_model import unpacked
 from nnunet_eas.inference.quiet import quiet
 from nnunet_eas.plans.check import check_dataset, check_plans
+from nnunet_eas.plans.named_classes import check_named_classes
 from nnunet_eas.support.checkpoints import is_trusted
 from nnunet_eas.support.datasets import check_folders, dataset_name
 from nnunet_eas.support.files import read_json

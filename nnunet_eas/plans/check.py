@@ -9,6 +9,8 @@ from typing import Any
 
 from nnunetv2.utilities.plans_handling.plans_handler import PlansManager
 
+from nnunet_eas.support.errors import shown
+
 Rule = tuple[str, Callable[[Any], bool]]
 
 
@@ -74,7 +76,7 @@ def check_plans(plans: Any, name: str = "plans.json") -> None:
         ValueError: An entry is missing or not what nnU-Net writes there.
     """
     if not isinstance(plans, Mapping) or not isinstance(plans.get("configurations"), Mapping):
-        raise ValueError(f"{name} must be an object with configurations, got {_shown(plans)}. Copy the file anew.")
+        raise ValueError(f"{name} must be an object with configurations, got {shown(plans)}. Copy the file anew.")
     _check(plans, OF_PLANS, name)
     parents = {
         of_one.get("inherits_from") for of_one in plans["configurations"].values() if isinstance(of_one, Mapping)
@@ -117,12 +119,12 @@ def check_dataset(content: Any, name: str = "dataset.json") -> None:
         ValueError: An entry is missing or not what nnU-Net needs there.
     """
     if not isinstance(content, Mapping):
-        raise ValueError(f"{name} must be an object, got {_shown(content)}. Copy the file anew.")
+        raise ValueError(f"{name} must be an object, got {shown(content)}. Copy the file anew.")
     _check(content, OF_DATASET, name)
     channels = content.get("channel_names", content.get("modality"))  # the latter is nnU-Net v1's
     if not isinstance(channels, Mapping) or sorted(channels) != sorted(map(str, range(len(channels)))) or not channels:
         raise ValueError(
-            f"{name}: channel_names must name channels 0, 1, ..., got {_shown(channels)}. Correct the file."
+            f"{name}: channel_names must name channels 0, 1, ..., got {shown(channels)}. Correct the file."
         )
 
 
@@ -131,9 +133,4 @@ def _check(content: Mapping[str, Any], rules: Mapping[str, Rule], where: str) ->
         if key not in content:
             raise ValueError(f"{where} must have {key}, got {', '.join(map(str, content)) or 'nothing'}. Add it.")
         if not holds(content[key]):
-            raise ValueError(f"{where}: {key} must {rule}, got {_shown(content[key])}. Correct the plans.")
-
-
-def _shown(value: Any) -> str:
-    text = repr(value)
-    return text if len(text) <= 80 else f"{text[:77]}..."
+            raise ValueError(f"{where}: {key} must {rule}, got {shown(content[key])}. Correct the file.")

@@ -4,14 +4,17 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 from pathlib import Path
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 from nnunetv2.paths import nnUNet_preprocessed
 from nnunetv2.utilities.plans_handling.plans_handler import PlansManager
 
+from nnunet_eas.plans.check import check_dataset, check_plans
+from nnunet_eas.plans.named_classes import check_named_classes
 from nnunet_eas.plans.preprocessed_data import DEFAULT_PLANS
 from nnunet_eas.plans.summary import ConfigurationSummary, summarise
 from nnunet_eas.plans.translation import translate_plans
+from nnunet_eas.support.checkpoints import is_trusted
 from nnunet_eas.support.datasets import check_folders, dataset_name
 from nnunet_eas.support.files import read_json
 
@@ -40,16 +43,17 @@ def compare_plans(
             f"plans_name (-p) must name plans of {name}, got {plans_name}, which is not in {folder}. "
             f"Run nnunet-eas plan_experiment -d {dataset_id}, or give -p {DEFAULT_PLANS}."
         )
-    plans = translate_plans(read_json(file, "plans_name (-p)"))
+    plans = translate_plans(_read_plans(file))
     unknown = [c for c in configurations or () if c not in plans["configurations"]]
     if unknown:
         raise ValueError(
             f"configurations (-c) must be those of {plans_name}, got {' '.join(unknown)}. "
             f"It has {', '.join(plans['configurations'])}."
         )
-    dataset_json = read_json(folder / "dataset.json", "dataset.json")
+    dataset_json = read_json(folder / "dataset.json", "dataset.json", keys=["numTraining"])
+    check_dataset(dataset_json)
     default_file = folder / f"{DEFAULT_PLANS}.json"
-    default = read_json(default_file, DEFAULT_PLANS) if default_file.is_file() else {"configurations": {}}
+    default = _read_plans(default_file) if default_file.is_file() else {"configurations": {}}
     default_title = f"{DEFAULT_PLANS}, stock" if plans_name == DEFAULT_PLANS else DEFAULT_PLANS
     for configuration in configurations or plans["configurations"]:
         title, summary = f"{configuration} of {name}", summarise(plans, configuration, dataset_json)
@@ -65,3 +69,11 @@ def compare_plans(
             sizes = {key: getattr(summary, key) for key in ("patch_size", "input_channels", "num_outputs")}
             draw_network(planned["architecture"], title=f"{title}, {plans_name}", path=drawing, **sizes)
         yield Comparison(title, summaries, drawing)
+
+
+def _read_plans(file: Path) -> dict[str, Any]:
+    plans: dict[str, Any] = read_json(file, file.name)
+    check_plans(plans, file.name)
+    if not is_trusted(False):
+        check_named_classes(plans, file)
+    return plans

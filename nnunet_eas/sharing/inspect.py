@@ -14,14 +14,14 @@ from typing import Any
 
 import numpy as np
 
-from nnunet_eas.inference.checkpoints import check_named_classes
 from nnunet_eas.inference.packed_file import MANIFEST, open_packed
 from nnunet_eas.plans.check import check_dataset, check_plans
+from nnunet_eas.plans.named_classes import check_named_classes
 from nnunet_eas.support.checkpoints import fault_of, foreign_names, read_checkpoint
-from nnunet_eas.support.errors import first_line
+from nnunet_eas.support.errors import first_line, shown
 from nnunet_eas.support.files import read_json
 from nnunet_eas.support.pickle_names import HARMLESS, names_in
-from nnunet_eas.support.safe_archive import fault_of_name, shown
+from nnunet_eas.support.safe_archive import fault_of_name
 from nnunet_eas.support.safe_pickle import read_postprocessing
 
 LARGEST_PICKLE = 64 * 2**20  # bytes

@@ -14,7 +14,6 @@ from tqdm import tqdm
 from nnunet_eas.crossval.best import Best, read_best
 from nnunet_eas.crossval.dataset import find_dataset
 from nnunet_eas.crossval.fold import Model
-from nnunet_eas.inference.checkpoints import check_named_classes
 from nnunet_eas.inference.packed_file import (
     CARD,
     DATASET,
@@ -26,6 +25,7 @@ from nnunet_eas.inference.packed_file import (
     WEIGHTS,
 )
 from nnunet_eas.inference.packed_model import CHECKPOINT
+from nnunet_eas.plans.named_classes import check_named_classes
 from nnunet_eas.sharing.archive import Archive, new_archive
 from nnunet_eas.sharing.model_card import model_card
 from nnunet_eas.sharing.model_files import ModelFiles, read_model, separated

@@ -24,9 +24,9 @@ from nnunet_eas.inference.packed_file import (
 )
 from nnunet_eas.inference.packed_model import write_model
 from nnunet_eas.sharing.postprocessing import from_json
+from nnunet_eas.support.errors import shown
 from nnunet_eas.support.files import PARTIAL, write_json
 from nnunet_eas.support.outputs import check_output_folder
-from nnunet_eas.support.safe_archive import shown
 from nnunet_eas.support.safe_pickle import write_postprocessing
 
 

@@ -6,6 +6,7 @@ import errno
 import os
 import re
 import zipfile
+from contextlib import AbstractContextManager
 from pathlib import Path
 from typing import Any
 
@@ -60,7 +61,7 @@ def read_checkpoint(path: str | Path, *, trust: bool = False) -> dict[str, Any]:
             f"{TRUST_VARIABLE}=1."
         )
     try:
-        with torch.serialization.safe_globals(list(ALLOWED)):
+        with _allowed():
             content = torch.load(path, map_location="cpu", weights_only=not trust, mmap=True)
     except Exception as error:  # a file of unknown origin may raise anything
         raise ValueError(
@@ -99,12 +100,18 @@ def foreign_names(path: Path) -> list[str]:
         ValueError: The archive is none of torch.save's.
     """
     try:
-        with torch.serialization.safe_globals(list(ALLOWED)):
+        with _allowed():
             return sorted(torch.serialization.get_unsafe_globals_in_checkpoint(path))
     except Exception as error:  # a file of unknown origin may raise anything
         raise ValueError(
             f"The checkpoint must be nnU-Net's, got {path} ({_reason(error)}). Copy it anew, or take another one."
         ) from error
+
+
+def _allowed() -> AbstractContextManager[None]:
+    """PyTorch's list with `ALLOWED`, less what the caller has put there: PyTorch removes all of it in the end."""
+    known = torch.serialization.get_safe_globals()
+    return torch.serialization.safe_globals([one for one in ALLOWED if one not in known])
 
 
 def _reason(error: Exception) -> str:

@@ -11,6 +11,12 @@ def printable(name: str) -> str:
     return name if name.isprintable() else repr(name)
 
 
+def shown(value: object) -> str:
+    """A value of unknown origin for a message of one line, at most some 100 characters of it."""
+    whole = ascii(value)
+    return whole if len(whole) <= 100 else f"{whole[:100]}..."
+
+
 def first_line(error: Exception) -> str:
     """The first line of a library's message, or the error's name where it has none."""
     return next(iter(str(error).splitlines()), "") or type(error).__name__

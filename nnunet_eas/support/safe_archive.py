@@ -11,7 +11,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import BinaryIO
 
-from nnunet_eas.support.errors import first_line
+from nnunet_eas.support.errors import first_line, shown
 
 MOST_MEMBERS = 10_000
 LARGEST_TEXT = 16 * 2**20  # bytes, of a JSON or Markdown member, and of the archive's list of members
@@ -94,12 +94,6 @@ def fault_of_name(name: str) -> str | None:
         if part.split(".")[0].rstrip().upper() in _DEVICES:
             return "is a device's on Windows"
     return None
-
-
-def shown(text: object) -> str:
-    """Text of unknown origin for one line of a message."""
-    whole = ascii(text)
-    return whole if len(whole) <= 100 else f"{whole[:100]}..."
 
 
 def _check_list(file: BinaryIO) -> None:

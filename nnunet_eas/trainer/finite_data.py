@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import glob
 import json
 from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
 import numpy as np
+import torch.distributed as dist
 from nnunetv2.training.nnUNetTrainer.nnUNetTrainer import nnUNetTrainer
 from tqdm import tqdm
 
@@ -29,15 +31,17 @@ class FiniteData(nnUNetTrainer):
             RuntimeError: Images hold values that are not finite.
         """
         datasets: tuple[Any, Any] = super().get_tr_and_val_datasets()
-        if self.local_rank == 0:
-            self._check([case for dataset in datasets for case in dataset.identifiers])
+        cases = sorted(case for dataset in datasets for case in dataset.identifiers)
+        # on several GPUs each process looks at a share: none waits long for another
+        self._check(cases[self.local_rank :: dist.get_world_size()] if self.is_ddp else cases)
         return datasets
 
     def _check(self, cases: list[str]) -> None:
         folder = Path(self.preprocessed_dataset_folder)
-        seen_file = folder.parent / f".finite_{folder.name}.json"
+        share = f".{self.local_rank}" if self.is_ddp else ""
+        seen_file = folder.parent / f".finite_{folder.name}{share}.json"
         files = {case: file for case in cases if (file := _file_of(folder, case))}
-        seen = _read(seen_file)
+        seen = {case: one for file in _files_of_looks(folder) for case, one in _read(file).items()}
         new = {case: file for case, file in files.items() if seen.get(case, {}).get("file") != _state(file)}
         try:
             for case in tqdm(sorted(new), desc="looking for values that are not finite", leave=False, disable=None):
@@ -63,6 +67,11 @@ def _state(file: Path) -> list[int]:
     """Size in bytes and time in ns, which change when a case is preprocessed again."""
     stat = file.stat()
     return [stat.st_size, stat.st_mtime_ns]
+
+
+def _files_of_looks(folder: Path) -> list[Path]:
+    """What earlier trainings saw, those on several GPUs in one file for each process."""
+    return sorted(folder.parent.glob(f".finite_{glob.escape(folder.name)}.*json"))
 
 
 def _read(path: Path) -> dict[str, Any]:

@@ -34,7 +34,9 @@ class Interruptible(nnUNetTrainer):
         if self._is_asked_to_stop:
             self.current_epoch -= 1  # a checkpoint of nnU-Net says that its epoch is finished, which this one is not
             self.save_checkpoint(str(Path(self.output_folder) / "checkpoint_latest.pth"))
-            self.print_to_log_file(f"Stopped by a signal in epoch {self.current_epoch + 1}; --c goes on from here.")
+            self.print_to_log_file(
+                f"Stopped by a signal in epoch {self.current_epoch + 1}; --c goes on from the latest checkpoint."
+            )
             sys.exit(STATUS)
         return outputs
 

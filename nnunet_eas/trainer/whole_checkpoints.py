@@ -11,8 +11,10 @@ from typing import Any
 from nnunetv2.training.nnUNetTrainer.nnUNetTrainer import nnUNetTrainer
 
 from nnunet_eas.support.checkpoints import fault_of, read_checkpoint, sync
+from nnunet_eas.support.errors import first_line
 
 FINAL, LATEST = "checkpoint_final.pth", "checkpoint_latest.pth"
+FULL = (errno.ENOSPC, errno.EDQUOT)  # a disk, or a user's share of it
 PREVIOUS = "checkpoint_previous.pth"
 """Name of the checkpoint that was the latest one before the latest."""
 
@@ -26,12 +28,15 @@ class WholeCheckpoints(nnUNetTrainer):
     """
 
     current_epoch: int
+    _best_ema: float | None
+    _is_saved = True  # all checkpoints of this epoch's end
 
     def save_checkpoint(self, filename: str) -> None:
         """Saves as nnU-Net does, under another name at first.
 
         Raises:
-            RuntimeError: The final checkpoint cannot be written.
+            OSError: The folder cannot be written to for another reason than a full disk.
+            RuntimeError: The disk is full, and this is the final checkpoint.
         """
         if self.local_rank != 0 or self.disable_checkpointing:  # nnU-Net saves nothing then
             super().save_checkpoint(filename)
@@ -42,8 +47,14 @@ class WholeCheckpoints(nnUNetTrainer):
             super().save_checkpoint(str(temporary))
             sync(temporary)
             fault = fault_of(temporary)
-        except (OSError, RuntimeError) as error:  # PyTorch raises the latter where the disk is full
-            fault = next(iter(str(error).splitlines()), "")
+        except RuntimeError as error:  # PyTorch's archive, where the disk is full or the folder is not as it was
+            if not temporary.exists():
+                raise
+            fault = first_line(error)
+        except OSError as error:
+            if error.errno not in FULL:  # a folder that is gone, or must not be written to, gets no later checkpoint
+                raise
+            fault = first_line(error)
         if fault is None:
             if file.name == LATEST and file.exists() and fault_of(file) is None:
                 _link(file, file.with_name(PREVIOUS))
@@ -51,6 +62,7 @@ class WholeCheckpoints(nnUNetTrainer):
             sync(file.parent)
             return
         temporary.unlink(missing_ok=True)
+        self._is_saved = False
         message = f"{file} could not be written ({fault}); its disk has {_free_mb(file):.0f} MB left."
         if file.name == FINAL:
             raise RuntimeError(f"{message} Make room, and continue with --c.")
@@ -87,14 +99,18 @@ class WholeCheckpoints(nnUNetTrainer):
 
     def on_epoch_end(self) -> None:
         """Ends the epoch as nnU-Net does; a full disk does not end the training."""
-        epoch = self.current_epoch
+        epoch, best = self.current_epoch, self._best_ema
+        self._is_saved = True
         try:
             super().on_epoch_end()
         except OSError as error:
-            if error.errno not in (errno.ENOSPC, errno.EDQUOT):
+            if error.errno not in FULL:
                 raise
             self.print_to_log_file(f"The disk of {self.output_folder} is full; training goes on.")
             self.current_epoch = epoch + 1  # nnU-Net counts after it has drawn its curves
+        finally:
+            if not self._is_saved:
+                self._best_ema = best  # of the best checkpoint that there is: a later epoch may replace it
 
     def on_train_end(self) -> None:
         """Ends training as nnU-Net does, and removes the previous checkpoint, as nnU-Net removes the latest one."""

@@ -60,7 +60,7 @@ def test_a_fold_that_is_killed_and_then_asked_to_stop_goes_on_from_its_checkpoin
     assert "2d fold 1: trained" in printed
     first, second, third = logs(results, blobs, 1)
     assert ["Epoch 0" in log for log in (first, second, third)] == [True, False, False]
-    assert ["--c goes on from here" in log for log in (first, second, third)] == [False, True, False]
+    assert ["--c goes on from the latest" in log for log in (first, second, third)] == [False, True, False]
     assert "Epoch 1" in third
 
 

@@ -105,5 +105,5 @@ def test_a_job_whose_time_is_up_saves_itself_and_is_queued_again(blobs, shell):
     assert "attempt" not in printed
     fold = shell["nnUNet_results"] / blobs.name / f"{TRAINER}__nnUNetPlans__2d" / "fold_0"
     first, second = (log.read_text() for log in sorted(fold.glob("training_log_*.txt")))
-    assert "--c goes on from here" in first
+    assert "--c goes on from the latest" in first
     assert "Epoch 0" not in second

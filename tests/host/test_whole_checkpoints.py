@@ -10,6 +10,8 @@ import torch
 
 from nnunet_eas.trainer.whole_checkpoints import FINAL, LATEST, PREVIOUS
 
+BEST = "checkpoint_best.pth"
+
 
 @pytest.fixture
 def trainer(new_trainer):
@@ -88,6 +90,30 @@ def test_a_full_disk_keeps_the_checkpoint_of_before(trainer, folder, monkeypatch
     with pytest.raises(RuntimeError, match=r"checkpoint_final\.pth could not be written .*Make room, and continue"):
         save(trainer, FINAL, 5)
     assert {path.name for path in folder.glob("*.pth*")} == {LATEST}
+
+
+def test_a_folder_that_is_gone_ends_training(trainer, folder):
+    folder.rename(folder.with_name("elsewhere"))
+    with pytest.raises(RuntimeError, match=r"Parent directory .* does not exist"):
+        save(trainer, LATEST, 3)
+
+
+def test_a_best_checkpoint_that_was_not_written_is_not_the_best(trainer, folder, monkeypatch):
+    for name, value in {"mean_fg_dice": 0.5, "ema_fg_dice": 0.5, "dice_per_class_or_region": [0.5, 0.5]}.items():
+        trainer.logger.log(name, value, 0)
+    for name in ("train_losses", "val_losses", "epoch_start_timestamps"):
+        trainer.logger.log(name, 0.0, 0)
+    monkeypatch.setattr(trainer.logger, "plot_progress_png", lambda *_: None)
+    trainer._best_ema = 0.4
+    with monkeypatch.context() as full_disk:
+        full_disk.setattr(os, "fsync", lambda _: (_ for _ in ()).throw(OSError(28, "No space left on device")))
+        trainer.on_epoch_end()
+    assert not (folder / BEST).exists()
+    assert trainer._best_ema == 0.4
+    trainer.current_epoch = 0
+    trainer.on_epoch_end()
+    assert (folder / BEST).exists()
+    assert trainer._best_ema == 0.5
 
 
 def test_a_checkpoint_that_does_not_read_back_is_not_taken(trainer, folder, monkeypatch):

@@ -6,7 +6,7 @@ import pytest
 from inference.tiny_models import plans
 from planned import planned_unet
 
-from nnunet_eas.inference.checkpoints import check_named_classes
+from nnunet_eas.plans.named_classes import check_named_classes
 from nnunet_eas.plans.translation import translate_plans
 
 
