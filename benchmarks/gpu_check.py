@@ -89,7 +89,8 @@ def steps(work: Path, rehearse: bool) -> dict[str, list[Command]]:
     for kind in ("steps", "commands"):
         for configuration in CONFIGURATIONS:
             found[f"{kind} {configuration}"] = [[*gpu, "--only", kind, "--configurations", configuration]]
-    found |= {"doctor": [["nnunet-eas", "doctor"]], "tests": [tests], "memory": [memory]}
+    guards = _module("speed.guards", "--json", f"{work}/guards.json", *device, *(["--tiny"] if rehearse else []))
+    found |= {"doctor": [["nnunet-eas", "doctor"]], "tests": [tests], "memory": [memory], "guards": [guards]}
     found |= {f"training {configuration}": _training(work, configuration, rehearse) for configuration in CONFIGURATIONS}
     for configuration in CONFIGURATIONS:
         found[f"scans {configuration}"] = [[*gpu, "--only", "scans", "--configurations", configuration]]

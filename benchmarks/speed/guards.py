@@ -68,12 +68,15 @@ def main() -> None:
     parser.add_argument("--device", choices=("cpu", "cuda"), default="cpu")
     parser.add_argument("--threads", type=int, default=torch.get_num_threads())
     parser.add_argument("--rounds", type=int, default=5)
+    parser.add_argument("--tiny", action="store_true", help="with small patches: shows that it runs")
     args = parser.parse_args()
     device = torch.device(args.device)
     rows: dict[str, Any] = {}
     with tempfile.TemporaryDirectory() as folder:
         set_environment(Path(folder), args.threads)
         for configuration, patch in CONFIGURATIONS.items():
+            if args.tiny:
+                patch = [max(8, edge // 8) for edge in patch]
             plans = plans_of(configuration, patch, 2, "eas")
             process = OwnProcess(Guarded, plans, configuration, DATASET_JSON, "EASUNetTrainer_short", device, None)
             taken: dict[str, list[float]] = {"step": [], "guards": [], "checkpoint": [], "stock_checkpoint": []}

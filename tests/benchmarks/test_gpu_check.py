@@ -17,7 +17,7 @@ from benchmarks import gpu_check
 from benchmarks.commands import ROOT
 from benchmarks.speed.measured import MeasuredNetwork, OwnProcess
 
-STEPS = ("memory", "scans 2d")  # nothing that is compiled
+STEPS = ("memory", "scans 2d", "guards")  # nothing that is compiled
 if "TEST_ALL_STEPS" in os.environ:
     STEPS = tuple(gpu_check.steps(Path(), rehearse=True))
 
