@@ -5,7 +5,7 @@ from __future__ import annotations
 import shutil
 import zipfile
 from collections.abc import Callable
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 import numpy as np
@@ -25,6 +25,7 @@ class Call:
         damaged: The damage of each damaged file, by the name that a message must hold.
         outputs: What the call writes for a damaged file that turns out to be sound, by the same name.
         good: Says how what was written for the good files differs from what it must be, or None.
+        skips: Whether the caller asked to skip faulty files, so that the exit status is 0.
         environment: Variables that differ from the bench's.
     """
 
@@ -32,6 +33,7 @@ class Call:
     damaged: dict[str, str]
     outputs: dict[str, Path] = field(default_factory=dict)
     good: Callable[[], str | None] = lambda: None
+    skips: bool = False
     environment: dict[str, str] = field(default_factory=dict)
 
 
@@ -133,11 +135,13 @@ class Scenes:
         """dataset.json of `quantify` and `evaluate`."""
         file = Path(shutil.copy(self.bench.raw / "dataset.json", folder))
         how = damage_json(rng, file)
-        truth = folder / "truth"
-        truth.mkdir()
-        shutil.copy(self.bench.work / "truth" / f"{self.bench.cases[0]}.nii.gz", truth)
+        masks = [folder / name for name in ("ref", "pred")]
+        for place in masks:
+            place.mkdir()
+            shutil.copy(self.bench.work / "truth" / f"{self.bench.cases[0]}.nii.gz", place)
         out = folder / "out"
-        words = [["quantify", str(truth)], ["evaluate", "-ref", str(truth), "-pred", str(truth)]][int(rng.integers(2))]
+        evaluate = ["evaluate", "-ref", str(masks[0]), "-pred", str(masks[1])]
+        words = [["quantify", str(masks[1])], evaluate][int(rng.integers(2))]
         return Call([*words, "-djfile", str(file), "-o", str(out)], {file.name: how}, {file.name: out})
 
     def series_to_convert(self, rng: np.random.Generator, folder: Path) -> Call:
@@ -149,9 +153,9 @@ class Scenes:
             slices = sorted(one.iterdir())
             damaged[str(one.relative_to(tree))] = damage_dicom(rng, slices[int(rng.integers(len(slices)))])
         out = folder / "out"
-        words = ["convert", "dicom", "-i", str(tree), "-o", str(out), "--skip-faulty", "--workers", "1"]
+        words = ["convert", "dicom", "-i", str(tree), "-o", str(out), "--workers", "1"]
         table, good = out / "series.csv", [one.name for one in series[4:]]
-        return Call(words, damaged, dict.fromkeys(damaged, table), lambda: _lacking(table, good))
+        return _skipping(rng, Call(words, damaged, dict.fromkeys(damaged, table), lambda: _lacking(table, good)))
 
     def archive_to_convert(self, rng: np.random.Generator, folder: Path) -> Call:
         """Masks of OAI-ZIB (MetaImage) under `convert oai-zib`: four of six damaged."""
@@ -163,9 +167,9 @@ class Scenes:
             damaged[file.name.split(".")[0]] = f"{spoiled.suffix}: {_damage_bytes(rng, spoiled)}"
         out = folder / "raw"
         words = ["convert", "oai-zib", "--archive", str(source / "archive"), "--mri", str(source / "mri"), "-d", "7"]
-        words += ["--output", str(out), "--skip-faulty", "--workers", "1"]
+        words += ["--output", str(out), "--workers", "1"]
         good = [file.name.split(".")[0] for file in masks[4:]]
-        return Call(words, damaged, dict.fromkeys(damaged, out), lambda: _not_converted(out, good))
+        return _skipping(rng, Call(words, damaged, dict.fromkeys(damaged, out), lambda: _not_converted(out, good)))
 
     def dataset_to_convert(self, rng: np.random.Generator, folder: Path) -> Call:
         """Scans and masks of another dataset under `convert nnunet`: four of six cases damaged."""
@@ -176,9 +180,8 @@ class Scenes:
             files = [source / "labelsTr" / f"{case}.nii.gz", source / "imagesTr" / f"{case}_0000.nii.gz"]
             damaged[case] = _damage_image(rng, files[int(rng.integers(2))])
         out = folder / "raw"
-        words = ["convert", "nnunet", "--source", str(source), "-d", "7", "--output", str(out), "--skip-faulty"]
-        words += ["--workers", "1"]
-        return Call(words, damaged, dict.fromkeys(damaged, out), lambda: _not_converted(out, cases[4:]))
+        words = ["convert", "nnunet", "--source", str(source), "-d", "7", "--output", str(out), "--workers", "1"]
+        return _skipping(rng, Call(words, damaged, dict.fromkeys(damaged, out), lambda: _not_converted(out, cases[4:])))
 
     def dataset_to_plan(self, rng: np.random.Generator, folder: Path) -> Call:
         """dataset.json, or the fingerprint, of planning."""
@@ -265,6 +268,13 @@ SHARES: dict[str, float] = {
     "records_of_training": 0.06,
 }
 """Shares of the damaged files, by the method of `Scenes`."""
+
+
+def _skipping(rng: np.random.Generator, call: Call) -> Call:
+    """The call with --skip-faulty, or without, where nothing is converted."""
+    if rng.random() < 0.7:
+        return replace(call, words=[*call.words, "--skip-faulty"], skips=True)
+    return replace(call, good=lambda: None)
 
 
 def _lacking(table: Path, names: list[str]) -> str | None:

@@ -5,7 +5,8 @@
 
 - it ends by itself, within 60 seconds for each damaged file, and no process of it holds more than 2 GiB,
 - standard error has no traceback, and one line names each damaged file for which there is no output,
-- the exit status is not 0 where a file is named, and is 0 where none is (a changed byte may leave a sound file),
+- the exit status is not 0 where a file is named, but with --skip-faulty, which asks for that (a changed byte may leave
+  a sound file, which is processed),
 - no half file is left, and the outputs of the good files are those of a call without damaged ones.
 """
 
@@ -116,12 +117,17 @@ def judge(call: Call, status: int, lines: list[str], folder: Path, before: set[P
     if status < 0:
         faults.append(f"ended by signal {-status}")
     named = {name for name in call.damaged if any(name in line for line in lines if not line.startswith("written"))}
-    blamed = {name for name in named if status}
+    skipped = {
+        name for name in named if any(name in line for line in lines if line.startswith(("skipped", "left out")))
+    }
+    blamed = named if status else skipped
     for name in call.damaged:
         if name not in blamed and not call.outputs[name].exists():
             faults.append(f"{name}: neither an output nor a line")
     if status and not blamed:
         faults.append(f"status {status}, and no damaged file is named")
+    if skipped and not status and not call.skips:
+        faults.append("status 0, although files are left out")
     new = [path for path in folder.rglob("*") if path not in before and path.is_file()]
     half = [path.name for path in new if path.name.startswith(PARTIAL) or path.suffix in (".tmp", ".part")]
     if half:
