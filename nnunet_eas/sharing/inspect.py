@@ -17,7 +17,7 @@ import numpy as np
 from nnunet_eas.inference.packed_file import MANIFEST, open_packed
 from nnunet_eas.plans.check import check_dataset, check_plans
 from nnunet_eas.plans.named_classes import check_named_classes
-from nnunet_eas.support.checkpoints import fault_of, foreign_names, read_checkpoint
+from nnunet_eas.support.checkpoints import fault_of, foreign_names, load_whole
 from nnunet_eas.support.errors import first_line, shown
 from nnunet_eas.support.files import read_json
 from nnunet_eas.support.pickle_names import HARMLESS, names_in
@@ -25,6 +25,7 @@ from nnunet_eas.support.safe_archive import fault_of_name
 from nnunet_eas.support.safe_pickle import read_postprocessing
 
 LARGEST_PICKLE = 64 * 2**20  # bytes
+KEPT_NAMES = ("postprocessing.pkl", "plans.json", "dataset.json")  # by which files are known
 MOST_UNPACKED = 20  # times its size, that an archive may unpack to
 
 
@@ -119,7 +120,7 @@ def _checkpoint(file: Path) -> tuple[list[str], list[str]]:
         return [], [f"no whole checkpoint, {fault}"]
     if names := foreign_names(file):
         return [], [f"would load {', '.join(map(shown, names))}"]
-    content = read_checkpoint(file)
+    content = load_whole(file)
     weights, init_args = content.get("network_weights", {}), content.get("init_args", {})
     numbers = sum(tensor.numel() for tensor in weights.values())
     plans = init_args.get("plans", {})
@@ -205,10 +206,11 @@ def _archive(file: Path) -> tuple[list[str], list[str]]:
         if unpacked > MOST_UNPACKED * file.stat().st_size:
             return facts, [*dangers, f"unpacks to more than {MOST_UNPACKED} times its size"]
         for member in members:
-            inside = Path(work, f"member{Path(member.filename).suffix}")
-            if Path(member.filename).name == "postprocessing.pkl":
-                inside = inside.with_name("postprocessing.pkl")
-            if inside.suffix not in (".pth", ".pkl", ".npz"):
+            name = Path(member.filename).name
+            inside = Path(work, name if name in KEPT_NAMES else f"member{Path(name).suffix}")
+            if inside.suffix == ".zip":
+                dangers.append(f"{shown(member.filename)} is another archive: unpack this one, and inspect that")
+            if inside.suffix not in (".pth", ".pkl", ".npz") and name not in KEPT_NAMES:
                 continue
             with archive.open(member) as source, inside.open("wb") as target:
                 while block := source.read(1 << 20):

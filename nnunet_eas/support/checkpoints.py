@@ -60,6 +60,15 @@ def read_checkpoint(path: str | Path, *, trust: bool = False) -> dict[str, Any]:
             f"{', '.join(names[:5])}. Loading may run anything; if you trust its source, give --trust, or set "
             f"{TRUST_VARIABLE}=1."
         )
+    return load_whole(path, trust=trust)
+
+
+def load_whole(path: Path, *, trust: bool = False) -> dict[str, Any]:
+    """The content of a checkpoint that has been looked at; without `trust` nothing runs in any case.
+
+    Raises:
+        ValueError: It is none of nnU-Net's.
+    """
     try:
         with _allowed():
             content = torch.load(path, map_location="cpu", weights_only=not trust, mmap=True)

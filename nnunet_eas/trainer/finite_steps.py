@@ -61,9 +61,10 @@ class FiniteSteps(nnUNetTrainer):
         self._skipped += 1
         self._in_a_row += 1
         if self._in_a_row == MOST_IN_A_ROW:
+            cases = batch.get("keys", ["not told by the loader"])  # of nnU-Net's loaders
             raise RuntimeError(
                 f"Loss and gradients must be finite, got {MOST_IN_A_ROW} steps in a row in epoch {self.current_epoch} "
-                f"that were not (last cases: {', '.join(map(str, batch['keys']))}). {self._last_checkpoint()} Look at "
+                f"that were not (last cases: {', '.join(map(str, cases))}). {self._last_checkpoint()} Look at "
                 "the values of these cases; on a GPU, train with -tr EASUNetTrainer_bf16 or EASUNetTrainer_fp32."
             )
         return outputs

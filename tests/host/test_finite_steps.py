@@ -166,3 +166,32 @@ class TestData:
         seen.write_text(content)
         spoilt.get_tr_and_val_datasets()
         assert all(one["finite"] for one in json.loads(seen.read_text()).values())
+
+    def test_a_folder_that_is_read_only(self, spoilt, monkeypatch):
+        from nnunet_eas.trainer import finite_data
+
+        def refused(*_):
+            raise OSError(30, "Read-only file system")
+
+        monkeypatch.setattr(finite_data, "write_json", refused)
+        spoilt.get_tr_and_val_datasets()
+        self.spoil(spoilt, spoilt.do_split()[0][0])
+        with pytest.raises(RuntimeError, match="NaN or infinity in 1 of"):
+            spoilt.get_tr_and_val_datasets()
+
+    def test_the_processes_of_several_gpus_look_at_a_share_each(self, spoilt, monkeypatch):
+        from nnunet_eas.trainer import finite_data
+
+        read, real = [], finite_data._is_finite
+        monkeypatch.setattr(finite_data, "_is_finite", lambda file: read.append(file.stem) or real(file))
+        monkeypatch.setattr(finite_data.dist, "get_world_size", lambda: 2)
+        cases = sorted([*spoilt.do_split()[0], *spoilt.do_split()[1]])
+        spoilt.is_ddp = True
+        for rank in (0, 1):
+            spoilt.local_rank = rank
+            spoilt.get_tr_and_val_datasets()
+            assert sorted(read) == cases[rank::2]
+            read.clear()
+        spoilt.is_ddp, spoilt.local_rank = False, 0
+        spoilt.get_tr_and_val_datasets()
+        assert read == []  # both processes' lists are read

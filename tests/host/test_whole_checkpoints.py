@@ -55,6 +55,19 @@ def test_the_one_before_the_latest_is_kept(trainer, folder):
     assert {path.name for path in folder.glob("*.pth*")} == {LATEST, PREVIOUS}
 
 
+def test_a_checkpoint_gets_its_name_when_it_is_on_the_disk(trainer, folder, monkeypatch):
+    synced = []
+    real = os.fsync
+
+    def fsync(descriptor):
+        real(descriptor)
+        synced.append((os.readlink(f"/proc/self/fd/{descriptor}"), (folder / LATEST).exists()))
+
+    monkeypatch.setattr(os, "fsync", fsync)
+    save(trainer, LATEST, 3)
+    assert synced == [(f"{folder / LATEST}.tmp", False), (str(folder), True)]
+
+
 @pytest.mark.parametrize("damage", [cut, flip, lambda file: file.write_bytes(b""), lambda file: file.write_text("x")])
 def test_a_damaged_latest_checkpoint(trainer, folder, damage):
     save(trainer, LATEST, 3)

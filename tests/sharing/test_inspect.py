@@ -1,9 +1,11 @@
 """What is told of files without running them."""
 
+import json
 import os
 import pickle
 import shutil
 import zipfile
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -62,6 +64,17 @@ def test_what_would_run_is_named_and_does_not_run(tmp_path, capsys, name, write,
     assert main(["inspect", str(file)]) == 1
     assert "DANGER" in capsys.readouterr().out
     assert not (tmp_path / "ran").exists()
+
+
+def test_plans_and_archives_in_an_archive(tmp_path):
+    plans = json.loads((Path(__file__).parents[1] / "plans" / "plans_of_format_1.json").read_text(encoding="utf-8"))
+    plans["configurations"]["2d"]["architecture"]["network_class_name"] = "os.system"
+    with zipfile.ZipFile(tmp_path / "model.zip", "w") as archive:
+        archive.writestr("Dataset901_Blobs/plans.json", json.dumps(plans))
+        archive.writestr("inner.zip", b"PK")
+    (one,) = inspect(tmp_path / "model.zip")
+    assert "'os.system'" in one.dangers[0]
+    assert one.dangers[1] == "'inner.zip' is another archive: unpack this one, and inspect that"
 
 
 def test_a_zip_bomb_is_not_unpacked(tmp_path):
