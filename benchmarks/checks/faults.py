@@ -1,9 +1,9 @@
-"""Faults in full counts: kills, damaged inputs, many scans; the tests make a small draw of them.
+"""Faults in full counts, of which the tests make a small draw: pickles, damaged inputs, full disks, kills, many scans.
 
     python -m benchmarks.checks.faults --work DIR [--out benchmarks/results/faults.json] [PART ...]
 
-PART is any of inputs, kills, scans (default: all). A tiny dataset and model are made below --work first, by the real
-commands. What happened is kept there: a second call does what is missing, and writes the counts.
+PART is any of pickles, inputs, disks, kills, scans (default: all). A tiny dataset and model are made first, below
+--work, by the real commands. What happened is kept there: a second call does what is missing, and writes the counts.
 """
 
 from __future__ import annotations
@@ -12,12 +12,12 @@ import argparse
 from pathlib import Path
 
 from benchmarks import environment
-from benchmarks.checks import damaged_inputs, kills, many_scans
+from benchmarks.checks import damaged_inputs, foreign_pickles, full_disks, kills, many_scans
 from benchmarks.checks.fault_bench import FaultBench, read_rows
 from nnunet_eas.support.files import write_json
 
 OUT = Path(__file__).resolve().parents[1] / "results" / "faults.json"
-PARTS = ("inputs", "kills", "scans")
+PARTS = ("pickles", "inputs", "disks", "kills", "scans")
 
 
 def main() -> None:
@@ -42,9 +42,13 @@ def main() -> None:
         here = environment.describe()
         write_json(args.out, {**read_rows(args.out), part: {**counts, "environment": here}})
 
+    if "pickles" in parts:
+        keep("pickles", foreign_pickles.summary(foreign_pickles.run(bench, bench.work / "pickles.json")))
     if "inputs" in parts:
         rows = damaged_inputs.run(bench, args.inputs, bench.work / "damaged_inputs.json")
         keep("inputs", damaged_inputs.summary(rows))
+    if "disks" in parts:
+        keep("disks", full_disks.summary(full_disks.run(bench, bench.work / "disks.json")))
     if "kills" in parts:
         rows = kills.run(bench, args.kills, args.writes, bench.work / "kills.json")
         keep("kills", kills.summary(rows))
