@@ -10,6 +10,7 @@ from pathlib import Path
 
 import numpy as np
 
+from benchmarks.checks.bench_commands import KEPT
 from benchmarks.checks.damage import BYTES, SCANS, damage_archive, damage_dicom, damage_json
 from benchmarks.checks.fault_bench import CONFIGURATION, ID, PLANS, FaultBench, read_array
 
@@ -57,13 +58,9 @@ class Scenes:
         """plans.json, dataset.json or the checkpoint of `predict`."""
         model = Path(shutil.copytree(self.bench.model, folder / self.bench.model.name))
         file = model / str(rng.choice(["plans.json", "dataset.json", "fold_0/checkpoint_final.pth"]))
-        (folder / "scans").mkdir()
-        case = self.bench.cases[-1]
-        shutil.copy(self.bench.work / "scans" / f"{case}_0000.nii.gz", folder / "scans")
         how = damage_archive(rng, file) if file.suffix == ".pth" else damage_json(rng, file)
-        output = folder / "out" / f"{case}.nii.gz"
-        name = "checkpoint_final.pth" if file.suffix == ".pth" else file.name
-        return Call(self._predict(model, folder / "scans", folder), {name: how}, {name: output})
+        scans, mask = self._one_scan(folder)
+        return Call(self._predict(model, scans, folder), {file.name: how}, {file.name: mask})
 
     def model_to_export(self, rng: np.random.Generator, folder: Path) -> Call:
         """The checkpoint of `export`."""
@@ -92,24 +89,13 @@ class Scenes:
         if command == "unpack":
             out = folder / "out"
             return Call(["unpack", str(file), "-o", str(out)], {file.name: how}, {file.name: out})
-        (folder / "scans").mkdir()
-        case = self.bench.cases[-1]
-        shutil.copy(self.bench.work / "scans" / f"{case}_0000.nii.gz", folder / "scans")
-        return Call(
-            self._predict(file, folder / "scans", folder),
-            {file.name: how},
-            {file.name: folder / "out" / f"{case}.nii.gz"},
-        )
+        scans, mask = self._one_scan(folder)
+        return Call(self._predict(file, scans, folder), {file.name: how}, {file.name: mask})
 
     def files_to_inspect(self, rng: np.random.Generator, folder: Path) -> Call:
         """Checkpoints, pickles, plans under `inspect`."""
         model = self.bench.model
-        names = [
-            "fold_0/checkpoint_final.pth",
-            "plans.json",
-            "dataset.json",
-            "crossval_results_folds_0_1/postprocessing.pkl",
-        ]
+        names = ["fold_0/checkpoint_final.pth", "plans.json", "dataset.json", f"{KEPT}/postprocessing.pkl"]
         file = Path(shutil.copy(model / str(rng.choice(names)), folder))
         how = _damage_any(rng, file)
         return Call(["inspect", str(file)], {file.name: how}, {file.name: file})
@@ -221,16 +207,19 @@ class Scenes:
             file, output = model / str(rng.choice(names)), folder / "out.html"
             words = ["report", str(model), "-o", str(output), "--workers", "1"]
         else:
-            kept = "crossval_results_folds_0_1"
-            names = ["../inference_information.json", f"{kept}/postprocessing.pkl", f"{kept}/plans.json"]
+            names = ["../inference_information.json", f"{KEPT}/postprocessing.pkl", f"{KEPT}/plans.json"]
             file = (model / str(rng.choice(names))).resolve()
-            (folder / "scans").mkdir()
-            case = self.bench.cases[-1]
-            shutil.copy(self.bench.work / "scans" / f"{case}_0000.nii.gz", folder / "scans")
-            output = folder / "out" / f"{case}.nii.gz"
-            words = ["predict-best", "-d", ID, "-i", f"{folder}/scans", "-o", f"{folder}/out", "-device", "cpu"]
+            scans, output = self._one_scan(folder)
+            words = ["predict-best", "-d", ID, "-i", str(scans), "-o", str(output.parent), "-device", "cpu"]
         how = _damage_any(rng, file)
         return self._below(folder, Call(words, {file.name: how}, {file.name: output}))
+
+    def _one_scan(self, folder: Path) -> tuple[Path, Path]:
+        """A folder with one good scan, and the mask that a prediction writes for it."""
+        scans, case = folder / "scans", self.bench.cases[-1]
+        scans.mkdir()
+        shutil.copy(self.bench.work / "scans" / f"{case}_0000.nii.gz", scans)
+        return scans, folder / "out" / f"{case}.nii.gz"
 
     def _below(self, folder: Path, call: Call) -> Call:
         call.environment = self.bench.environment(folder)
