@@ -30,6 +30,7 @@ COMPARISONS = {
     "ablation": ("runs", "costs_of_ablation.json", "ablation", "comparison.md"),
     "variants": ("runs_of_variants", "costs.json", "variants", "network.md"),
     "synthetic_knees": ("runs_of_phantom_knees", "costs.json", "phantom_knees", "comparison.md"),
+    "redrawn_knees": ("runs_of_redrawn_knees", "costs.json", "redrawn_knees", "comparison.md"),
 }
 """For every preset of the committed results: the runner's folder, the costs, the files to write, and the page."""
 

@@ -37,6 +37,7 @@ PRESETS = {
     ),
     "ablation": Preset(tuple(ABLATION), reference="eas_paper"),
     "synthetic_knees": Preset(("eas", *PAPER_RANKING), reference="eas_paper", ranking=PAPER_RANKING),
+    "redrawn_knees": Preset(("eas",), reference="eas_paper"),
     "variants": Preset(("default", *VARIANTS), reference="eas_paper"),
     "first_weights": Preset(tuple(FIRST_WEIGHTS), reference="eas_paper"),
     "lengths": Preset(tuple(LENGTHS), reference="eas_paper"),

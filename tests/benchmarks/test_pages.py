@@ -11,7 +11,7 @@ from benchmarks.markdown import put_between_marks
 
 BLOCKS = {
     "README.md": ["results"],
-    "docs/benchmarks/comparison.md": ["comparison", "rivals", "ablation", "synthetic_knees"],
+    "docs/benchmarks/comparison.md": ["comparison", "rivals", "ablation", "synthetic_knees", "redrawn_knees"],
     "docs/benchmarks/network.md": ["variants"],
     "docs/benchmarks/speed.md": ["speed", "gpu", "gpu-before", "gpu-layouts", "depthwise"],
     "docs/explanation/cpu.md": ["paths", "busy"],
