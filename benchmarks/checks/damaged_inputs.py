@@ -110,7 +110,7 @@ def _wait(process: subprocess.Popen, limit: float) -> tuple[int, float]:
 
 
 def judge(call: Call, status: int, lines: list[str], folder: Path, before: set[Path]) -> tuple[list[str], int]:
-    """What a call did wrong, and the number of files in which it found no damage."""
+    """The faults of a call, and the number of files in which it found no damage."""
     faults = []
     if any(line.startswith("Traceback") for line in lines):
         faults.append("traceback")

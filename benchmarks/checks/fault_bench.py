@@ -125,5 +125,5 @@ def read_array(path: Path) -> np.ndarray:
 
 
 def read_rows(path: Path) -> dict:
-    """What an earlier call wrote, or nothing."""
+    """Reads the outcomes of an earlier call; none where there was no such call."""
     return json.loads(path.read_text(encoding="utf-8")) if path.is_file() else {}

@@ -70,7 +70,7 @@ def _state(file: Path) -> list[int]:
 
 
 def _files_of_looks(folder: Path) -> list[Path]:
-    """What earlier trainings saw, those on several GPUs in one file for each process."""
+    """The lists of earlier trainings; one on several GPUs has a list for each process."""
     return sorted(folder.parent.glob(f".finite_{glob.escape(folder.name)}.*json"))
 
 
